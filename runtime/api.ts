@@ -1,0 +1,272 @@
+// The border of runtime/: what the layers above may use of sandboxes, limits, metering and images.
+// Nothing above reaches past this file (one composition file excepted), and no word of HTTP, queues or jobs comes in.
+import type { Readable } from 'node:stream'
+import type { Limits } from './limits/limits.ts'
+
+export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
+export { spawn, type SpawnedProcess, type SpawnOptions } from './host/spawn.ts'
+export {
+  DEFAULT_LIMITS,
+  type DeviceRate,
+  type DeviceWeight,
+  LIMITS,
+  type LimitDefinition,
+  type LimitName,
+  type Limits,
+  LimitError,
+  lowerLimits,
+  mergeLimits,
+  parseLimit,
+  parseLimits,
+  type Ulimit,
+} from './limits/limits.ts'
+export { formatBytes, formatDuration, parseBytes, parseDurationMs, UnitError } from './limits/units.ts'
+
+/** Structured log lines of the platform itself (never of functions). Injected; pino outside, nothing in tests. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** Time, injected. `now` is wall-clock ms since the epoch, `monotonicMs` never steps. */
+export interface Clock {
+  now(): number
+  monotonicMs(): number
+  /** Runs `fire` once after `ms`; the returned function cancels it. Never keeps the process alive. */
+  after(ms: number, fire: () => void): () => void
+}
+
+/** States of a sandbox: `creating → running ⇄ frozen; any → stopped` (runtime/sandbox/state.ts holds the table). */
+export type SandboxState = 'creating' | 'running' | 'frozen' | 'stopped'
+
+/** What a sandbox is made from; all of it is fixed at creation except those limits that can change per call. */
+export interface SandboxSpec {
+  /** Digests (`sha256:…`) of add-on layers, mounted read-only above the base, lowest first. */
+  readonly layers: readonly string[]
+  readonly limits: Limits
+  readonly network: 'none'
+  /** Bytes of a copy-on-write root on a bounded tmpfs; null for a read-only root. */
+  readonly writableRootBytes: number | null
+}
+
+/** How the entry exports its handler: `web` = default export (fetch object or function), `lambda` = named `handler`. */
+export type HandlerForm = 'web' | 'lambda'
+
+/** One CommonJS bundle and what it is to see. Travels over the wire in INIT, never over a mount. */
+export interface Code {
+  readonly source: Buffer
+  /** File name for stack traces, e.g. `hello.js`; shown as `/code/<fileName>:line:column`. */
+  readonly fileName: string
+  readonly form: HandlerForm
+  /** Becomes `env` and `process.env` of the handler. */
+  readonly env: Readonly<Record<string, string>>
+  /** Becomes `ctx.functionName` and `ctx.version`. */
+  readonly functionName: string
+  readonly version: string
+}
+
+/** One request for the code in a sandbox. Header lists are flat `[name, value, name, value, …]`, latin1. */
+export interface SandboxCall {
+  /** Invocation id (UUID), as the code sees it in `ctx.invocationId`. */
+  readonly id: string
+  readonly method: string
+  /** Raw origin-form target: `/path?query`, as the client sent it. */
+  readonly target: string
+  readonly headers: readonly string[]
+  /** A whole small body, a stream, or null for none. A stream is paused while the sandbox gives no credit. */
+  readonly body: Buffer | Readable | null
+  readonly timeoutMs: number
+  readonly attempt: number
+}
+
+/** A failure as data: it crosses the wire, the queue and HTTP unchanged. */
+export interface Fault {
+  readonly code: FaultCode
+  readonly message: string
+  /** Stack as V8 printed it inside, positions still those of the bundle. */
+  readonly stack?: string
+  /** Numbers that belong to the code, e.g. `{limitBytes, peakBytes}` of an out-of-memory. */
+  readonly data?: Readonly<Record<string, number | string>>
+}
+export type FaultCode =
+  /** the handler threw or its promise rejected; the sandbox is fine */
+  | 'HANDLER_THREW'
+  /** the handler returned something that is not a response */
+  | 'INVALID_RESPONSE'
+  /** the code could not be loaded: it threw at load or has no usable export */
+  | 'LOAD_FAILED'
+  /** the code did not finish loading in time */
+  | 'LOAD_TIMEOUT'
+  /** the process inside ended by itself (exit code or signal in `data`) */
+  | 'EXITED'
+  /** killed by the kernel at the memory limit, or V8 gave up at its heap limit */
+  | 'OUT_OF_MEMORY'
+  /** what came over the wire broke the protocol; the sandbox was killed */
+  | 'PROTOCOL'
+  /** killed from outside (operator, shutdown, cancel) */
+  | 'KILLED'
+  /** the request's own body stream failed before its end */
+  | 'BODY_ABORTED'
+
+/** Receives what a call produces, in order: started? head? data* end|failed idle. Every method must not throw. */
+export interface CallSink {
+  /** The code itself began to run (the time-out clock starts here). Exactly once, before head. */
+  started(): void
+  head(status: number, headers: readonly string[]): void
+  /** Returns false to hold back further data until `SandboxExchange.resume()`. */
+  data(chunk: Buffer): boolean
+  end(): void
+  /** The call failed, before or after its head; nothing follows but `idle`. */
+  failed(fault: Fault): void
+  /** Response ended and every `waitUntil` promise settled (also after `failed`): the sandbox may be frozen or reused.
+   *  Called exactly once; `reusable` is false when the sandbox is stopped or stopping. */
+  idle(reusable: boolean): void
+  /** One line of the function's output. */
+  log(stream: 'stdout' | 'stderr', line: string): void
+}
+
+/** A call in flight. */
+export interface SandboxExchange {
+  /** The sink can take data again. */
+  resume(): void
+  /** Aborts `ctx.signal` (and `request.signal`) inside. The handler may still finish. Idempotent. */
+  cancel(reason: 'client' | 'timeout' | 'cancelled'): void
+}
+
+/** Growth of the kernel's counters over one call; bytes, operations and µs. `null`: this host cannot count it. */
+export interface Metering {
+  /** False when calls overlapped in the sandbox: the figures then belong to all of them. */
+  readonly exact: boolean
+  readonly cpuUserUs: number
+  readonly cpuSystemUs: number
+  readonly throttledUs: number
+  readonly memoryPeakBytes: number
+  readonly memoryBytes: number
+  readonly swapPeakBytes: number | null
+  readonly ioReadBytes: number
+  readonly ioWriteBytes: number
+  readonly ioReadOps: number
+  readonly ioWriteOps: number
+  readonly netRxBytes: number
+  readonly netTxBytes: number
+  readonly oomKills: number
+  readonly pageFaults: number
+  readonly tasksPeak: number | null
+  /** Duration of the freeze before this call and of its thaw; 0 when it was not frozen. */
+  readonly freezeUs: number
+  readonly thawUs: number
+  /** CPU used in this sandbox between the previous call's accounting and this call's start. */
+  readonly idleCpuUs: number
+}
+
+/** Answer of `applyLimits`: which limit is below what is in use, when one is. */
+export type LimitOutcome =
+  | { readonly applied: true }
+  | { readonly applied: false; readonly limit: string; readonly asked: number; readonly inUse: number }
+
+/** Why a sandbox stopped. */
+export interface StopReason {
+  readonly fault: Fault
+  readonly atMs: number
+}
+
+/** One container sandbox. After `stopped` every method is a no-op or rejects with RuntimeError `SANDBOX_STOPPED`. */
+export interface Sandbox {
+  readonly id: string
+  /** Host pid of the process inside. */
+  readonly pid: number
+  readonly state: SandboxState
+  readonly createdAtMs: number
+  /** Steps of the creation with their durations, ms. */
+  readonly steps: readonly { readonly name: string; readonly ms: number }[]
+  /** Resolves once, whatever ends it. Resources are freed by `destroy`, not by this. */
+  readonly stopped: Promise<StopReason>
+  /** Sends INIT and waits for LOADED; then CPU quota comes into force. Rejects RuntimeError `LOAD_FAILED` | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`, whose `fault` says why. Output during load goes to `log`. */
+  load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
+  /** Writes the limits that differ from those in force (synchronous, µs). Never kills by lowering. */
+  applyLimits(limits: Limits): LimitOutcome
+  /** Marks the start of a call's accounting (peak reset, counters read). */
+  beginMetering(): void
+  /** Reads the counters and returns their growth since `beginMetering`. */
+  endMetering(exact: boolean): Metering
+  invoke(call: SandboxCall, sink: CallSink): SandboxExchange
+  /** Freezes and waits (bounded) until the kernel confirms. Resolves to µs taken; rejects RuntimeError `FREEZE_FAILED` after the ladder of retries, with the sandbox thawed again. A `thaw()` meanwhile wins: resolves to null. */
+  freeze(): Promise<number | null>
+  /** Writes the thaw and returns at once (µs taken by the write); 0 when not frozen. Never fails a running sandbox. */
+  thaw(): number
+  /** CPU used by the sandbox since its creation, µs (a read of the kernel's counter). */
+  cpuUs(): number
+  memoryBytes(): number
+  /** SIGKILL to all inside, thawing where the freezer would hold the signal back. */
+  kill(fault: Fault): void
+  /** Kills, waits until empty, and frees container, mounts, cgroups, uid range, sockets. Idempotent; what is already gone is fine. */
+  destroy(): Promise<void>
+}
+
+/** What `fn doctor` prints for one limit. */
+export interface LimitSupport {
+  readonly enforced: boolean
+  /** How it is enforced, or why it cannot be. */
+  readonly how: string
+  /** What would turn it on; only when not enforced. */
+  readonly fix?: string
+}
+
+export interface HostReport {
+  readonly cgroupMode: 'v1' | 'hybrid' | 'v2'
+  readonly kernel: string
+  readonly arch: string
+  readonly cores: number
+  readonly memoryBytes: number
+  readonly swapBytes: number
+  readonly ociRuntime: { readonly path: string; readonly version: string }
+  readonly nodeVersion: string
+  readonly freezer: string
+  readonly limits: Readonly<Record<string, LimitSupport>>
+}
+
+/** A function's files as the store keeps them. */
+export interface StoredImage {
+  /** Digest of the OCI manifest. */
+  readonly digest: string
+  /** Add-on layers above the base (native add-ons and their dependencies), lowest first, unpacked and ready to mount. */
+  readonly layers: readonly string[]
+  readonly source: Buffer
+  readonly sourceMap: Buffer | null
+  /** The configuration blob as given to `put`. */
+  readonly config: unknown
+}
+
+export interface ImageParts {
+  readonly source: Buffer
+  readonly sourceMap: Buffer | null
+  /** Path of a tar file whose members lie under `node_modules/`; becomes a layer at `/code/node_modules`. */
+  readonly addonTar: string | null
+  /** Anything JSON; part of the identity. */
+  readonly config: unknown
+}
+
+/** OCI image layout on disk: content-addressed, written by temporary file + fsync + rename + fsync of the folder. */
+export interface ImageStore {
+  /** Same parts, same digest. Throws RuntimeError `IMAGE_INVALID` (bad tar) | `DISK_FULL`. */
+  put(parts: ImageParts): Promise<{ readonly digest: string }>
+  /** Verifies digests, unpacks layers where needed; cached. Throws RuntimeError `IMAGE_NOT_FOUND` | `IMAGE_CORRUPT`. */
+  get(digest: string): Promise<StoredImage>
+  /** Forgets every image whose digest is not in `keep`, with blobs and layers nobody uses. */
+  prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }>
+  /** A small JSON document kept in the layout's `index.json` as an annotation (the registry's copy). */
+  writeAnnotation(key: string, value: string): Promise<void>
+  readAnnotation(key: string): Promise<string | null>
+}
+
+export interface Runtime {
+  readonly host: HostReport
+  readonly images: ImageStore
+  create(spec: SandboxSpec): Promise<Sandbox>
+  /** Throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on. Defaults never throw. */
+  checkLimits(asked: Partial<Limits>): void
+  /** Destroys all sandboxes and removes every kernel object of this state directory. */
+  close(): Promise<void>
+}

@@ -1,0 +1,45 @@
+// The one error class of runtime/: a stable code, a sentence, and the fault from inside where there is one.
+import type { Fault } from './api.ts'
+
+export type RuntimeErrorCode =
+  /** a syscall, mount, cgroup write or the OCI runtime failed while creating a sandbox */
+  | 'CREATE_FAILED'
+  /** the sandbox process never said READY */
+  | 'BOOT_TIMEOUT'
+  /** the code threw at load or exports no handler */
+  | 'LOAD_FAILED'
+  /** the code did not finish loading in time */
+  | 'LOAD_TIMEOUT'
+  /** the sandbox ended before or during the operation */
+  | 'SANDBOX_STOPPED'
+  /** an illegal state transition was asked for */
+  | 'SANDBOX_STATE'
+  /** the kernel did not confirm the freeze in time, after retries */
+  | 'FREEZE_FAILED'
+  /** this host cannot enforce a limit that was asked for */
+  | 'LIMIT_UNSUPPORTED'
+  /** the kernel refused a limit (path, expected, actual in the message) */
+  | 'LIMIT_WRITE'
+  /** no image with that digest */
+  | 'IMAGE_NOT_FOUND'
+  /** a stored blob does not match its digest */
+  | 'IMAGE_CORRUPT'
+  /** the parts are not a valid image (tar members, sizes) */
+  | 'IMAGE_INVALID'
+  /** ENOSPC or EDQUOT while writing state */
+  | 'DISK_FULL'
+  /** this host lacks something the platform needs (root, cgroups, OCI runtime) */
+  | 'HOST_UNSUITABLE'
+  /** another live process holds the state directory */
+  | 'STATE_LOCKED'
+
+export class RuntimeError extends Error {
+  readonly code: RuntimeErrorCode
+  readonly fault: Fault | null
+  constructor(code: RuntimeErrorCode, message: string, options: { cause?: unknown; fault?: Fault } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'RuntimeError'
+    this.code = code
+    this.fault = options.fault ?? null
+  }
+}

@@ -1,0 +1,294 @@
+// Docker's resource limits: one table with name, unit, range, default and doc line; parsing; comparing; merging. Pure.
+// The kernel side (control files, order of writes) is runtime/cgroup/.
+import { parseBytes } from './units.ts'
+
+/** A rate on one block device; `device` null means the scratch disk. */
+export interface DeviceRate {
+  readonly device: string | null
+  /** bytes a second or operations a second */
+  readonly rate: number
+}
+export interface DeviceWeight {
+  readonly device: string
+  readonly weight: number
+}
+export interface Ulimit {
+  readonly name: string
+  readonly soft: number
+  readonly hard: number
+}
+
+/** All limits of a sandbox or call, complete. `null` = not limited. Sizes in bytes. */
+export interface Limits {
+  /** Relative CPU weight under contention, 2–262144. */
+  readonly cpuShares: number
+  /** CPUs' worth of time, e.g. 0.5. */
+  readonly cpus: number | null
+  /** CPU list, e.g. `0-1`. */
+  readonly cpusetCpus: string | null
+  /** Hard limit of RAM, bytes. */
+  readonly memory: number
+  readonly memoryReservation: number | null
+  /** RAM + swap, bytes; −1 unlimited; equal to `memory`: no swap. */
+  readonly memorySwap: number
+  /** 0–100; cgroup v1 only. */
+  readonly memorySwappiness: number | null
+  /** Tasks at once. */
+  readonly pids: number
+  /** 10–1000; null = the default (500), not asked for. */
+  readonly blkioWeight: number | null
+  readonly blkioWeightDevice: readonly DeviceWeight[]
+  readonly deviceReadBps: readonly DeviceRate[]
+  readonly deviceWriteBps: readonly DeviceRate[]
+  readonly deviceReadIops: readonly DeviceRate[]
+  readonly deviceWriteIops: readonly DeviceRate[]
+  readonly ulimits: readonly Ulimit[]
+  /** Size of /tmp, bytes. */
+  readonly tmpfs: number
+  /** Size of the disk at /scratch, bytes; null = none. */
+  readonly scratch: number | null
+}
+export type LimitName = keyof Limits
+
+export const DEFAULT_LIMITS: Limits = Object.freeze({
+  cpuShares: 1024,
+  cpus: null,
+  cpusetCpus: null,
+  memory: 128 * 1024 ** 2,
+  memoryReservation: null,
+  memorySwap: 256 * 1024 ** 2,
+  memorySwappiness: null,
+  pids: 64,
+  blkioWeight: null,
+  blkioWeightDevice: [],
+  deviceReadBps: [],
+  deviceWriteBps: [],
+  deviceReadIops: [],
+  deviceWriteIops: [],
+  ulimits: [],
+  tmpfs: 64 * 1024 ** 2,
+  scratch: null,
+})
+
+/** A limit that is unknown, malformed, out of range, or that contradicts another. */
+export class LimitError extends Error {
+  readonly code = 'LIMIT'
+  readonly limit: string
+  constructor(limit: string, message: string) {
+    super(`${limit}: ${message}`)
+    this.name = 'LimitError'
+    this.limit = limit
+  }
+}
+
+export interface LimitDefinition {
+  readonly name: LimitName
+  /** As a flag, a key in `fn.json` and (where `perCall`) the header `Fn-Limit-<kebab>`. */
+  readonly kebab: string
+  readonly perCall: boolean
+  /** May be given several times (flags) or as a list. */
+  readonly repeated: boolean
+  readonly unit: string
+  readonly doc: string
+  /** One value as text or JSON → its parsed form (an element, when repeated). Throws LimitError. */
+  readonly parse: (value: string | number) => unknown
+}
+
+type Range = { readonly min: number; readonly max: number }
+const GIB = 1024 ** 3
+
+function number(name: string, range: Range, integer = true) {
+  return (value: string | number): number => {
+    const parsed = typeof value === 'number' ? value : /^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : Number.NaN
+    if (Number.isNaN(parsed) || (integer && !Number.isInteger(parsed)) || parsed < range.min || parsed > range.max) {
+      throw new LimitError(name, `expected ${integer ? 'a whole number' : 'a number'} from ${range.min} to ${range.max}, got ${JSON.stringify(value)}`)
+    }
+    return parsed
+  }
+}
+
+function bytes(name: string, range: Range, unlimited = false) {
+  return (value: string | number): number => {
+    if (unlimited && (value === -1 || value === '-1')) return -1
+    let parsed: number
+    try {
+      parsed = typeof value === 'number' ? value : parseBytes(value)
+    } catch (error) {
+      throw new LimitError(name, (error as Error).message)
+    }
+    if (!Number.isSafeInteger(parsed) || parsed < range.min || parsed > range.max) {
+      throw new LimitError(name, `expected a size from ${sizeText(range.min)} to ${sizeText(range.max)}${unlimited ? ' or -1' : ''}, got ${JSON.stringify(value)}`)
+    }
+    return parsed
+  }
+}
+
+function sizeText(value: number): string {
+  return value >= GIB ? `${value / GIB}g` : value >= 1024 ** 2 ? `${value / 1024 ** 2}m` : `${value}`
+}
+
+function cpuList(value: string | number): string {
+  const text = String(value).trim()
+  if (!/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) {
+    throw new LimitError('cpusetCpus', `expected a CPU list such as 0, 0-1 or 0,2, got ${JSON.stringify(value)}`)
+  }
+  for (const part of text.split(',')) {
+    const [from, to = from] = part.split('-').map(Number)
+    if (from! > to! || to! > 8191) throw new LimitError('cpusetCpus', `expected a rising CPU range below 8192, got ${JSON.stringify(part)}`)
+  }
+  return text
+}
+
+function deviceRate(name: string, isBytes: boolean) {
+  return (value: string | number): DeviceRate => {
+    const text = String(value)
+    const colon = text.startsWith('/') ? text.lastIndexOf(':') : -1
+    if (text.startsWith('/') && colon < 0) throw new LimitError(name, `expected DEVICE:RATE or RATE (for the scratch disk), got ${JSON.stringify(value)}`)
+    const rateText = text.slice(colon + 1)
+    const rate = isBytes ? bytes(name, { min: 4096, max: 1024 * GIB })(rateText) : number(name, { min: 1, max: 10_000_000 })(rateText)
+    return { device: colon < 0 ? null : text.slice(0, colon), rate }
+  }
+}
+
+function deviceWeight(value: string | number): DeviceWeight {
+  const match = /^(\/[^:]+):(\d+)$/.exec(String(value))
+  if (!match) throw new LimitError('blkioWeightDevice', `expected DEVICE:WEIGHT such as /dev/sda:200, got ${JSON.stringify(value)}`)
+  return { device: match[1]!, weight: number('blkioWeightDevice', { min: 10, max: 1000 })(match[2]!) }
+}
+
+const ULIMIT_NAMES = ['as', 'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack']
+function ulimit(value: string | number): Ulimit {
+  const match = /^([a-z]+)=(\d+)(?::(\d+))?$/.exec(String(value))
+  if (!match) throw new LimitError('ulimits', `expected NAME=SOFT[:HARD] such as nofile=1024:2048, got ${JSON.stringify(value)}`)
+  if (!ULIMIT_NAMES.includes(match[1]!)) throw new LimitError('ulimits', `unknown ulimit ${match[1]}; known: ${ULIMIT_NAMES.join(' ')}`)
+  const soft = Number(match[2])
+  const hard = match[3] === undefined ? soft : Number(match[3])
+  if (soft > hard) throw new LimitError('ulimits', `soft ${soft} is above hard ${hard} in ${JSON.stringify(value)}`)
+  return { name: match[1]!, soft, hard }
+}
+
+const MEMORY: Range = { min: 16 * 1024 ** 2, max: 1024 * GIB }
+function define(name: LimitName, unit: string, doc: string, parse: LimitDefinition['parse'], fixed = false): LimitDefinition {
+  const kebab = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  return { name, kebab, unit, doc, parse, perCall: !fixed, repeated: Array.isArray(DEFAULT_LIMITS[name]) }
+}
+
+/** Every limit, in the order `fn doctor` and `--help` show them. */
+export const LIMITS: readonly LimitDefinition[] = Object.freeze([
+  define('cpuShares', 'weight', 'relative CPU weight under contention', number('cpuShares', { min: 2, max: 262_144 })),
+  define('cpus', 'CPUs', "CPU quota, in CPUs' worth of time", number('cpus', { min: 0.01, max: 1024 }, false)),
+  define('cpusetCpus', 'list', 'CPUs the function may run on', cpuList),
+  define('memory', 'bytes', 'hard memory limit', bytes('memory', MEMORY)),
+  define('memoryReservation', 'bytes', 'soft memory limit under host pressure', bytes('memoryReservation', MEMORY)),
+  define('memorySwap', 'bytes', 'memory + swap; -1 unlimited', bytes('memorySwap', MEMORY, true)),
+  define('memorySwappiness', '0-100', 'how readily memory is swapped (cgroup v1)', number('memorySwappiness', { min: 0, max: 100 })),
+  define('pids', 'tasks', 'processes and threads at once', number('pids', { min: 1, max: 4_194_304 })),
+  define('blkioWeight', '10-1000', 'relative block I/O weight (bfq)', number('blkioWeight', { min: 10, max: 1000 })),
+  define('blkioWeightDevice', 'DEVICE:WEIGHT', 'block I/O weight on one device (bfq)', deviceWeight),
+  define('deviceReadBps', '[DEVICE:]bytes/s', 'read rate of a device or the scratch disk', deviceRate('deviceReadBps', true)),
+  define('deviceWriteBps', '[DEVICE:]bytes/s', 'write rate of a device or the scratch disk', deviceRate('deviceWriteBps', true)),
+  define('deviceReadIops', '[DEVICE:]ops/s', 'read operations a second', deviceRate('deviceReadIops', false)),
+  define('deviceWriteIops', '[DEVICE:]ops/s', 'write operations a second', deviceRate('deviceWriteIops', false)),
+  define('ulimits', 'NAME=SOFT[:HARD]', 'rlimits of the processes inside', ulimit, true),
+  define('tmpfs', 'bytes', 'size of /tmp', bytes('tmpfs', { min: 64 * 1024, max: 64 * GIB }), true),
+  define('scratch', 'bytes', 'size of the disk at /scratch', bytes('scratch', { min: 1024 ** 2, max: 1024 * GIB }), true),
+])
+const BY_NAME = new Map<string, LimitDefinition>(LIMITS.map((limit) => [limit.name, limit]))
+
+/** Parses one limit. `value` is text (flag, header) or JSON; repeated limits take a list or comma-separated text. Throws LimitError. */
+export function parseLimit(name: string, value: unknown): Limits[LimitName] {
+  const definition = BY_NAME.get(name)
+  if (!definition) throw new LimitError(name, `unknown limit; known: ${LIMITS.map((limit) => limit.name).join(' ')}`)
+  if (!definition.repeated) {
+    if (typeof value !== 'string' && typeof value !== 'number') throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(value)}`)
+    return definition.parse(value) as Limits[LimitName]
+  }
+  const list = Array.isArray(value) ? value : typeof value === 'string' ? value.split(',').map((part) => part.trim()) : [value]
+  return list.map((item) => {
+    if (typeof item === 'string' || typeof item === 'number') return definition.parse(item)
+    throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(item)}`)
+  }) as unknown as Limits[LimitName]
+}
+
+/** Parses an object of limits as in `fn.json` (`{"memory": "64m"}`). Throws LimitError at the first bad one. */
+export function parseLimits(input: Readonly<Record<string, unknown>>): Partial<Limits> {
+  const limits: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(input)) limits[name] = parseLimit(name, value)
+  return limits as Partial<Limits>
+}
+
+/** Fills `asked` up to complete limits over `base` and checks that they fit together. `memory` alone implies memorySwap = 2 × memory.
+ *  Throws LimitError. */
+export function mergeLimits(base: Limits, asked: Partial<Limits>): Limits {
+  const memory = asked.memory ?? base.memory
+  const memorySwap = asked.memorySwap ?? (asked.memory === undefined ? base.memorySwap : 2 * memory)
+  const merged: Limits = { ...base, ...asked, memory, memorySwap }
+  checkTogether(merged)
+  return merged
+}
+
+function checkTogether(limits: Limits): void {
+  if (limits.memorySwap !== -1 && limits.memorySwap < limits.memory) {
+    throw new LimitError('memorySwap', `${limits.memorySwap} is below memory ${limits.memory}; it counts RAM and swap together (-1: unlimited)`)
+  }
+  if (limits.memoryReservation !== null && limits.memoryReservation > limits.memory) {
+    throw new LimitError('memoryReservation', `${limits.memoryReservation} is above memory ${limits.memory}`)
+  }
+  for (const name of ['deviceReadBps', 'deviceWriteBps', 'deviceReadIops', 'deviceWriteIops'] as const) {
+    if (limits[name].some((entry) => entry.device === null) && limits.scratch === null) {
+      throw new LimitError(name, 'no device named and no scratch disk; name one (DEVICE:RATE) or deploy with --scratch SIZE')
+    }
+  }
+}
+
+/** Limits of one call: `own` lowered (or raised, up to `max`) by what the call asks for.
+ *  `memory` alone implies memorySwap = min(own's, 2 × memory). Throws LimitError naming the maximum. */
+export function lowerLimits(own: Limits, max: Partial<Limits>, asked: Partial<Limits>): Limits {
+  for (const name of Object.keys(asked) as LimitName[]) {
+    const definition = BY_NAME.get(name)
+    if (!definition?.perCall) throw new LimitError(name, 'is fixed when a sandbox is created and cannot change per call')
+    const ceiling = max[name] ?? own[name]
+    if (isAbove(name, asked[name], ceiling)) {
+      throw new LimitError(name, `${JSON.stringify(asked[name])} is above the function's maximum ${JSON.stringify(ceiling)} (maxLimits)`)
+    }
+  }
+  if (asked.memory !== undefined && asked.memorySwap === undefined) {
+    const doubled = 2 * asked.memory
+    const ceiling = (max.memorySwap ?? own.memorySwap) === -1 ? doubled : Math.max(max.memorySwap ?? own.memorySwap, asked.memory)
+    return mergeLimits(own, { ...asked, memorySwap: Math.min(doubled, ceiling) })
+  }
+  return mergeLimits(own, asked)
+}
+
+/** True when `asked` allows more than `ceiling`. `null` and −1 are the highest. */
+function isAbove(name: LimitName, asked: unknown, ceiling: unknown): boolean {
+  if (ceiling === null || ceiling === -1 || asked === undefined) return false
+  if (asked === null || asked === -1) return true
+  if (typeof asked === 'number' && typeof ceiling === 'number') return asked > ceiling
+  if (name === 'cpusetCpus') return !isSubset(cpusOf(asked as string), cpusOf(ceiling as string))
+  if (name === 'blkioWeightDevice') return listAbove(asked as DeviceWeight[], ceiling as DeviceWeight[], (item) => item.weight)
+  return listAbove(asked as DeviceRate[], ceiling as DeviceRate[], (item) => item.rate)
+}
+
+/** An entry is above when the ceiling limits that device lower; a device the ceiling limits must not be left out. */
+function listAbove<T extends { readonly device: string | null }>(asked: readonly T[], ceiling: readonly T[], value: (item: T) => number): boolean {
+  return ceiling.some((limit) => {
+    const match = asked.find((item) => item.device === limit.device)
+    return match === undefined || value(match) > value(limit)
+  })
+}
+
+/** `0-2,5` → {0, 1, 2, 5}. */
+export function cpusOf(list: string): ReadonlySet<number> {
+  const cpus = new Set<number>()
+  for (const part of list.split(',')) {
+    const [from = 0, to = from] = part.split('-').map(Number)
+    for (let cpu = from; cpu <= to; cpu++) cpus.add(cpu)
+  }
+  return cpus
+}
+
+function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boolean {
+  for (const cpu of inner) if (!outer.has(cpu)) return false
+  return true
+}
