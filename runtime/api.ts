@@ -4,16 +4,16 @@ import type { Readable } from 'node:stream'
 import type { Limits } from './limits/limits.ts'
 
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
-export { spawn, type SpawnedProcess, type SpawnOptions } from './host/spawn.ts'
+export { type SpawnedProcess, type SpawnOptions, spawn } from './host/spawn.ts'
 export {
   DEFAULT_LIMITS,
   type DeviceRate,
   type DeviceWeight,
   LIMITS,
   type LimitDefinition,
+  LimitError,
   type LimitName,
   type Limits,
-  LimitError,
   lowerLimits,
   mergeLimits,
   parseLimit,

@@ -101,7 +101,10 @@ function number(name: string, range: Range, integer = true) {
   return (value: string | number): number => {
     const parsed = typeof value === 'number' ? value : /^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : Number.NaN
     if (Number.isNaN(parsed) || (integer && !Number.isInteger(parsed)) || parsed < range.min || parsed > range.max) {
-      throw new LimitError(name, `expected ${integer ? 'a whole number' : 'a number'} from ${range.min} to ${range.max}, got ${JSON.stringify(value)}`)
+      throw new LimitError(
+        name,
+        `expected ${integer ? 'a whole number' : 'a number'} from ${range.min} to ${range.max}, got ${JSON.stringify(value)}`,
+      )
     }
     return parsed
   }
@@ -117,7 +120,10 @@ function bytes(name: string, range: Range, unlimited = false) {
       throw new LimitError(name, (error as Error).message)
     }
     if (!Number.isSafeInteger(parsed) || parsed < range.min || parsed > range.max) {
-      throw new LimitError(name, `expected a size from ${sizeText(range.min)} to ${sizeText(range.max)}${unlimited ? ' or -1' : ''}, got ${JSON.stringify(value)}`)
+      throw new LimitError(
+        name,
+        `expected a size from ${sizeText(range.min)} to ${sizeText(range.max)}${unlimited ? ' or -1' : ''}, got ${JSON.stringify(value)}`,
+      )
     }
     return parsed
   }
@@ -134,7 +140,8 @@ function cpuList(value: string | number): string {
   }
   for (const part of text.split(',')) {
     const [from, to = from] = part.split('-').map(Number)
-    if (from! > to! || to! > 8191) throw new LimitError('cpusetCpus', `expected a rising CPU range below 8192, got ${JSON.stringify(part)}`)
+    if (from! > to! || to! > 8191)
+      throw new LimitError('cpusetCpus', `expected a rising CPU range below 8192, got ${JSON.stringify(part)}`)
   }
   return text
 }
@@ -143,24 +150,50 @@ function deviceRate(name: string, isBytes: boolean) {
   return (value: string | number): DeviceRate => {
     const text = String(value)
     const colon = text.startsWith('/') ? text.lastIndexOf(':') : -1
-    if (text.startsWith('/') && colon < 0) throw new LimitError(name, `expected DEVICE:RATE or RATE (for the scratch disk), got ${JSON.stringify(value)}`)
+    if (text.startsWith('/') && colon < 0)
+      throw new LimitError(name, `expected DEVICE:RATE or RATE (for the scratch disk), got ${JSON.stringify(value)}`)
     const rateText = text.slice(colon + 1)
-    const rate = isBytes ? bytes(name, { min: 4096, max: 1024 * GIB })(rateText) : number(name, { min: 1, max: 10_000_000 })(rateText)
+    const rate = isBytes
+      ? bytes(name, { min: 4096, max: 1024 * GIB })(rateText)
+      : number(name, { min: 1, max: 10_000_000 })(rateText)
     return { device: colon < 0 ? null : text.slice(0, colon), rate }
   }
 }
 
 function deviceWeight(value: string | number): DeviceWeight {
   const match = /^(\/[^:]+):(\d+)$/.exec(String(value))
-  if (!match) throw new LimitError('blkioWeightDevice', `expected DEVICE:WEIGHT such as /dev/sda:200, got ${JSON.stringify(value)}`)
+  if (!match)
+    throw new LimitError(
+      'blkioWeightDevice',
+      `expected DEVICE:WEIGHT such as /dev/sda:200, got ${JSON.stringify(value)}`,
+    )
   return { device: match[1]!, weight: number('blkioWeightDevice', { min: 10, max: 1000 })(match[2]!) }
 }
 
-const ULIMIT_NAMES = ['as', 'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack']
+const ULIMIT_NAMES = [
+  'as',
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'rttime',
+  'sigpending',
+  'stack',
+]
 function ulimit(value: string | number): Ulimit {
   const match = /^([a-z]+)=(\d+)(?::(\d+))?$/.exec(String(value))
-  if (!match) throw new LimitError('ulimits', `expected NAME=SOFT[:HARD] such as nofile=1024:2048, got ${JSON.stringify(value)}`)
-  if (!ULIMIT_NAMES.includes(match[1]!)) throw new LimitError('ulimits', `unknown ulimit ${match[1]}; known: ${ULIMIT_NAMES.join(' ')}`)
+  if (!match)
+    throw new LimitError('ulimits', `expected NAME=SOFT[:HARD] such as nofile=1024:2048, got ${JSON.stringify(value)}`)
+  if (!ULIMIT_NAMES.includes(match[1]!))
+    throw new LimitError('ulimits', `unknown ulimit ${match[1]}; known: ${ULIMIT_NAMES.join(' ')}`)
   const soft = Number(match[2])
   const hard = match[3] === undefined ? soft : Number(match[3])
   if (soft > hard) throw new LimitError('ulimits', `soft ${soft} is above hard ${hard} in ${JSON.stringify(value)}`)
@@ -168,7 +201,13 @@ function ulimit(value: string | number): Ulimit {
 }
 
 const MEMORY: Range = { min: 16 * 1024 ** 2, max: 1024 * GIB }
-function define(name: LimitName, unit: string, doc: string, parse: LimitDefinition['parse'], fixed = false): LimitDefinition {
+function define(
+  name: LimitName,
+  unit: string,
+  doc: string,
+  parse: LimitDefinition['parse'],
+  fixed = false,
+): LimitDefinition {
   const kebab = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   return { name, kebab, unit, doc, parse, perCall: !fixed, repeated: Array.isArray(DEFAULT_LIMITS[name]) }
 }
@@ -181,17 +220,38 @@ export const LIMITS: readonly LimitDefinition[] = Object.freeze([
   define('memory', 'bytes', 'hard memory limit', bytes('memory', MEMORY)),
   define('memoryReservation', 'bytes', 'soft memory limit under host pressure', bytes('memoryReservation', MEMORY)),
   define('memorySwap', 'bytes', 'memory + swap; -1 unlimited', bytes('memorySwap', MEMORY, true)),
-  define('memorySwappiness', '0-100', 'how readily memory is swapped (cgroup v1)', number('memorySwappiness', { min: 0, max: 100 })),
+  define(
+    'memorySwappiness',
+    '0-100',
+    'how readily memory is swapped (cgroup v1)',
+    number('memorySwappiness', { min: 0, max: 100 }),
+  ),
   define('pids', 'tasks', 'processes and threads at once', number('pids', { min: 1, max: 4_194_304 })),
   define('blkioWeight', '10-1000', 'relative block I/O weight (bfq)', number('blkioWeight', { min: 10, max: 1000 })),
   define('blkioWeightDevice', 'DEVICE:WEIGHT', 'block I/O weight on one device (bfq)', deviceWeight),
-  define('deviceReadBps', '[DEVICE:]bytes/s', 'read rate of a device or the scratch disk', deviceRate('deviceReadBps', true)),
-  define('deviceWriteBps', '[DEVICE:]bytes/s', 'write rate of a device or the scratch disk', deviceRate('deviceWriteBps', true)),
+  define(
+    'deviceReadBps',
+    '[DEVICE:]bytes/s',
+    'read rate of a device or the scratch disk',
+    deviceRate('deviceReadBps', true),
+  ),
+  define(
+    'deviceWriteBps',
+    '[DEVICE:]bytes/s',
+    'write rate of a device or the scratch disk',
+    deviceRate('deviceWriteBps', true),
+  ),
   define('deviceReadIops', '[DEVICE:]ops/s', 'read operations a second', deviceRate('deviceReadIops', false)),
   define('deviceWriteIops', '[DEVICE:]ops/s', 'write operations a second', deviceRate('deviceWriteIops', false)),
   define('ulimits', 'NAME=SOFT[:HARD]', 'rlimits of the processes inside', ulimit, true),
   define('tmpfs', 'bytes', 'size of /tmp', bytes('tmpfs', { min: 64 * 1024, max: 64 * GIB }), true),
-  define('scratch', 'bytes', 'size of the disk at /scratch', bytes('scratch', { min: 1024 ** 2, max: 1024 * GIB }), true),
+  define(
+    'scratch',
+    'bytes',
+    'size of the disk at /scratch',
+    bytes('scratch', { min: 1024 ** 2, max: 1024 * GIB }),
+    true,
+  ),
 ])
 const BY_NAME = new Map<string, LimitDefinition>(LIMITS.map((limit) => [limit.name, limit]))
 
@@ -200,10 +260,15 @@ export function parseLimit(name: string, value: unknown): Limits[LimitName] {
   const definition = BY_NAME.get(name)
   if (!definition) throw new LimitError(name, `unknown limit; known: ${LIMITS.map((limit) => limit.name).join(' ')}`)
   if (!definition.repeated) {
-    if (typeof value !== 'string' && typeof value !== 'number') throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(value)}`)
+    if (typeof value !== 'string' && typeof value !== 'number')
+      throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(value)}`)
     return definition.parse(value) as Limits[LimitName]
   }
-  const list = Array.isArray(value) ? value : typeof value === 'string' ? value.split(',').map((part) => part.trim()) : [value]
+  const list = Array.isArray(value)
+    ? value
+    : typeof value === 'string'
+      ? value.split(',').map((part) => part.trim())
+      : [value]
   return list.map((item) => {
     if (typeof item === 'string' || typeof item === 'number') return definition.parse(item)
     throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(item)}`)
@@ -229,14 +294,20 @@ export function mergeLimits(base: Limits, asked: Partial<Limits>): Limits {
 
 function checkTogether(limits: Limits): void {
   if (limits.memorySwap !== -1 && limits.memorySwap < limits.memory) {
-    throw new LimitError('memorySwap', `${limits.memorySwap} is below memory ${limits.memory}; it counts RAM and swap together (-1: unlimited)`)
+    throw new LimitError(
+      'memorySwap',
+      `${limits.memorySwap} is below memory ${limits.memory}; it counts RAM and swap together (-1: unlimited)`,
+    )
   }
   if (limits.memoryReservation !== null && limits.memoryReservation > limits.memory) {
     throw new LimitError('memoryReservation', `${limits.memoryReservation} is above memory ${limits.memory}`)
   }
   for (const name of ['deviceReadBps', 'deviceWriteBps', 'deviceReadIops', 'deviceWriteIops'] as const) {
     if (limits[name].some((entry) => entry.device === null) && limits.scratch === null) {
-      throw new LimitError(name, 'no device named and no scratch disk; name one (DEVICE:RATE) or deploy with --scratch SIZE')
+      throw new LimitError(
+        name,
+        'no device named and no scratch disk; name one (DEVICE:RATE) or deploy with --scratch SIZE',
+      )
     }
   }
 }
@@ -246,15 +317,20 @@ function checkTogether(limits: Limits): void {
 export function lowerLimits(own: Limits, max: Partial<Limits>, asked: Partial<Limits>): Limits {
   for (const name of Object.keys(asked) as LimitName[]) {
     const definition = BY_NAME.get(name)
-    if (!definition?.perCall) throw new LimitError(name, 'is fixed when a sandbox is created and cannot change per call')
+    if (!definition?.perCall)
+      throw new LimitError(name, 'is fixed when a sandbox is created and cannot change per call')
     const ceiling = max[name] ?? own[name]
     if (isAbove(name, asked[name], ceiling)) {
-      throw new LimitError(name, `${JSON.stringify(asked[name])} is above the function's maximum ${JSON.stringify(ceiling)} (maxLimits)`)
+      throw new LimitError(
+        name,
+        `${JSON.stringify(asked[name])} is above the function's maximum ${JSON.stringify(ceiling)} (maxLimits)`,
+      )
     }
   }
   if (asked.memory !== undefined && asked.memorySwap === undefined) {
     const doubled = 2 * asked.memory
-    const ceiling = (max.memorySwap ?? own.memorySwap) === -1 ? doubled : Math.max(max.memorySwap ?? own.memorySwap, asked.memory)
+    const ceiling =
+      (max.memorySwap ?? own.memorySwap) === -1 ? doubled : Math.max(max.memorySwap ?? own.memorySwap, asked.memory)
     return mergeLimits(own, { ...asked, memorySwap: Math.min(doubled, ceiling) })
   }
   return mergeLimits(own, asked)
@@ -266,12 +342,17 @@ function isAbove(name: LimitName, asked: unknown, ceiling: unknown): boolean {
   if (asked === null || asked === -1) return true
   if (typeof asked === 'number' && typeof ceiling === 'number') return asked > ceiling
   if (name === 'cpusetCpus') return !isSubset(cpusOf(asked as string), cpusOf(ceiling as string))
-  if (name === 'blkioWeightDevice') return listAbove(asked as DeviceWeight[], ceiling as DeviceWeight[], (item) => item.weight)
+  if (name === 'blkioWeightDevice')
+    return listAbove(asked as DeviceWeight[], ceiling as DeviceWeight[], (item) => item.weight)
   return listAbove(asked as DeviceRate[], ceiling as DeviceRate[], (item) => item.rate)
 }
 
 /** An entry is above when the ceiling limits that device lower; a device the ceiling limits must not be left out. */
-function listAbove<T extends { readonly device: string | null }>(asked: readonly T[], ceiling: readonly T[], value: (item: T) => number): boolean {
+function listAbove<T extends { readonly device: string | null }>(
+  asked: readonly T[],
+  ceiling: readonly T[],
+  value: (item: T) => number,
+): boolean {
   return ceiling.some((limit) => {
     const match = asked.find((item) => item.device === limit.device)
     return match === undefined || value(match) > value(limit)

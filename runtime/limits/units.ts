@@ -17,7 +17,8 @@ export function parseBytes(text: string): number {
   const match = SIZE.exec(text.trim())
   if (!match) throw new UnitError(`expected a size such as 64m, 1g or 1048576, got ${JSON.stringify(text)}`)
   const bytes = Number(match[1]) * (SIZE_FACTOR[(match[2] ?? 'b').charAt(0).toLowerCase()] ?? 1)
-  if (!Number.isSafeInteger(Math.round(bytes))) throw new UnitError(`expected a size below 8 PiB, got ${JSON.stringify(text)}`)
+  if (!Number.isSafeInteger(Math.round(bytes)))
+    throw new UnitError(`expected a size below 8 PiB, got ${JSON.stringify(text)}`)
   return Math.round(bytes)
 }
 
@@ -36,7 +37,12 @@ export function parseDurationMs(text: string): number {
 
 /** 67108864 → `64m`; the shortest exact form, or one decimal where none is exact. */
 export function formatBytes(bytes: number): string {
-  for (const [unit, factor] of [['t', 1024 ** 4], ['g', 1024 ** 3], ['m', 1024 ** 2], ['k', 1024]] as const) {
+  for (const [unit, factor] of [
+    ['t', 1024 ** 4],
+    ['g', 1024 ** 3],
+    ['m', 1024 ** 2],
+    ['k', 1024],
+  ] as const) {
     if (bytes >= factor) {
       const value = bytes / factor
       return `${Number.isInteger(value) ? value : value.toFixed(1)}${unit}`
@@ -47,7 +53,11 @@ export function formatBytes(bytes: number): string {
 
 /** 300000 → `5m`, 250 → `250ms`. */
 export function formatDuration(ms: number): string {
-  for (const [unit, factor] of [['h', 3_600_000], ['m', 60_000], ['s', 1000]] as const) {
+  for (const [unit, factor] of [
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1000],
+  ] as const) {
     if (ms >= factor && ms % factor === 0) return `${ms / factor}${unit}`
   }
   return ms >= 10_000 ? `${(ms / 1000).toFixed(1)}s` : `${Number.isInteger(ms) ? ms : ms.toFixed(1)}ms`

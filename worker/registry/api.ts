@@ -1,0 +1,76 @@
+// What the registry promises: functions, immutable versions, aliases. Reads come from memory and never wait; writes are one
+// Redis script each and reach the copy in the OCI index.
+import type { FunctionConfig, FunctionVersion } from '../api.ts'
+
+export type RegistryErrorCode =
+  /** not a DNS label, reserved, or too long */
+  | 'NAME_INVALID'
+  /** message carries a suggestion where a name is close */
+  | 'FUNCTION_NOT_FOUND'
+  | 'VERSION_NOT_FOUND'
+  | 'ALIAS_NOT_FOUND'
+  /** weights do not add up to 100, or name unknown versions */
+  | 'ALIAS_INVALID'
+  /** `fn.json`: unknown keys, bad values; `problems` lists all */
+  | 'CONFIG_INVALID'
+  /** a version with queued calls cannot go */
+  | 'VERSION_IN_USE'
+  /** Redis is away: reads go on, writes do not */
+  | 'REGISTRY_UNAVAILABLE'
+
+export class RegistryError extends Error {
+  readonly code: RegistryErrorCode
+  readonly problems: readonly string[]
+  constructor(
+    code: RegistryErrorCode,
+    message: string,
+    options: { cause?: unknown; problems?: readonly string[] } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'RegistryError'
+    this.code = code
+    this.problems = options.problems ?? []
+  }
+}
+
+/** `{weights: {"3": 90, "4": 10}}`: whole percents that add up to 100. */
+export interface Alias {
+  readonly weights: Readonly<Record<string, number>>
+}
+
+export interface FunctionEntry {
+  readonly namespace: string
+  readonly name: string
+  readonly createdAt: string
+  readonly updatedAt: string
+  /** Ascending. */
+  readonly versions: readonly FunctionVersion[]
+  readonly aliases: Readonly<Record<string, Alias>>
+}
+
+export interface Registry {
+  /** Sorted by name. */
+  list(namespace: string): FunctionEntry[]
+  /** Throws FUNCTION_NOT_FOUND (with a suggestion). */
+  get(namespace: string, name: string): FunctionEntry
+  /** `reference`: null (= `latest`), a version number, or an alias. `draw` in [0, 1) picks by weight. Throws FUNCTION_NOT_FOUND | VERSION_NOT_FOUND. */
+  resolve(namespace: string, name: string, reference: string | null, draw: number): FunctionVersion
+  /** The version this content has or would have: an existing one (`existed`), or the next number, not yet kept. */
+  candidate(
+    namespace: string,
+    name: string,
+    image: string,
+    config: FunctionConfig,
+  ): { readonly version: FunctionVersion; readonly existed: boolean }
+  /** Keeps a candidate and moves `latest` (and `alias`, wholly) to it. Throws REGISTRY_UNAVAILABLE. */
+  commit(version: FunctionVersion, alias: string | null): Promise<FunctionVersion>
+  setAlias(namespace: string, name: string, alias: string, target: Alias): Promise<FunctionEntry>
+  /** `latest` cannot go (ALIAS_INVALID). */
+  removeAlias(namespace: string, name: string, alias: string): Promise<void>
+  removeFunction(namespace: string, name: string): Promise<void>
+  /** Images in use, for pruning. */
+  images(): ReadonlySet<string>
+  /** Called after each change that this or another process made. The returned function unsubscribes. */
+  onChange(listener: () => void): () => void
+  close(): Promise<void>
+}
