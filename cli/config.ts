@@ -1,0 +1,187 @@
+// Configuration: flags over environment over defaults. One table holds name, default, unit and doc line; it parses, reports
+// every problem at once, and prints `fn config`. The only reader of the environment besides cli/bin.ts that hands it in.
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** The project's own folder. */
+export const PROJECT_ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+
+export interface Config {
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly stateDir: string
+  /** null: the platform runs a Redis of its own. */
+  readonly redisUrl: string | null
+  /** Where the CLI finds the gateway. */
+  readonly url: string
+  /** From FN_TOKEN; null: the token file of the state directory. */
+  readonly token: string | null
+  /** Further Host names that `/v1` answers to. */
+  readonly hosts: readonly string[]
+  readonly namespace: string
+  readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  readonly ociRuntime: string
+  readonly behindProxy: boolean
+  /** OTLP over HTTP endpoint; null: tracing is off. */
+  readonly otlpEndpoint: string | null
+}
+
+/** Every problem of a configuration, one line each. */
+export class ConfigError extends Error {
+  readonly code = 'CONFIG'
+  readonly problems: readonly string[]
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+interface Setting {
+  readonly name: string
+  /** The key of `Flags` that overrides it, if any. */
+  readonly flag: keyof Flags | null
+  readonly fallback: string
+  readonly unit: string
+  readonly doc: string
+}
+export interface Flags {
+  readonly listen?: string | undefined
+  readonly stateDir?: string | undefined
+  readonly url?: string | undefined
+  readonly namespace?: string | undefined
+  readonly log?: string | undefined
+  readonly ociRuntime?: string | undefined
+  readonly hosts?: string | undefined
+  readonly behindProxy?: boolean | undefined
+}
+
+const SETTINGS: readonly Setting[] = [
+  setting('FN_LISTEN', 'listen', '127.0.0.1:8080', 'host:port', 'address of the HTTP listener'),
+  setting('FN_STATE_DIR', 'stateDir', join(PROJECT_ROOT, '.fn'), 'path', 'images, logs, queue data, token'),
+  setting('REDIS_URL', null, '', 'redis:// URL', 'an existing Redis; empty: the platform runs its own'),
+  setting('FN_URL', 'url', '', 'URL', 'where the CLI finds the gateway; empty: the listen address'),
+  setting('FN_TOKEN', null, '', 'token', 'token for /v1; empty: the file `token` of the state directory'),
+  setting('FN_HOSTS', 'hosts', '', 'names, comma-separated', 'further Host names the control API answers to'),
+  setting('FN_NAMESPACE', 'namespace', 'default', 'DNS label', 'namespace of functions'),
+  setting('FN_LOG', 'log', 'warn', 'debug|info|warn|error|silent', "level of the platform's own log on stderr"),
+  setting('FN_OCI_RUNTIME', 'ociRuntime', 'runc', 'path', 'OCI runtime that creates sandboxes'),
+  setting(
+    'FN_BEHIND_PROXY',
+    'behindProxy',
+    '',
+    '1 or empty',
+    'a TLS proxy stands in front: other listen addresses allowed',
+  ),
+  setting('OTEL_EXPORTER_OTLP_ENDPOINT', null, '', 'URL', 'collector for traces (OTLP over HTTP); empty: no tracing'),
+]
+
+function setting(name: string, flag: Setting['flag'], fallback: string, unit: string, doc: string): Setting {
+  return { name, flag, fallback, unit, doc }
+}
+
+export interface ConfigRow {
+  readonly name: string
+  readonly value: string
+  readonly unit: string
+  readonly default: string
+  readonly source: 'flag' | 'environment' | 'default'
+  readonly doc: string
+}
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** All settings with value and where it came from; a token is never shown. */
+export function describeConfig(env: Environment, flags: Flags): ConfigRow[] {
+  return SETTINGS.map((entry) => {
+    const flag = entry.flag === null ? undefined : flags[entry.flag]
+    const fromFlag = flag === true ? '1' : typeof flag === 'string' ? flag : undefined
+    const fromEnvironment = env[entry.name] === '' ? undefined : env[entry.name]
+    const value = fromFlag ?? fromEnvironment ?? entry.fallback
+    return {
+      name: entry.name,
+      value: entry.name === 'FN_TOKEN' && value !== '' ? '(set)' : value,
+      unit: entry.unit,
+      default: entry.fallback,
+      source: fromFlag !== undefined ? 'flag' : fromEnvironment !== undefined ? 'environment' : 'default',
+      doc: entry.doc,
+    }
+  })
+}
+
+/** Parses everything and reports all problems at once. Throws ConfigError. */
+export function parseConfig(env: Environment, flags: Flags): Config {
+  const problems: string[] = []
+  const values = new Map(describeConfig(env, flags).map((row) => [row.name, row.value]))
+  const text = (name: string): string => values.get(name) ?? ''
+  const listen = parseListen(text('FN_LISTEN'), problems)
+  const behindProxy = text('FN_BEHIND_PROXY') !== '' && text('FN_BEHIND_PROXY') !== '0'
+  if (listen.host !== '' && !isLoopback(listen.host) && !behindProxy) {
+    problems.push(
+      `FN_LISTEN: ${listen.host} is not a loopback address, and whoever reaches it could read the token on the wire; put a TLS proxy in front and say --behind-proxy (FN_BEHIND_PROXY=1), or listen on 127.0.0.1`,
+    )
+  }
+  const log = text('FN_LOG')
+  if (!isLevel(log)) problems.push(`FN_LOG: expected debug, info, warn, error or silent, got ${JSON.stringify(log)}`)
+  const namespace = text('FN_NAMESPACE')
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
+    problems.push(`FN_NAMESPACE: expected a DNS label such as default or team-a, got ${JSON.stringify(namespace)}`)
+  }
+  for (const [name, schemes] of [
+    ['REDIS_URL', ['redis:', 'rediss:', 'unix:']],
+    ['FN_URL', ['http:', 'https:']],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', ['http:', 'https:']],
+  ] as const) {
+    const value = text(name)
+    if (value !== '' && !(URL.canParse(value) && (schemes as readonly string[]).includes(new URL(value).protocol))) {
+      problems.push(
+        `${name}: expected a URL (${schemes.map((scheme) => `${scheme}//…`).join(' or ')}), got ${JSON.stringify(value)}`,
+      )
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
+  return Object.freeze({
+    listen,
+    stateDir: resolve(text('FN_STATE_DIR')),
+    redisUrl: text('REDIS_URL') || null,
+    url: (text('FN_URL') || `http://${urlHost}:${listen.port}`).replace(/\/+$/, ''),
+    token: env['FN_TOKEN'] || null,
+    hosts: text('FN_HOSTS')
+      .split(',')
+      .map((host) => host.trim().toLowerCase())
+      .filter(Boolean),
+    namespace,
+    log: log as Config['log'],
+    ociRuntime: text('FN_OCI_RUNTIME'),
+    behindProxy,
+    otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
+  })
+}
+
+/** The token of a configuration: FN_TOKEN, else the state directory's file; null when neither is there. */
+export function readToken(config: Config): string | null {
+  if (config.token !== null) return config.token
+  try {
+    return readFileSync(join(config.stateDir, 'token'), 'utf8').trim() || null
+  } catch {
+    return null
+  }
+}
+
+function parseListen(value: string, problems: string[]): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(value)
+  const port = Number(match?.[3])
+  if (!match || port > 65535) {
+    problems.push(`FN_LISTEN: expected host:port such as 127.0.0.1:8080, got ${JSON.stringify(value)}`)
+    return { host: '', port: 0 }
+  }
+  return { host: match[1] ?? match[2] ?? '', port }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
+}
+
+function isLevel(text: string): boolean {
+  return ['debug', 'info', 'warn', 'error', 'silent'].includes(text)
+}
