@@ -1,0 +1,56 @@
+// Writes of state that survive a power cut: temporary file, fsync, rename, fsync of the folder.
+// A full disk becomes RuntimeError DISK_FULL and leaves no temporary file.
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { RuntimeError } from '../errors.ts'
+
+/** Replaces `path` by `content` as a whole or not at all. Throws RuntimeError `DISK_FULL`. */
+export async function writeDurable(path: string, content: string | Buffer, mode = 0o600): Promise<void> {
+  const draft = draftName(path)
+  try {
+    const file = await open(draft, 'wx', mode)
+    try {
+      await file.writeFile(content)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw diskFull(error, path)
+  }
+}
+
+/** Name for a file that is not yet whole; a start sweeps names with this ending. */
+export function draftName(path: string): string {
+  return `${path}.${randomBytes(6).toString('hex')}.tmp`
+}
+
+/** Makes renames and creations in `folder` durable. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Creates `path` and its parents; an existing one keeps its mode. Throws RuntimeError `DISK_FULL`. */
+export async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode })
+  } catch (error) {
+    throw diskFull(error, path)
+  }
+}
+
+/** ENOSPC and EDQUOT as RuntimeError `DISK_FULL`; anything else as it is. */
+export function diskFull(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
+  return new RuntimeError('DISK_FULL', `no space left for ${path}; free some space on its disk`, { cause: error })
+}

@@ -1,0 +1,87 @@
+#!/bin/sh
+# Cleans up after a platform that could not do it itself (kill -9 included). It holds the read end of a pipe from the
+# platform: one line on it means "stopped in order, nothing to do"; its end without a line means the platform is dead.
+# Removes only what carries this platform's id. Every loop is bounded; what it cannot remove, the next start sweeps.
+# usage: guard.sh ID RUN_DIR STATE_DIR CGROUP_ROOT UID_FILE
+id=$1 run=$2 state=$3 cgroups=$4 uid_file=$5
+trap '' INT TERM HUP
+if read -r _; then exit 0; fi
+
+# The platform's cgroups in every hierarchy, v1 and v2.
+parents() {
+  for parent in "$cgroups/thaw-$id" "$cgroups"/*/"thaw-$id"; do
+    if [ -d "$parent" ]; then echo "$parent"; fi
+  done
+}
+
+# An OCI runtime that is still creating a sandbox would finish it after we are done.
+kill_creators() {
+  for file in $(grep -l -a -s -F -e "--root=$run/oci" /proc/[0-9]*/cmdline); do
+    pid=${file#/proc/}
+    pid=${pid%/cmdline}
+    if [ "$pid" != "$$" ]; then kill -9 "$pid" 2>/dev/null; fi
+  done
+}
+
+# One round: thaw (v1 holds signals of frozen processes back) and kill. False while anything was still alive.
+kill_round() {
+  empty=true
+  for parent in $(parents); do
+    if [ -e "$parent/cgroup.kill" ]; then echo 1 >"$parent/cgroup.kill"; fi
+    for group in "$parent" "$parent"/*/; do
+      if [ -e "$group/cgroup.freeze" ]; then echo 0 >"$group/cgroup.freeze"; fi
+      if [ -e "$group/freezer.state" ]; then echo THAWED >"$group/freezer.state"; fi
+      if [ ! -e "$group/cgroup.procs" ]; then continue; fi
+      while read -r pid; do
+        empty=false
+        if [ "$pid" -gt 1 ]; then kill -9 "$pid"; fi
+      done <"$group/cgroup.procs"
+    done
+  done 2>/dev/null
+  $empty
+}
+
+unmount_all() {
+  targets=
+  while read -r _ _ _ _ target _; do
+    case $target in "$run"/*) targets="$target $targets" ;; esac
+  done </proc/self/mountinfo
+  for target in $targets; do umount -l "$target"; done
+}
+
+detach_disks() {
+  for file in /sys/block/loop*/loop/backing_file; do
+    if ! read -r backing <"$file"; then continue; fi
+    case $backing in
+      "$state"/scratch/*)
+        device=${file#/sys/block/}
+        losetup -d "/dev/${device%%/*}"
+        ;;
+    esac
+  done
+}
+
+remove_cgroups() {
+  for parent in $(parents); do find "$parent" -depth -type d -exec rmdir {} ';'; done
+  [ -z "$(parents)" ]
+}
+
+round=0
+until kill_creators; kill_round || [ "$round" -ge 200 ]; do
+  round=$((round + 1))
+  sleep 0.05
+done
+{
+  unmount_all
+  detach_disks
+  round=0
+  until remove_cgroups || [ "$round" -ge 100 ]; do
+    round=$((round + 1))
+    sleep 0.05
+  done
+  rm -f "$state"/scratch/sandbox-*.img
+  rm -rf "$run"
+  rm -f "$uid_file"
+  rmdir "${uid_file%/*}" "${run%/*}"
+} 2>/dev/null
+exit 0

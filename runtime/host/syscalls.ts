@@ -1,0 +1,142 @@
+// The system calls Node has no binding for, through koffi: each throws a SystemError with errno's name and the path.
+// Thin and typed, nothing else: what is mounted where and when is decided by mounts.ts, loop.ts and their callers.
+import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+
+const libc = koffi.load('libc.so.6')
+const call = {
+  mount: libc.func(
+    'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+  ),
+  umount2: libc.func('int umount2(const char *target, int flags)'),
+  flock: libc.func('int flock(int fd, int operation)'),
+  prctl: libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
+  waitpid: libc.func('int waitpid(int pid, void *status, int options)'),
+  ioctlNumber: libc.func('int ioctl(int fd, unsigned long request, long argument)'),
+  ioctlBuffer: libc.func('int ioctl(int fd, unsigned long request, void *argument)'),
+  // The new mount calls have the same numbers on every architecture; older C libraries lack wrappers for them.
+  openTree: libc.func('long syscall(long number, int dirfd, const char *path, unsigned int flags)'),
+  moveMount: libc.func(
+    'long syscall(long number, int from, const char *fromPath, int to, const char *toPath, unsigned int flags)',
+  ),
+  mountSetattr: libc.func(
+    'long syscall(long number, int fd, const char *path, unsigned int flags, void *attributes, size_t size)',
+  ),
+}
+const SYS_OPEN_TREE = 428
+const SYS_MOVE_MOUNT = 429
+const SYS_MOUNT_SETATTR = 442
+const AT_FDCWD = -100
+
+/** A failed system call: `code` is errno's name (`ENOENT`), `path` what it was about. */
+export class SystemError extends Error {
+  readonly code: string
+  readonly syscall: string
+  readonly path: string
+  constructor(syscall: string, code: string, path: string) {
+    super(`${syscall} ${path}: ${code}`)
+    this.name = 'SystemError'
+    this.code = code
+    this.syscall = syscall
+    this.path = path
+  }
+}
+
+function checked(result: number, syscall: string, path: string): number {
+  if (result >= 0) return result
+  throw new SystemError(syscall, getSystemErrorName(-koffi.errno()), path)
+}
+
+/** Flags of mount(2) used here. */
+export const MS = {
+  readOnly: 1,
+  noSuid: 2,
+  noDev: 4,
+  noExec: 8,
+  synchronous: 16,
+  remount: 32,
+  bind: 4096,
+  recursive: 16384,
+  private: 1 << 18,
+} as const
+
+/** mount(2). Throws SystemError. */
+export function mount(source: string, target: string, type: string | null, flags: number, data: string | null): void {
+  checked(call.mount(source, target, type, flags, data), 'mount', target)
+}
+
+/** umount2(2); `detach` unmounts lazily (MNT_DETACH). Throws SystemError. */
+export function umount(target: string, detach: boolean): void {
+  checked(call.umount2(target, detach ? 2 : 0), 'umount', target)
+}
+
+/** open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path`; the caller closes the descriptor. */
+export function cloneMount(path: string): number {
+  const OPEN_TREE_CLONE = 1
+  const OPEN_TREE_CLOEXEC = 0o2000000
+  return checked(call.openTree(SYS_OPEN_TREE, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), 'open_tree', path)
+}
+
+/** Attributes of mount_setattr(2) used here. */
+export const MOUNT_ATTR = { readOnly: 1, noSuid: 2, noDev: 4, idmap: 0x100000 } as const
+
+/** mount_setattr(2) on a detached mount. `usernsFd` matters only with `MOUNT_ATTR.idmap`. */
+export function setMountAttributes(fd: number, set: number, usernsFd: number | null): void {
+  const AT_EMPTY_PATH = 0x1000
+  const attributes = Buffer.alloc(32)
+  attributes.writeBigUInt64LE(BigInt(set), 0)
+  attributes.writeBigUInt64LE(BigInt(usernsFd ?? 0), 24)
+  checked(call.mountSetattr(SYS_MOUNT_SETATTR, fd, '', AT_EMPTY_PATH, attributes, 32), 'mount_setattr', `fd ${fd}`)
+}
+
+/** move_mount(2): attaches a detached mount at `target`. */
+export function attachMount(fd: number, target: string): void {
+  const MOVE_MOUNT_F_EMPTY_PATH = 4
+  checked(call.moveMount(SYS_MOVE_MOUNT, fd, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', target)
+}
+
+/** flock(2), exclusive and without waiting: false when another open file holds it. */
+export function tryLock(fd: number, path: string): boolean {
+  const LOCK_EX = 2
+  const LOCK_NB = 4
+  if (call.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
+  const code = getSystemErrorName(-koffi.errno())
+  if (code === 'EAGAIN' || code === 'EWOULDBLOCK') return false
+  throw new SystemError('flock', code, path)
+}
+
+/** Makes orphans below this process its own children (PR_SET_CHILD_SUBREAPER), so that `reap` can learn how they ended. */
+export function becomeSubreaper(): void {
+  const PR_SET_CHILD_SUBREAPER = 36
+  checked(call.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 'prctl', 'PR_SET_CHILD_SUBREAPER')
+}
+
+/** How a process ended. */
+export interface ReapedExit {
+  readonly code: number | null
+  readonly signal: number | null
+}
+
+/** waitpid(2) on exactly this pid, without waiting: `running`, `not-ours` (reaped already, or no child), or how it ended. */
+export function reap(pid: number): ReapedExit | 'running' | 'not-ours' {
+  const WNOHANG = 1
+  const status = Buffer.alloc(4)
+  // SECURITY: never −1 or 0: that would take the exits of libuv's own children.
+  if (pid <= 0) return 'not-ours'
+  const result = call.waitpid(pid, status, WNOHANG)
+  if (result === 0) return 'running'
+  if (result < 0) return 'not-ours'
+  const word = status.readInt32LE(0)
+  const signal = word & 0x7f
+  return signal === 0 ? { code: (word >> 8) & 0xff, signal: null } : { code: null, signal }
+}
+
+/** ioctl(2) with a number; returns its result. */
+export function ioctlNumber(fd: number, request: number, argument: number, path: string): number {
+  return checked(call.ioctlNumber(fd, request, argument), 'ioctl', path)
+}
+
+/** ioctl(2) with a structure. */
+export function ioctlBuffer(fd: number, request: number, argument: Buffer, path: string): number {
+  return checked(call.ioctlBuffer(fd, request, argument), 'ioctl', path)
+}
