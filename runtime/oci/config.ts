@@ -1,0 +1,179 @@
+// What a sandbox is, as an OCI runtime configuration. Pure: from a description to the JSON the OCI runtime reads.
+// No capability, no hook, no device beyond the runtime's defaults, no environment of the platform.
+
+import { RANGE_SIZE } from '../host/uid-ranges.ts'
+import type { Limits } from '../limits/limits.ts'
+import type { SeccompProfile } from './seccomp.ts'
+
+/** Who the code is inside the sandbox. */
+export const INNER_UID = 1000
+const MIB = 1024 ** 2
+
+export interface ConfigInput {
+  /** Mounted root file system. */
+  readonly rootPath: string
+  /** False with a copy-on-write root. */
+  readonly rootReadOnly: boolean
+  /** First host uid of the sandbox's range. */
+  readonly uidBase: number
+  readonly limits: Limits
+  /** `cgroupsPath` and `linux.resources` as the cgroup host wants them. */
+  readonly cgroupsPath: string
+  readonly resources: object
+  readonly seccomp: SeccompProfile
+  /** Folder of the mounted scratch disk, or null. */
+  readonly scratchPath: string | null
+  readonly hardLimits: HardLimits
+  /** The platform's own value; a process may only raise it. */
+  readonly oomScoreAdj: number
+}
+
+/** The platform's own hard rlimits by name (`nofile`): without CAP_SYS_RESOURCE they can only be lowered. */
+export type HardLimits = Readonly<Record<string, number>>
+
+/** Builds `config.json`. */
+export function ociConfig(input: ConfigInput): object {
+  return {
+    ociVersion: '1.0.2',
+    process: ociProcess(input),
+    root: { path: input.rootPath, readonly: input.rootReadOnly },
+    hostname: 'sandbox',
+    mounts: ociMounts(input),
+    linux: {
+      namespaces: ['mount', 'uts', 'ipc', 'pid', 'network', 'user', 'cgroup'].map((type) => ({ type })),
+      uidMappings: [{ containerID: 0, hostID: input.uidBase, size: RANGE_SIZE }],
+      gidMappings: [{ containerID: 0, hostID: input.uidBase, size: RANGE_SIZE }],
+      cgroupsPath: input.cgroupsPath,
+      resources: { devices: [{ allow: false, access: 'rwm' }], ...input.resources },
+      seccomp: input.seccomp,
+      maskedPaths: MASKED,
+      readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+    },
+  }
+}
+
+/** Files of /proc that tell about the host or its kernel's memory. */
+const MASKED = [
+  ...['acpi', 'asound', 'config.gz', 'kallsyms', 'kcore', 'key-users', 'keys', 'kmsg', 'kpagecount', 'kpageflags'],
+  ...['latency_stats', 'modules', 'sched_debug', 'scsi', 'timer_list', 'timer_stats', 'vmallocinfo'],
+].map((name) => `/proc/${name}`)
+
+function ociProcess(input: ConfigInput): object {
+  const none: string[] = []
+  return {
+    terminal: false,
+    user: { uid: INNER_UID, gid: INNER_UID, umask: 0o022 },
+    cwd: '/tmp',
+    args: ['/usr/bin/node', ...nodeFlags(input.limits.memory), '/runtime/bootstrap.cjs'],
+    env: innerEnvironment(input.scratchPath !== null),
+    capabilities: { bounding: none, effective: none, inheritable: none, permitted: none, ambient: none },
+    noNewPrivileges: true,
+    oomScoreAdj: Math.max(SANDBOX_OOM_SCORE, input.oomScoreAdj),
+    rlimits: rlimits(input.limits, input.hardLimits),
+  }
+}
+
+/** When the host itself runs out of memory, sandboxes go before the platform. */
+const SANDBOX_OOM_SCORE = 500
+
+/** V8's heap limit is fixed at boot: three quarters of the memory limit leave room for code, stacks, buffers and /tmp. */
+export function nodeFlags(memoryBytes: number): string[] {
+  const heapMb = Math.max(12, Math.floor((memoryBytes * 0.75) / MIB))
+  return [`--max-old-space-size=${heapMb}`]
+}
+
+function innerEnvironment(scratch: boolean): string[] {
+  const env = ['PATH=/usr/local/bin:/usr/bin:/bin', 'HOME=/tmp', 'TMPDIR=/tmp', 'LANG=C.UTF-8']
+  return scratch ? [...env, 'FN_SCRATCH_DIR=/scratch'] : env
+}
+
+interface OciRlimit {
+  readonly type: string
+  readonly soft: number
+  readonly hard: number
+}
+
+/** Defaults, then what was asked for, none above the platform's own. */
+function rlimits(limits: Limits, hardLimits: HardLimits): OciRlimit[] {
+  const wanted = new Map([
+    ['core', { soft: 0, hard: 0 }],
+    ['nofile', { soft: 20_000, hard: 20_000 }],
+  ])
+  for (const { name, soft, hard } of limits.ulimits) wanted.set(name, { soft, hard })
+  return [...wanted].map(([name, { soft, hard }]) => {
+    const highest = hardLimits[name] ?? hard
+    return { type: `RLIMIT_${name.toUpperCase()}`, soft: Math.min(soft, highest), hard: Math.min(hard, highest) }
+  })
+}
+
+/** Parses /proc/self/limits (`unlimited` is left out: anything may be asked for). */
+export function parseHardLimits(text: string): HardLimits {
+  const found: Record<string, number> = {}
+  for (const [name, title] of Object.entries(LIMIT_TITLES)) {
+    const line = text.split('\n').find((candidate) => candidate.startsWith(`Max ${title} `))
+    const hard = line
+      ?.slice(4 + title.length)
+      .trim()
+      .split(/\s+/)[1]
+    if (hard !== undefined && /^\d+$/.test(hard)) found[name] = Number(hard)
+  }
+  return found
+}
+
+const LIMIT_TITLES: Readonly<Record<string, string>> = {
+  as: 'address space',
+  core: 'core file size',
+  cpu: 'cpu time',
+  data: 'data size',
+  fsize: 'file size',
+  locks: 'file locks',
+  memlock: 'locked memory',
+  msgqueue: 'msgqueue size',
+  nice: 'nice priority',
+  nofile: 'open files',
+  nproc: 'processes',
+  rss: 'resident set',
+  rtprio: 'realtime priority',
+  rttime: 'realtime timeout',
+  sigpending: 'pending signals',
+  stack: 'stack size',
+}
+
+const BYTES_PER_INODE = 4096
+const SMALLEST_INODES = 256
+const MOST_INODES = 65_536
+
+/** Inodes of /tmp: one per 4 KiB, bounded, because each costs kernel memory. */
+export function tmpfsInodes(sizeBytes: number): number {
+  return Math.min(MOST_INODES, Math.max(SMALLEST_INODES, Math.floor(sizeBytes / BYTES_PER_INODE)))
+}
+
+function ociMounts(input: ConfigInput): object[] {
+  const { tmpfs } = input.limits
+  const temporary = ['nosuid', 'nodev', 'mode=1777', `size=${tmpfs}`, `nr_inodes=${tmpfsInodes(tmpfs)}`]
+  const mounts: object[] = [
+    { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'],
+    },
+    {
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=1m'],
+    },
+    { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: temporary },
+  ]
+  if (input.scratchPath !== null) {
+    mounts.push({
+      destination: '/scratch',
+      type: 'none',
+      source: input.scratchPath,
+      options: ['bind', 'rw', 'nosuid', 'nodev', 'private'],
+    })
+  }
+  return mounts
+}
