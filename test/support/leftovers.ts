@@ -1,69 +1,82 @@
-// What a platform left in the kernel: read from /proc, /sys and /run by the id of its state directory. Removes nothing.
+// Proves that a test leaves the kernel as it found it: cgroups, mounts, loop devices and run directories of the platform.
+// Compares with a snapshot, because other platforms may run on the same machine.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const CGROUP_ROOT = '/sys/fs/cgroup'
-
-/** Every cgroup, run directory, mount, loop device and process that still belongs to this state directory, one line each. */
-export function leftovers(id: string, stateDir: string): string[] {
-  return [
-    ...cgroupsOf(id).map((path) => `cgroup ${path}`),
-    ...(existsSync(`/run/thaw/${id}`) ? [`run directory /run/thaw/${id}`] : []),
-    ...mountsOf(id, stateDir).map((target) => `mount ${target}`),
-    ...loopDevicesOf(stateDir).map((device) => `loop device ${device}`),
-    ...processesOf(id, stateDir).map((pid) => `process ${pid} (${commandOf(pid)})`),
-  ]
+/** Kernel objects that bear the platform's name, as sorted lines. */
+export interface KernelSnapshot {
+  readonly cgroups: readonly string[]
+  readonly mounts: readonly string[]
+  readonly loops: readonly string[]
+  readonly runDirectories: readonly string[]
 }
 
-/** Pids of the platform itself, its children and its sandboxes. */
-export function processesOf(id: string, stateDir: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => pid !== process.pid && belongs(pid, id, stateDir))
+/** What is there now. `platformId` narrows it to one platform's objects. */
+export function snapshotKernel(platformId = ''): KernelSnapshot {
+  const name = `thaw-${platformId}`
+  return {
+    cgroups: cgroupRoots()
+      .flatMap((root) =>
+        entries(root)
+          .filter((entry) => entry.startsWith(name))
+          .flatMap((entry) => below(join(root, entry))),
+      )
+      .sort(),
+    mounts: mountPoints()
+      .filter((point) => point.includes('thaw') && point.includes(platformId))
+      .sort(),
+    loops: entries('/sys/block')
+      .filter((disk) => disk.startsWith('loop'))
+      .flatMap((disk) => backing(disk))
+      .filter((line) => line.includes(platformId))
+      .sort(),
+    runDirectories: entries('/run/thaw')
+      .filter((entry) => entry.includes(platformId))
+      .sort(),
+  }
 }
 
-function belongs(pid: number, id: string, stateDir: string): boolean {
-  const folder = `/proc/${pid}`
-  // A zombie is dead; its parent, not the platform, has yet to notice.
-  if (/^State:\s+[ZX]/m.test(read(join(folder, 'status')))) return false
-  if (read(join(folder, 'cgroup')).includes(`/thaw-${id}`)) return true
-  if (read(join(folder, 'cmdline')).includes(`/run/thaw/${id}`)) return true
-  const command = read(join(folder, 'cmdline'))
-  return command.includes(stateDir) || (command.includes('bin.ts\0up') && hasState(folder, stateDir))
-}
-
-function hasState(folder: string, stateDir: string): boolean {
-  return read(join(folder, 'environ')).split('\0').includes(`FN_STATE_DIR=${stateDir}`)
-}
-
-function cgroupsOf(id: string): string[] {
-  const hierarchies = existsSync(CGROUP_ROOT) ? readdirSync(CGROUP_ROOT).map((name) => join(CGROUP_ROOT, name)) : []
-  return [CGROUP_ROOT, ...hierarchies].map((parent) => join(parent, `thaw-${id}`)).filter((path) => existsSync(path))
-}
-
-function mountsOf(id: string, stateDir: string): string[] {
-  return read('/proc/self/mountinfo')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
-    .filter((target) => target.startsWith(`/run/thaw/${id}/`) || target.startsWith(`${stateDir}/`))
-}
-
-function loopDevicesOf(stateDir: string): string[] {
-  return readdirSync('/sys/block').filter((name) =>
-    read(`/sys/block/${name}/loop/backing_file`).startsWith(`${stateDir}/`),
+/** Throws an error that lists every object there is now and was not in `before`. Give the same `platformId` to both. */
+export function expectNoLeftovers(before: KernelSnapshot, platformId = ''): void {
+  const after = snapshotKernel(platformId)
+  const left = (Object.keys(after) as (keyof KernelSnapshot)[]).flatMap((kind) =>
+    after[kind].filter((entry) => !before[kind].includes(entry)).map((entry) => `${kind}: ${entry}`),
   )
+  if (left.length > 0) throw new Error(`left over in the kernel:\n  ${left.join('\n  ')}`)
 }
 
-function commandOf(pid: number): string {
-  return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim().slice(0, 120)
+/** Mount points of every cgroup hierarchy, v1 and v2. */
+export function cgroupRoots(): string[] {
+  return mountLines()
+    .filter((fields) => /^cgroup2?$/.test(fields[fields.indexOf('-') + 1] ?? ''))
+    .map((fields) => fields[4] ?? '')
 }
 
-/** Empty for what is not there (a process may end while it is read). */
-function read(path: string): string {
+function mountPoints(): string[] {
+  return mountLines().map((fields) => fields[4] ?? '')
+}
+
+function mountLines(): string[][] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '))
+}
+
+function backing(disk: string): string[] {
+  const path = `/sys/block/${disk}/loop/backing_file`
+  return existsSync(path) ? [`${disk} ${readFileSync(path, 'utf8').trim()}`] : []
+}
+
+function below(directory: string): string[] {
+  return [directory, ...entries(directory).flatMap((entry) => below(join(directory, entry)))]
+}
+
+/** Names in a directory; none when it is no directory or gone. */
+function entries(directory: string): string[] {
   try {
-    return readFileSync(path, 'utf8')
+    return readdirSync(directory)
   } catch {
-    return ''
+    return []
   }
 }

@@ -1,0 +1,142 @@
+// The border of runtime/cgroup/: limits, metering and the freezer of sandboxes on whatever cgroups this host has.
+// Everything on the call path is a synchronous read or write of a descriptor opened at `attach`.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock, LimitOutcome, LimitSupport, Logger, Metering } from '../api.ts'
+import { RuntimeError } from '../errors.ts'
+import type { LimitName, Limits } from '../limits/limits.ts'
+import { createReadBuffer } from './control-file.ts'
+import { backingDisk, resolveDisk } from './devices.ts'
+import { type CgroupFeatures, findFeatures, makeParents } from './features.ts'
+import { removeDirectory } from './kill.ts'
+import { type OciResources, ociResources } from './oci-resources.ts'
+import { AttachedCgroup } from './sandbox-cgroup.ts'
+import { SandboxDirectory } from './sandbox-directory.ts'
+import { describeSupport } from './support.ts'
+import { sweepParent } from './sweep.ts'
+import { type CgroupMode, findCgroupTree } from './tree.ts'
+
+export { resolveDisk } from './devices.ts'
+export type { OciResources } from './oci-resources.ts'
+export type { CgroupMode } from './tree.ts'
+
+/** The cgroups of one platform on this host: a parent `/thaw-<platformId>` in every hierarchy, one child a sandbox. */
+export interface CgroupHost {
+  readonly mode: CgroupMode
+  /** Which freezer is used, for the doctor. */
+  readonly freezer: string
+  /** What enforces each limit here, or why nothing does and what would turn it on. */
+  support(scratchAvailable: boolean): Record<LimitName, LimitSupport>
+  /** `cgroupsPath` of the OCI configuration: `/thaw-<platformId>/<sandboxId>`. */
+  path(sandboxId: string): string
+  /** `linux.resources` of the OCI configuration. The CPU quota is not in it: it comes after load. */
+  ociResources(limits: Limits): OciResources
+  /** Opens the control files of a cgroup the OCI runtime has made and writes all limits but the quota. `scratchDevice` is
+   *  the `maj:min` of the sandbox's scratch disk, or null. Throws RuntimeError CREATE_FAILED | LIMIT_WRITE | LIMIT_UNSUPPORTED. */
+  attach(sandboxId: string, limits: Limits, scratchDevice: string | null): SandboxCgroup
+  /** Kills and removes everything below this platform's parents; bounded wait. Resolves to the number of processes killed. */
+  sweep(): Promise<number>
+  /** Removes the parents where they are empty. */
+  close(): Promise<void>
+}
+
+/** The cgroup of one sandbox. Its owner calls `kill`, `waitEmpty`, `remove` at the end, in this order. */
+export interface SandboxCgroup {
+  /** From now on the quota of `cpus` holds (call it after load), and CPU used until the first call is idle CPU. */
+  enforceQuota(): void
+  /** Writes what differs from what is in force. Never kills by lowering: a limit below what is in use is refused and
+   *  then nothing has changed. Throws RuntimeError LIMIT_WRITE | LIMIT_UNSUPPORTED. */
+  applyLimits(next: Limits): LimitOutcome
+  /** Paired with `endMetering`; pairs may overlap, and then share their figures. */
+  beginMetering(): void
+  /** Growth since the first open `beginMetering`. `tasksPeak` is the highest since the sandbox began. */
+  endMetering(exact: boolean): Metering
+  /** µs until the kernel confirmed (0: was frozen already), or null when a thaw came first.
+   *  Rejects RuntimeError FREEZE_FAILED, with the sandbox thawed again. */
+  freeze(): Promise<number | null>
+  /** Lets it run again and returns at once: µs taken by the write, 0 when not frozen. Never throws. */
+  thaw(): number
+  readonly frozen: boolean
+  /** CPU used since the beginning, µs. After `remove` the last known. */
+  cpuUs(): number
+  /** Memory in use, page cache included. After `remove` 0. */
+  memoryBytes(): number
+  /** Processes the kernel killed at the memory limit. After `remove` the last known. */
+  oomKills(): number
+  /** SIGKILL to all inside, frozen or not. */
+  kill(): void
+  /** True when no task is left, false when some are after `timeoutMs`. Goes on killing after `kill`. */
+  waitEmpty(timeoutMs: number): Promise<boolean>
+  /** Closes the control files and removes the directories; already gone is fine. Rejects RuntimeError CREATE_FAILED when
+   *  the kernel does not let go within 2 s. */
+  remove(): Promise<void>
+}
+
+export interface CgroupHostOptions {
+  readonly platformId: string
+  /** Only hierarchies mounted here or below count. Default /sys/fs/cgroup. */
+  readonly root?: string
+  /** Text of /proc/self/mountinfo; read when not given. */
+  readonly mountinfo?: string
+  /** Where sysfs is mounted. Default /sys. */
+  readonly sysfs?: string
+  /** Text of /proc/swaps; read when not given. */
+  readonly swaps?: string
+  readonly logger: Logger
+  readonly clock: Clock
+}
+
+/** Finds the hierarchies and makes the platform's parent in each.
+ *  Throws RuntimeError HOST_UNSUITABLE with the way out. */
+export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
+  const { platformId, logger, clock, sysfs = '/sys' } = options
+  if (!/^[A-Za-z0-9_-]+$/.test(platformId))
+    throw new RangeError(`platform id is no file name: ${JSON.stringify(platformId)}`)
+  const tree = findCgroupTree(
+    options.mountinfo ?? readFileSync('/proc/self/mountinfo', 'utf8'),
+    options.root ?? '/sys/fs/cgroup',
+  )
+  const parent = `thaw-${platformId}`
+  makeParents(tree, parent)
+  const features = findFeatures(tree, parent, { sysfs, swaps: options.swaps ?? readFileSync('/proc/swaps', 'utf8') })
+  const buffer = createReadBuffer()
+  logger.debug({ mode: tree.mode, features }, 'cgroups opened')
+  return {
+    mode: tree.mode,
+    freezer: describeFreezer(features),
+    support: (scratchAvailable) =>
+      describeSupport({
+        mode: tree.mode,
+        features,
+        memoryVersion: tree.place('memory')?.version ?? 2,
+        ioVersion: tree.place('io')?.version ?? null,
+        scratchAvailable,
+      }),
+    path: (sandboxId) => `/${parent}/${sandboxId}`,
+    ociResources: (limits) => ociResources(limits, features.swapAccounting),
+    attach(sandboxId, limits, scratchDevice) {
+      const directory = new SandboxDirectory(tree, `/${parent}/${sandboxId}`, buffer)
+      try {
+        return new AttachedCgroup(directory, limits, {
+          clock,
+          scratchDisk: scratchDevice,
+          backingDisk: scratchDevice === null ? null : backingDisk(scratchDevice, sysfs),
+          resolveDisk: (path) => resolveDisk(path, sysfs),
+        })
+      } catch (error) {
+        if (error instanceof RuntimeError) throw error
+        throw new RuntimeError('CREATE_FAILED', `cgroup ${directory.path}: ${(error as Error).message}`, {
+          cause: error,
+        })
+      }
+    },
+    sweep: () => sweepParent(tree, parent, clock, logger),
+    async close() {
+      for (const root of tree.hierarchies) removeDirectory(join(root, parent))
+    },
+  }
+}
+
+function describeFreezer(features: CgroupFeatures): string {
+  return features.freezer === 'cgroup.freeze' ? 'cgroup.freeze (v2)' : 'freezer.state (v1)'
+}

@@ -1,0 +1,103 @@
+// Growth of a sandbox's kernel counters over its calls. Owns the snapshots; the counters belong to the controllers.
+import type { Metering } from '../api.ts'
+import type { CpuController } from './cpu.ts'
+import type { CpuUsageCounter } from './cpu-usage.ts'
+import type { Freezer } from './freezer.ts'
+import type { IoController, IoCounters } from './io.ts'
+import type { MemoryController } from './memory.ts'
+import type { PidsController } from './pids.ts'
+
+export interface MeteredParts {
+  readonly usage: CpuUsageCounter
+  readonly cpu: CpuController
+  readonly memory: MemoryController
+  readonly pids: PidsController
+  readonly io: IoController | null
+  readonly freezer: Freezer
+}
+
+interface Snapshot {
+  readonly cpuUs: number
+  readonly userUs: number
+  readonly throttledUs: number
+  readonly oomKills: number
+  readonly pageFaults: number
+  readonly io: IoCounters
+}
+
+const NO_IO: IoCounters = { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 }
+
+/** `begin` and `end` come in pairs. Pairs may overlap: then the figures run from the first `begin` on, for all of them. */
+export class Meter {
+  readonly #parts: MeteredParts
+  #open = 0
+  #begun: Snapshot | null = null
+  #idleFromUs: number | null = null
+  #idleCpuUs = 0
+
+  constructor(parts: MeteredParts) {
+    this.#parts = parts
+  }
+
+  /** The code is loaded: CPU used from here to the first call is its idle CPU. */
+  startIdle(): void {
+    this.#idleFromUs = this.#parts.usage.read().totalUs
+  }
+
+  begin(): void {
+    if (this.#open++ > 0) return
+    this.#parts.memory.resetPeaks()
+    this.#begun = this.#snapshot()
+    this.#idleCpuUs = this.#idleFromUs === null ? 0 : Math.max(0, this.#begun.cpuUs - this.#idleFromUs)
+  }
+
+  end(exact: boolean): Metering {
+    const { memory, pids, freezer } = this.#parts
+    const now = this.#snapshot()
+    const from = this.#begun ?? now
+    this.#open = Math.max(0, this.#open - 1)
+    this.#idleFromUs = now.cpuUs
+    const idleCpuUs = this.#idleCpuUs
+    this.#idleCpuUs = 0
+    const cpuUs = growth(from.cpuUs, now.cpuUs)
+    const cpuUserUs = Math.min(cpuUs, growth(from.userUs, now.userUs))
+    return {
+      exact,
+      cpuUserUs,
+      cpuSystemUs: cpuUs - cpuUserUs,
+      throttledUs: growth(from.throttledUs, now.throttledUs),
+      memoryPeakBytes: memory.peakBytes(),
+      memoryBytes: memory.usageBytes(),
+      swapPeakBytes: memory.swapPeakBytes(),
+      ioReadBytes: growth(from.io.readBytes, now.io.readBytes),
+      ioWriteBytes: growth(from.io.writeBytes, now.io.writeBytes),
+      ioReadOps: growth(from.io.readOps, now.io.readOps),
+      ioWriteOps: growth(from.io.writeOps, now.io.writeOps),
+      netRxBytes: 0,
+      netTxBytes: 0,
+      oomKills: growth(from.oomKills, now.oomKills),
+      pageFaults: growth(from.pageFaults, now.pageFaults),
+      tasksPeak: pids.peak(),
+      ...freezer.takeDurations(),
+      idleCpuUs,
+    }
+  }
+
+  #snapshot(): Snapshot {
+    const { usage, cpu, memory, io } = this.#parts
+    const { totalUs, userUs } = usage.read()
+    return {
+      cpuUs: totalUs,
+      userUs,
+      throttledUs: cpu.throttledUs(),
+      oomKills: memory.oomKills(),
+      pageFaults: memory.pageFaults(),
+      io: io?.counters() ?? NO_IO,
+    }
+  }
+}
+
+/** The kernel's per-CPU sums may step back by a little between two reads. */
+function growth(from: number, to: number): number {
+  return Math.max(0, to - from)
+}
