@@ -1,0 +1,76 @@
+// Turns esbuild's messages into the CLI's: file:line:column (columns from 1, in characters), the line, a marker, a hint.
+import { relative, resolve } from 'node:path'
+import type { Message } from 'esbuild'
+import { CliError } from '../errors.ts'
+import { packageName } from './package-folder.ts'
+
+/** Where messages' paths start (`folder`) and where the reader stands (`cwd`). */
+export interface MessagePaths {
+  readonly folder: string
+  readonly cwd: string
+}
+
+/** One CliError BUNDLE_FAILED for everything esbuild found (the first ten messages in full). */
+export function bundleError(messages: readonly Message[], paths: MessagePaths): CliError {
+  const shown = messages.slice(0, 10).map((message) => formatMessage(message, paths))
+  if (messages.length > shown.length) shown.push(`… and ${messages.length - shown.length} more`)
+  const hints = new Set(messages.flatMap((message) => hintFor(message)))
+  return new CliError(
+    'BUNDLE_FAILED',
+    messages.length === 1 ? 'the code does not bundle' : `${messages.length} errors`,
+    {
+      details: shown.join('\n\n'),
+      hints: [...hints],
+    },
+  )
+}
+
+/** `hello.ts:3:9: error text` and the line with a marker below it. */
+export function formatMessage(message: Message, paths: MessagePaths): string {
+  const { location } = message
+  const text = plainText(message.text)
+  if (location === null) return text
+  const file = shownPath(location.file, location.namespace, paths)
+  const column = characters(location.lineText, location.column)
+  const lines = [`${file}:${location.line}:${column + 1}: ${text}`]
+  if (location.lineText.length > 0 && location.lineText.length <= 400) {
+    const gutter = String(location.line)
+    const width = Math.max(1, characters(location.lineText, location.column + location.length) - column)
+    const indent = location.lineText.slice(0, column).replace(/[^\t]/g, ' ')
+    lines.push(`  ${gutter} | ${location.lineText}`, `  ${' '.repeat(gutter.length)} | ${indent}${'^'.repeat(width)}`)
+  }
+  for (const note of message.notes) {
+    const at = note.location
+    const where = at
+      ? `${shownPath(at.file, at.namespace, paths)}:${at.line}:${characters(at.lineText, at.column) + 1}: `
+      : ''
+    // esbuild's advice on its own flags is of no use to somebody who never sees them.
+    if (!/ as external | "--|esbuild/.test(note.text)) lines.push(`  ${where}${note.text}`)
+  }
+  return lines.join('\n')
+}
+
+function plainText(text: string): string {
+  if (/top-level await/i.test(text)) {
+    return 'top-level await is not supported: move the await into the handler, or into a function it calls'
+  }
+  return text
+}
+
+function hintFor(message: Message): string[] {
+  const name = /^Could not resolve "([^"]+)"/.exec(message.text)?.[1]
+  if (name === undefined) return []
+  const installable = packageName(name)
+  return installable === null ? [] : [`is ${installable} installed? npm install ${installable}`]
+}
+
+function shownPath(file: string, namespace: string, paths: MessagePaths): string {
+  if (namespace !== '' && namespace !== 'file') return file
+  const fromCwd = relative(paths.cwd, resolve(paths.folder, file))
+  return fromCwd.startsWith('..') ? resolve(paths.folder, file) : fromCwd
+}
+
+/** esbuild counts columns in bytes of UTF-8. */
+function characters(line: string, bytes: number): number {
+  return Buffer.from(line).subarray(0, bytes).toString().length
+}

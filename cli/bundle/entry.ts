@@ -1,0 +1,121 @@
+// Finds what a path means: a file or a folder of a function, its entry and the manifest beside it. Reads no file contents.
+import { readdirSync, type Stats, statSync } from 'node:fs'
+import { basename, dirname, extname, join, relative, resolve } from 'node:path'
+import { CliError } from '../errors.ts'
+
+export interface EntryLocation {
+  /** Absolute path of the folder that source positions are relative to. */
+  readonly folder: string
+  /** True when the folder itself was named, not a file in it. */
+  readonly isFolder: boolean
+  /** Absolute path of the manifest, whether it exists or not. */
+  readonly manifestPath: string
+  /** The name a function has when nobody says otherwise. */
+  readonly defaultName: string
+  /** Entry relative to `folder` for a file; null for a folder, whose manifest may name it. */
+  readonly entry: string | null
+}
+
+/** Extensions that can be an entry, in the order a folder's `index` is looked for. */
+export const ENTRY_EXTENSIONS = ['.ts', '.mts', '.cts', '.tsx', '.js', '.mjs', '.cjs', '.jsx'] as const
+
+/** Locates `path` (relative to `cwd`). Throws CliError FILE_NOT_FOUND | ENTRY_NOT_FOUND. */
+export function locateEntry(path: string, cwd: string): EntryLocation {
+  const absolute = resolve(cwd, path)
+  const stats = statOrNull(absolute)
+  if (stats === null) throw notFound(path, absolute)
+  if (stats.isDirectory()) {
+    return {
+      folder: absolute,
+      isFolder: true,
+      manifestPath: join(absolute, 'fn.json'),
+      defaultName: basename(absolute),
+      entry: null,
+    }
+  }
+  const extension = extname(absolute)
+  if (!(ENTRY_EXTENSIONS as readonly string[]).includes(extension)) {
+    throw new CliError('ENTRY_NOT_FOUND', `${path} is not a TypeScript or JavaScript file`, {
+      hints: [`expected a file ending in ${ENTRY_EXTENSIONS.join(' ')}, or a folder with an index.ts`],
+    })
+  }
+  const stem = basename(absolute, extension)
+  const folder = dirname(absolute)
+  return {
+    folder,
+    isFolder: false,
+    manifestPath: join(folder, `${stem}.fn.json`),
+    defaultName: stem,
+    entry: basename(absolute),
+  }
+}
+
+/** Entry of a folder: what its manifest names, else its `index`. Relative to the folder. Throws CliError ENTRY_NOT_FOUND. */
+export function folderEntry(folder: string, named: string | null, shown: string): string {
+  if (named !== null) {
+    const absolute = resolve(folder, named)
+    const inside = relative(folder, absolute)
+    if (inside.startsWith('..') || inside === '') {
+      throw new CliError('ENTRY_NOT_FOUND', `entry ${JSON.stringify(named)} of ${shown} lies outside the folder`)
+    }
+    if (!statOrNull(absolute)?.isFile()) {
+      throw new CliError('ENTRY_NOT_FOUND', `entry ${JSON.stringify(named)} of ${shown} does not exist`)
+    }
+    return inside
+  }
+  for (const extension of ENTRY_EXTENSIONS) {
+    if (statOrNull(join(folder, `index${extension}`))?.isFile()) return `index${extension}`
+  }
+  const candidates = readdirSync(folder)
+    .filter((name) => (ENTRY_EXTENSIONS as readonly string[]).includes(extname(name)) && !name.endsWith('.d.ts'))
+    .sort()
+    .slice(0, 5)
+  throw new CliError('ENTRY_NOT_FOUND', `folder ${shown} has no index.ts`, {
+    hints:
+      candidates.length === 0
+        ? ['a function is a .ts or .js file, or a folder with an index.ts']
+        : [
+            `deploy one file, e.g. fn deploy ${join(shown, candidates[0]!)}`,
+            `or name the entry in ${join(shown, 'fn.json')}: {"entry": ${JSON.stringify(candidates[0])}}`,
+          ],
+  })
+}
+
+function statOrNull(path: string): Stats | null {
+  return statSync(path, { throwIfNoEntry: false }) ?? null
+}
+
+function notFound(path: string, absolute: string): CliError {
+  const hints: string[] = []
+  for (const extension of ENTRY_EXTENSIONS) {
+    if (statOrNull(`${absolute}${extension}`)) hints.push(`did you mean ${path}${extension}?`)
+  }
+  if (hints.length === 0) {
+    const close = closeNames(dirname(absolute), basename(absolute))
+    hints.push(...close.map((name) => `did you mean ${join(dirname(path), name)}?`))
+  }
+  return new CliError('FILE_NOT_FOUND', `${path}: no such file or folder`, { hints })
+}
+
+/** Names in `folder` that differ from `name` by at most two letters. */
+function closeNames(folder: string, name: string): string[] {
+  if (!statOrNull(folder)?.isDirectory()) return []
+  return readdirSync(folder)
+    .filter((candidate) => !candidate.startsWith('.') && distance(candidate, name) <= 2)
+    .sort()
+    .slice(0, 3)
+}
+
+/** Levenshtein's distance. */
+function distance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= left.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= right.length; j++) {
+      const swap = row[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1)
+      next.push(Math.min(swap, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[right.length]!
+}
