@@ -145,7 +145,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     stateDir: resolve(text('FN_STATE_DIR')),
     redisUrl: text('REDIS_URL') || null,
     url: (text('FN_URL') || `http://${urlHost}:${listen.port}`).replace(/\/+$/, ''),
-    token: env['FN_TOKEN'] || null,
+    token: env.FN_TOKEN || null,
     hosts: text('FN_HOSTS')
       .split(',')
       .map((host) => host.trim().toLowerCase())

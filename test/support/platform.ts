@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type CommandResult, PLAIN_PATH, type SpawnedProcess, spawn } from '../../runtime/host/spawn.ts'
-import { leftovers, processesOf } from './leftovers.ts'
+import { leftovers, processesOf } from './platform-leftovers.ts'
 import { text } from './streams.ts'
 import { until } from './until.ts'
 

@@ -1,0 +1,95 @@
+// `fn up`: the platform in the foreground, from its start to the last undone step; signals and exit codes.
+import pc from 'picocolors'
+import { RuntimeError } from '../../runtime/api.ts'
+import { type Config, ConfigError, parseConfig } from '../config.ts'
+import { runExample } from './example.ts'
+import { type Platform, startPlatform } from './platform.ts'
+
+export interface UpOptions {
+  readonly listen?: string | undefined
+  readonly stateDir?: string | undefined
+  readonly ociRuntime?: string | undefined
+  readonly log?: string | undefined
+  readonly hosts?: string | undefined
+  readonly behindProxy?: boolean | undefined
+  /** Deploy `functions/hello.ts` and call it once up. */
+  readonly example?: boolean | undefined
+  /** End after the example (or right after the start). */
+  readonly once?: boolean | undefined
+}
+
+const DRAIN_MS = 10_000
+
+/** Runs the platform until SIGTERM or SIGINT. Resolves to the exit code; messages go to stderr, the banner to stdout. */
+export async function up(options: UpOptions): Promise<number> {
+  let config: Config
+  try {
+    config = parseConfig(process.env, options)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const problem of error.problems) process.stderr.write(`fn up: ${problem}\n`)
+    return 2
+  }
+  const stop = stopSignal()
+  const startedMs = performance.now()
+  let platform: Platform
+  try {
+    platform = await Promise.race([startPlatform(config, progress), stop.then(() => Promise.reject(new Stopped()))])
+  } catch (error) {
+    if (error instanceof Stopped) return 0
+    process.stderr.write(`fn up: ${explain(error, config)}\n`)
+    return 1
+  }
+  let code = 0
+  try {
+    process.stdout.write(
+      `${pc.green('ready')} ${platform.url} ${pc.dim(`(${((performance.now() - startedMs) / 1000).toFixed(1)} s, state in ${config.stateDir})`)}\n`,
+    )
+    if (options.example) await runExample(platform, config)
+    if (!options.once) await stop
+  } catch (error) {
+    process.stderr.write(`fn up: ${explain(error, config)}\n`)
+    code = 1
+  }
+  await platform.close(options.once ? 2_000 : DRAIN_MS)
+  return code
+}
+
+class Stopped extends Error {}
+
+/** Resolves at the first SIGTERM or SIGINT (also SIGHUP); a second one ends the process at once (the guard cleans up). */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false
+    const onSignal = (): void => {
+      if (asked) process.exit(130)
+      asked = true
+      resolve()
+    }
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
+  })
+}
+
+function progress(step: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`${pc.dim(`… ${step}`)}\n`)
+}
+
+/** One sentence for each reason a platform cannot start, with the way out. */
+function explain(error: unknown, config: Config): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  const address = `${config.listen.host}:${config.listen.port}`
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${address} is in use; stop what listens there, or choose another: fn up --listen 127.0.0.1:8081 (FN_LISTEN)`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${config.listen.host} is not an address of this machine; choose another with --listen (FN_LISTEN)`
+    case 'EACCES':
+    case 'EROFS':
+    case 'ENOSPC':
+    case 'ENOTDIR':
+      return `cannot write the state directory ${config.stateDir}: ${message}; choose another with --state-dir (FN_STATE_DIR)`
+    default:
+      return error instanceof RuntimeError ? message : ((error as Error).stack ?? String(error))
+  }
+}

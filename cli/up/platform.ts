@@ -1,0 +1,214 @@
+// Composition of one platform process: state lock, runtime, Redis, registry, worker, durable lane, gateway, in this order,
+// each step with its undo. Nothing here decides anything; it only puts parts together.
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
+import { createGateway } from '../../gateway/gateway.ts'
+import { RuntimeError, spawn } from '../../runtime/api.ts'
+import { lockStateDir } from '../../runtime/host/lock.ts'
+import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
+import { createRuntime } from '../../runtime/runtime.ts'
+import { createDeployer } from '../../worker/deploy.ts'
+import { createDurableLane } from '../../worker/queue/durable-lane.ts'
+import { createRegistry } from '../../worker/registry/registry.ts'
+import { connectRedis } from '../../worker/store/connect.ts'
+import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
+import { createWorker } from '../../worker/worker.ts'
+import { buildBootstrap } from '../bundle/bootstrap.ts'
+import { type Config, describeConfig, PROJECT_ROOT } from '../config.ts'
+import { systemClock } from './clock.ts'
+import { createLogger } from './logger.ts'
+import { createSteps, type Steps } from './steps.ts'
+import { ensureToken } from './token.ts'
+import { createTracing } from './tracing.ts'
+
+export interface Platform {
+  readonly url: string
+  readonly token: string
+  readonly timings: Steps['timings']
+  /** Finishes running calls for up to `drainMs`, then takes everything down. Never throws. */
+  close(drainMs: number): Promise<void>
+}
+
+/** Memory the platform and the rest of the machine keep: sandboxes together get what is left. */
+const RESERVE_SHARE = 0.2
+const RESERVE_MIN_BYTES = 512 * 1024 ** 2
+
+/** Starts a platform. On failure everything made so far is undone and the error propagates (RuntimeError and others with a
+ *  sentence that says the way out). `progress` is told each step as it begins. */
+export async function startPlatform(config: Config, progress: (step: string) => void): Promise<Platform> {
+  const logger = createLogger(config.log)
+  const steps = createSteps(logger)
+  try {
+    return await compose(config, steps, logger, progress)
+  } catch (error) {
+    await steps.close()
+    throw error
+  }
+}
+
+async function compose(
+  config: Config,
+  steps: Steps,
+  logger: ReturnType<typeof createLogger>,
+  progress: (step: string) => void,
+): Promise<Platform> {
+  const clock = systemClock
+  const { stateDir } = config
+  requireRoot()
+  await mkdir(stateDir, { recursive: true, mode: 0o700 })
+  // ORDER: the lock comes before anything that cleans up after a killed platform of this state directory.
+  await steps.run(
+    'state lock',
+    () => lockStateDir(stateDir),
+    (lock) => lock.release(),
+  )
+  await steps.run('port', () => requireFreePort(config.listen))
+  progress('preparing the runtime')
+  const bootstrap = await steps.run('bootstrap', () => buildBootstrap(join(stateDir, 'cache')))
+  const runtime = await steps.run(
+    'runtime',
+    () =>
+      createRuntime({
+        stateDir,
+        ociRuntime: config.ociRuntime,
+        bootstrap,
+        nodeBinary: process.execPath,
+        logger,
+        clock,
+      }),
+    (made) => made.close(),
+  )
+  progress('starting Redis')
+  const runDir = runDirOf(await stateId(stateDir))
+  const embedded =
+    config.redisUrl === null
+      ? await steps.run(
+          'redis',
+          () => startEmbeddedRedis({ stateDir, runDir, spawn, logger, clock }),
+          (made) => made.stop(),
+        )
+      : null
+  const target = embedded ? { socketPath: embedded.socketPath } : { url: config.redisUrl ?? '' }
+  const redis = await steps.run(
+    'redis connection',
+    () => connectRedis(target, logger),
+    (made) => made.close(),
+  )
+  const registry = await steps.run(
+    'registry',
+    () => createRegistry({ redis, images: runtime.images, logger, clock }),
+    (made) => made.close(),
+  )
+  const tracing = await steps.run(
+    'tracing',
+    () => createTracing(config.otlpEndpoint),
+    (made) => made?.close(),
+  )
+  const memoryBytes = totalmem() - Math.max(RESERVE_MIN_BYTES, totalmem() * RESERVE_SHARE)
+  const worker = await steps.run(
+    'worker',
+    () => createWorker({ runtime, stateDir, clock, logger, tracing, memoryBytes }),
+    (made) => made.close(),
+  )
+  await steps.run(
+    'registry news',
+    () =>
+      registry.onChange(
+        () =>
+          void worker
+            .retire((version) => isKept(registry, version))
+            .catch((error) => logger.warn({ error: String(error) }, 'could not retire sandboxes')),
+      ),
+    (stop) => stop(),
+  )
+  const deployer = createDeployer({ runtime, worker, registry, logger })
+  const lane = await steps.run(
+    'durable lane',
+    () => createDurableLane({ target, worker, stateDir, clock, logger }),
+    (made) => made.close(),
+  )
+  const token = config.token ?? ensureToken(stateDir)
+  let ready = false
+  const gateway = await steps.run(
+    'gateway',
+    () =>
+      createGateway({
+        worker,
+        deployer,
+        registry,
+        lane,
+        runtimeHost: runtime.host,
+        token,
+        listen: config.listen,
+        hosts: config.hosts,
+        stateDir,
+        logger,
+        clock,
+        version: packageVersion(),
+        checkLimits: (asked) => runtime.checkLimits(asked),
+        config: describeConfig({}, {}),
+        behindProxy: config.behindProxy,
+        ready: () =>
+          !ready
+            ? { ready: false, reason: 'the platform is starting or stopping' }
+            : lane.available()
+              ? { ready: true }
+              : { ready: false, reason: 'Redis is away: synchronous calls work, asynchronous ones and deploys do not' },
+      }),
+    (made) => made.close(0),
+  )
+  await steps.run('queue', () => lane.start())
+  ready = true
+  return {
+    url: gateway.url,
+    token,
+    timings: steps.timings,
+    async close(drainMs) {
+      ready = false
+      const drained = [gateway.close(drainMs), lane.drain(drainMs), worker.drain(drainMs)]
+      await Promise.allSettled(drained)
+      await steps.close()
+    },
+  }
+}
+
+function isKept(
+  registry: Awaited<ReturnType<typeof createRegistry>>,
+  version: { namespace: string; name: string; version: number },
+): boolean {
+  try {
+    return registry.get(version.namespace, version.name).versions.some((entry) => entry.version === version.version)
+  } catch {
+    return false
+  }
+}
+
+function requireRoot(): void {
+  if (process.platform !== 'linux') {
+    throw new RuntimeError('HOST_UNSUITABLE', `Thaw needs Linux (containers, cgroups); this is ${process.platform}`)
+  }
+  if (process.getuid?.() !== 0) {
+    throw new RuntimeError(
+      'HOST_UNSUITABLE',
+      'fn up must run as root (it makes cgroups, mounts and containers): sudo bin/fn up',
+    )
+  }
+}
+
+/** Fails early, before anything is built, when the listen address cannot be had. */
+async function requireFreePort(listen: Config['listen']): Promise<void> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(listen.port, listen.host, resolve)
+  })
+  await new Promise<void>((resolve) => probe.close(() => resolve()))
+}
+
+function packageVersion(): string {
+  const parsed = JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')) as { version: string }
+  return parsed.version
+}
