@@ -2,28 +2,9 @@
 // and the answer may be a plain value or {statusCode, headers, body}.
 //   bin/fn deploy functions/lambda.ts
 //   curl -d '{"items":[{"price":3,"count":2},{"price":4.5,"count":1}]}' http://127.0.0.1:8080/fn/lambda/total
-interface HttpEvent {
-  readonly version: string
-  readonly rawPath: string
-  readonly queryStringParameters?: Readonly<Record<string, string>>
-  readonly requestContext: { readonly http: { readonly method: string } }
-  readonly body?: string
-  readonly isBase64Encoded: boolean
-}
+import type { LambdaContext, LambdaEvent, LambdaResponse } from 'thaw'
 
-interface LambdaContext {
-  readonly awsRequestId: string
-  readonly functionName: string
-  getRemainingTimeInMillis(): number
-}
-
-interface HttpResult {
-  readonly statusCode: number
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body: string
-}
-
-export const handler = async (event: HttpEvent, context: LambdaContext): Promise<HttpResult> => {
+export const handler = async (event: LambdaEvent, context: LambdaContext): Promise<LambdaResponse> => {
   const { method } = event.requestContext.http
   if (method !== 'POST') return answer(200, { method, path: event.rawPath, query: event.queryStringParameters ?? {} })
   const total = totalOf(bodyOf(event))
@@ -36,7 +17,7 @@ export const handler = async (event: HttpEvent, context: LambdaContext): Promise
   })
 }
 
-function bodyOf(event: HttpEvent): string {
+function bodyOf(event: LambdaEvent): string {
   return Buffer.from(event.body ?? '', event.isBase64Encoded ? 'base64' : 'utf8').toString('utf8')
 }
 
@@ -50,6 +31,6 @@ function totalOf(body: string): number | null {
   }
 }
 
-function answer(statusCode: number, value: unknown): HttpResult {
+function answer(statusCode: number, value: unknown): LambdaResponse {
   return { statusCode, headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) }
 }

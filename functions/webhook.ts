@@ -5,11 +5,7 @@
 //   SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac 'demo secret, change me' -r | cut -d' ' -f1)
 //   curl -i -H 'Prefer: respond-async' -H "X-Hub-Signature-256: sha256=$SIGNATURE" -d "$BODY" http://127.0.0.1:8080/fn/webhook
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { Context } from 'thaw'
-
-interface Env {
-  readonly WEBHOOK_SECRET?: string
-}
+import type { Context, Env } from 'thaw'
 
 export default {
   async fetch(request: Request, env: Env, ctx: Context): Promise<Response> {
