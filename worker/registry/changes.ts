@@ -1,0 +1,45 @@
+// Changes to one stored function as values: old content in, new content out. Pure; the registry writes the result.
+import type { FunctionVersion } from '../api.ts'
+import type { Alias } from './api.ts'
+import { findSame, type StoredFunction } from './entries.ts'
+
+/** Keeps a version (under the next number if its own is taken) and moves `latest`, and `alias`, wholly to it. */
+export function withVersion(
+  stored: StoredFunction | undefined,
+  candidate: FunctionVersion,
+  alias: string | null,
+  nowIso: string,
+): { readonly stored: StoredFunction; readonly version: FunctionVersion } {
+  const same = findSame(stored, candidate.image, candidate.config)
+  const last = stored?.lastVersion ?? 0
+  const version = same ?? (candidate.version > last ? candidate : { ...candidate, version: last + 1 })
+  const target: Alias = { weights: { [String(version.version)]: 100 } }
+  const alive = stored !== undefined && !stored.removed
+  return {
+    version,
+    stored: {
+      namespace: candidate.namespace,
+      name: candidate.name,
+      createdAt: alive ? stored.createdAt : nowIso,
+      updatedAt: nowIso,
+      lastVersion: Math.max(last, version.version),
+      removed: false,
+      versions: same !== undefined ? stored!.versions : [...(stored?.versions ?? []), version],
+      aliases: { ...(stored?.aliases ?? {}), latest: target, ...(alias === null ? {} : { [alias]: target }) },
+    },
+  }
+}
+
+export function withAlias(stored: StoredFunction, alias: string, target: Alias, nowIso: string): StoredFunction {
+  return { ...stored, updatedAt: nowIso, aliases: { ...stored.aliases, [alias]: target } }
+}
+
+export function withoutAlias(stored: StoredFunction, alias: string, nowIso: string): StoredFunction {
+  const { [alias]: _gone, ...aliases } = stored.aliases
+  return { ...stored, updatedAt: nowIso, aliases }
+}
+
+/** Removed, but its last number stays known. */
+export function asRemoved(stored: StoredFunction, nowIso: string): StoredFunction {
+  return { ...stored, updatedAt: nowIso, removed: true, versions: [], aliases: {} }
+}

@@ -1,0 +1,203 @@
+// The keys of `fn.json` as data: text forms, ranges, defaults, doc lines; and the JSON schema editors use. No other file
+// knows a range or a default of a function's configuration.
+import { z } from 'zod'
+import { formatBytes, formatDuration, LIMITS, parseBytes, parseDurationMs, UnitError } from '../../runtime/api.ts'
+import type { FunctionConfig } from '../api.ts'
+import { isDnsLabel } from './names.ts'
+
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const MIB = 1024 ** 2
+
+/** What holds when nothing is said (DESIGN section 9). */
+export const CONFIG_DEFAULTS = {
+  runtime: 'node24',
+  form: 'web',
+  timeoutMs: 30 * SECOND,
+  initTimeoutMs: 10 * SECOND,
+  concurrency: 100,
+  sandboxConcurrency: 1,
+  minWarm: 0,
+  network: 'none',
+  retryAttempts: 3,
+  public: true,
+} as const satisfies Partial<FunctionConfig>
+
+/** Keys of the design whose feature does not exist yet: refused, never ignored. */
+export const LATER_KEYS: Readonly<Record<string, string>> = {
+  secrets: 'use env for now',
+  volumes: 'use writableRoot or limits.tmpfs for now',
+  allowHosts: 'functions have no network',
+  rate: 'use concurrency for now',
+  onSuccess: 'ask for the result by id',
+  onFailure: 'ask for the result by id',
+  leftovers: 'processes left over are always ended',
+}
+
+function duration(minMs: number, maxMs: number) {
+  const expected = `expected a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
+  return z
+    .string({ error: (issue) => `${expected} such as "30s", got ${shown(issue.input)}` })
+    .transform((text, context) => {
+      return inRange(() => parseDurationMs(text), minMs, maxMs, `${expected}, got ${shown(text)}`, context)
+    })
+}
+
+function size(minBytes: number, maxBytes: number) {
+  const expected = `expected a size from ${formatBytes(minBytes)} to ${formatBytes(maxBytes)}`
+  const error = (issue: { input?: unknown }) => `${expected} such as "64m", got ${shown(issue.input)}`
+  return z.union([z.string(), z.number()], { error }).transform((value, context) => {
+    const parse = () => (typeof value === 'number' ? value : parseBytes(value))
+    return inRange(parse, minBytes, maxBytes, `${expected}, got ${shown(value)}`, context)
+  })
+}
+
+type Issues = { addIssue(message: string): void }
+function inRange(parse: () => number, min: number, max: number, message: string, context: Issues): number {
+  let value: number
+  try {
+    value = parse()
+  } catch (error) {
+    if (!(error instanceof UnitError)) throw error
+    context.addIssue(error.message)
+    return z.NEVER
+  }
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
+  context.addIssue(message)
+  return z.NEVER
+}
+
+function whole(min: number, max: number) {
+  const error = (issue: { input?: unknown }) =>
+    `expected a whole number from ${min} to ${max}, got ${shown(issue.input)}`
+  return z.int({ error }).min(min, { error }).max(max, { error })
+}
+
+function oneOf<const T extends string>(...values: readonly T[]) {
+  return z.enum(values, {
+    error: (issue) => `expected ${values.map((value) => `"${value}"`).join(' or ')}, got ${shown(issue.input)}`,
+  })
+}
+
+/** One value that exists, others that will. */
+function onlyNow<const T extends string>(value: T, later: readonly string[]) {
+  return z.literal(value, {
+    error: (issue) =>
+      later.includes(issue.input as string)
+        ? `${shown(issue.input)} is not supported yet; only "${value}" is`
+        : `expected "${value}", got ${shown(issue.input)}`,
+  })
+}
+
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+const ENV_MAX_BYTES = 128 * 1024
+const env = z
+  .custom<Readonly<Record<string, string>>>(
+    (value) => value !== null && typeof value === 'object' && !Array.isArray(value),
+    {
+      error: (issue) => `expected an object of texts, got ${shown(issue.input)}`,
+    },
+  )
+  .check((context) => {
+    let bytes = 0
+    for (const [name, value] of Object.entries(context.value)) {
+      const problem = (message: string) =>
+        context.issues.push({ code: 'custom', message, input: context.value, path: [name] })
+      if (!ENV_NAME.test(name)) problem('expected a name of letters, digits and _, not starting with a digit')
+      if (typeof value !== 'string') problem(`expected a text, got ${shown(value)}`)
+      else if (value.includes('\0')) problem('a NUL byte cannot be in the environment')
+      bytes += name.length + Buffer.byteLength(String(value))
+    }
+    if (bytes > ENV_MAX_BYTES) {
+      const message = `expected at most ${formatBytes(ENV_MAX_BYTES)} together, got ${bytes} bytes`
+      context.issues.push({ code: 'custom', message, input: context.value, path: [] })
+    }
+  })
+
+const bool = z.boolean({ error: (issue) => `expected true or false, got ${shown(issue.input)}` })
+const limitObject = z.custom<Readonly<Record<string, unknown>>>()
+
+/** The manifest; `limits` and `maxLimits` are parsed by the limits table, not here. */
+export const configShape = z.strictObject({
+  name: z
+    .string({ error: (issue) => `expected a name, got ${shown(issue.input)}` })
+    .refine(isDnsLabel, { error: (issue) => `expected a DNS label (a-z, 0-9, -), got ${shown(issue.input)}` })
+    .optional()
+    .describe('name of the function; a DNS label'),
+  runtime: oneOf('node24').optional().describe('what runs the code'),
+  entry: z
+    .string({ error: (issue) => `expected a file name, got ${shown(issue.input)}` })
+    .min(1, { error: 'expected a file name' })
+    .max(4096)
+    .optional()
+    .describe('entry file; index.ts in a folder'),
+  form: oneOf('web', 'lambda').optional().describe('how the entry exports its handler; found out at deploy'),
+  timeout: duration(1, 15 * MINUTE)
+    .optional()
+    .describe('of a call, while its own code runs'),
+  initTimeout: duration(1, 15 * MINUTE)
+    .optional()
+    .describe('of loading the code'),
+  concurrency: whole(1, 10_000).optional().describe('calls at once, over all sandboxes'),
+  sandboxConcurrency: whole(1, 1_000).optional().describe('calls at once in one sandbox'),
+  minWarm: whole(0, 1_000).optional().describe('sandboxes kept though nobody calls'),
+  keepAlive: duration(0, 24 * HOUR)
+    .optional()
+    .describe('idle time after which a sandbox goes'),
+  freezeGrace: duration(0, HOUR).optional().describe('idle time after which a sandbox is frozen'),
+  isolation: onlyNow('function', ['namespace', 'call', 'version']).optional().describe('what may share a sandbox'),
+  env: env.optional().describe('environment of the code'),
+  network: onlyNow('none', ['bridge', 'host']).optional().describe('network of the sandbox'),
+  writableRoot: size(MIB, 64 * 1024 * MIB)
+    .optional()
+    .describe('size of a copy-on-write root in memory; without it the root is read-only'),
+  limits: limitObject.optional().describe('limits of each call and sandbox'),
+  maxLimits: limitObject.optional().describe('up to what a call may raise a limit'),
+  retry: z
+    .strictObject(
+      { attempts: whole(1, 100).optional().describe('runs at most, of an asynchronous call') },
+      {
+        error: (issue) =>
+          issue.code === 'unrecognized_keys' ? undefined : `expected {"attempts": 3}, got ${shown(issue.input)}`,
+      },
+    )
+    .optional()
+    .describe('of asynchronous calls that fail'),
+  public: bool.optional().describe('whether anybody may call it over HTTP without a token'),
+})
+
+/** Every key `fn.json` may have now. */
+export const configKeys: ReadonlySet<string> = new Set(Object.keys(configShape.shape))
+
+/** JSON schema of `fn.json`, for editors. */
+export function functionConfigSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(configShape, { io: 'input', unrepresentable: 'any' }) as {
+    properties: Record<string, Record<string, unknown>>
+  }
+  const limit = Object.fromEntries(
+    LIMITS.map((definition) => {
+      const value = { type: ['string', 'number'] }
+      const description = `${definition.doc} (${definition.unit})`
+      return [
+        definition.name,
+        definition.repeated ? { description, type: 'array', items: value } : { description, ...value },
+      ]
+    }),
+  )
+  for (const key of ['limits', 'maxLimits']) {
+    schema.properties[key] = {
+      ...schema.properties[key],
+      type: 'object',
+      properties: limit,
+      additionalProperties: false,
+    }
+  }
+  schema.properties.env = { ...schema.properties.env, type: 'object', additionalProperties: { type: 'string' } }
+  return { ...schema, title: 'fn.json', properties: { $schema: { type: 'string' }, ...schema.properties } }
+}
+
+function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value)
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}

@@ -1,0 +1,127 @@
+// `fn.json` (flags already merged in) → FunctionConfig: every key, its range, its default; all problems at once.
+import { DEFAULT_LIMITS, LIMITS, LimitError, type Limits, mergeLimits, parseLimit } from '../../runtime/api.ts'
+import type { FunctionConfig } from '../api.ts'
+import { RegistryError } from './api.ts'
+import { CONFIG_DEFAULTS, configKeys, configShape, LATER_KEYS } from './config-shape.ts'
+import { checkFunctionName } from './names.ts'
+import { suggest } from './suggest.ts'
+
+/** `name` is the name deployed under and wins over the manifest's own. Throws RegistryError CONFIG_INVALID with all `problems`,
+ *  or NAME_INVALID. */
+export function parseFunctionConfig(manifest: unknown, name: string): FunctionConfig {
+  checkFunctionName(name)
+  if (manifest === null || typeof manifest !== 'object' || Array.isArray(manifest)) {
+    throw invalid([`expected an object of settings, got ${describe(manifest)}`])
+  }
+  const problems: string[] = []
+  const known: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(manifest)) {
+    if (key in LATER_KEYS) problems.push(`${key}: not supported yet (${LATER_KEYS[key]})`)
+    else if (configKeys.has(key)) known[key] = value
+    else if (LIMITS.some((limit) => limit.name === key))
+      problems.push(`unknown key ${key}; did you mean limits.${key}?`)
+    else if (key !== '$schema') problems.push(unknownKey(key, [...configKeys, ...Object.keys(LATER_KEYS)]))
+  }
+  const { limits: ownLimits, maxLimits: highest, ...rest } = known
+  const shape = configShape.omit({ limits: true, maxLimits: true }).safeParse(rest)
+  if (!shape.success) {
+    for (const issue of shape.error.issues) {
+      if (issue.code === 'unrecognized_keys') {
+        const at = issue.path.join('.')
+        for (const key of issue.keys)
+          problems.push(unknownKey(`${at}.${key}`, at === 'retry' ? ['retry.attempts'] : []))
+      } else problems.push(`${issue.path.join('.')}: ${issue.message}`)
+    }
+  }
+  const limits = parseOwnLimits(ownLimits, problems)
+  const maxLimits = parseLimitObject('maxLimits', highest, problems)
+  for (const limit of LIMITS) {
+    if (!limit.perCall && limit.name in maxLimits) {
+      problems.push(`maxLimits.${limit.name}: is fixed when a sandbox is created and cannot change per call`)
+    }
+  }
+  if (problems.length > 0 || !shape.success) throw invalid(problems)
+  const parsed = shape.data
+  return {
+    ...CONFIG_DEFAULTS,
+    name,
+    entry: parsed.entry ?? `${name}.ts`,
+    form: parsed.form ?? CONFIG_DEFAULTS.form,
+    timeoutMs: parsed.timeout ?? CONFIG_DEFAULTS.timeoutMs,
+    initTimeoutMs: parsed.initTimeout ?? CONFIG_DEFAULTS.initTimeoutMs,
+    concurrency: parsed.concurrency ?? CONFIG_DEFAULTS.concurrency,
+    sandboxConcurrency: parsed.sandboxConcurrency ?? CONFIG_DEFAULTS.sandboxConcurrency,
+    minWarm: parsed.minWarm ?? CONFIG_DEFAULTS.minWarm,
+    keepAliveMs: parsed.keepAlive ?? null,
+    freezeGraceMs: parsed.freezeGrace ?? null,
+    env: parsed.env ?? {},
+    writableRootBytes: parsed.writableRoot ?? null,
+    limits,
+    maxLimits,
+    retryAttempts: parsed.retry?.attempts ?? CONFIG_DEFAULTS.retryAttempts,
+    public: parsed.public ?? CONFIG_DEFAULTS.public,
+  }
+}
+
+function parseOwnLimits(value: unknown, problems: string[]): Limits {
+  const asked = parseLimitObject('limits', value, problems)
+  try {
+    return mergeLimits(DEFAULT_LIMITS, asked)
+  } catch (error) {
+    if (!(error instanceof LimitError)) throw error
+    problems.push(`limits.${error.message}`)
+    return DEFAULT_LIMITS
+  }
+}
+
+function parseLimitObject(key: string, value: unknown, problems: string[]): Partial<Limits> {
+  if (value === undefined) return {}
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    problems.push(`${key}: expected an object of limits, got ${describe(value)}`)
+    return {}
+  }
+  const limits: Record<string, unknown> = {}
+  const names = LIMITS.map((limit) => limit.name as string)
+  for (const [name, text] of Object.entries(value)) {
+    if (!names.includes(name)) {
+      problems.push(
+        unknownKey(
+          `${key}.${name}`,
+          names.map((known) => `${key}.${known}`),
+        ),
+      )
+      continue
+    }
+    try {
+      limits[name] = parseLimit(name, text)
+    } catch (error) {
+      if (!(error instanceof LimitError)) throw error
+      problems.push(`${key}.${error.message}`)
+    }
+  }
+  return limits as Partial<Limits>
+}
+
+function unknownKey(key: string, known: readonly string[]): string {
+  // The last part is what was mistyped: a long common path must not make far words look near.
+  const part = (path: string) => path.slice(path.lastIndexOf('.') + 1)
+  const near = suggest(part(key), known.map(part))
+  return `unknown key ${key}${near === null ? '' : `; did you mean ${near}?`}`
+}
+
+function invalid(problems: readonly string[]): RegistryError {
+  const count = problems.length === 1 ? '' : `${problems.length} problems: `
+  return new RegistryError('CONFIG_INVALID', `the configuration is not valid: ${count}${problems.join('; ')}`, {
+    problems,
+  })
+}
+
+function describe(value: unknown): string {
+  return value === null
+    ? 'null'
+    : Array.isArray(value)
+      ? 'a list'
+      : typeof value === 'object'
+        ? 'an object'
+        : JSON.stringify(value)
+}

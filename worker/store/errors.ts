@@ -1,0 +1,22 @@
+// The one error class of worker/store/: a stable code and a sentence. No HTTP, no queue words.
+
+export type StoreErrorCode =
+  /** no connection, or no answer before the deadline: whether the command ran is unknown */
+  | 'REDIS_AWAY'
+  /** Redis answered with an error (out of memory, read-only replica, disk trouble, bad script) */
+  | 'REDIS_REFUSED'
+  /** `redis-server` or `setpriv` is not installed */
+  | 'REDIS_MISSING'
+  /** the append-only file is damaged in its middle; starting again would not help */
+  | 'REDIS_DATA_CORRUPT'
+  /** `redis-server` ended again and again before it answered */
+  | 'REDIS_START_FAILED'
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode
+  constructor(code: StoreErrorCode, message: string, options: { cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'StoreError'
+    this.code = code
+  }
+}
