@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { InvocationRecord } from '../../worker/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
 import { type Disk, mountDisk } from '../support/disk.ts'
-import { leftovers, processesOf } from '../support/platform-leftovers.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
+import { leftovers, processesOf } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
 
 const FLAKY = join(ROOT, 'test', 'fixtures', 'functions', 'flaky.ts')
