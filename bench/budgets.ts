@@ -1,0 +1,87 @@
+// The numbers we promise: DESIGN's budgets as a table. Measures nothing; bench/main.ts fills the figures in and judges.
+
+/** How a figure came about decides what a miss means: a `ratio` or `difference` compares two subjects of the same rounds and
+ *  holds on any machine; an `absolute` depends on the machine and is only shown. */
+export type BudgetKind = 'ratio' | 'difference' | 'absolute'
+
+export interface Budget {
+  readonly id: BudgetId
+  readonly what: string
+  readonly kind: BudgetKind
+  /** Unit of the figure: `×` of the other subject, `share` of its throughput, `ms`, `µs`, `/s`. */
+  readonly unit: '×' | 'share' | 'ms' | 'µs' | '/s'
+  /** The figure must not be above (`most`) or below (`least`) the limit. */
+  readonly bound: 'most' | 'least'
+  readonly limit: number
+  /** What we work towards; null when the limit is the goal. */
+  readonly aim: number | null
+  /** The best of the peers in the same place, for comparison. */
+  readonly peer: string
+}
+
+export type BudgetId =
+  | 'warm-p50'
+  | 'warm-throughput'
+  | 'warm-p99'
+  | 'shared-throughput'
+  | 'echo-p50'
+  | 'thaw-p50'
+  | 'stem-p50'
+  | 'stem-p99'
+  | 'cold-p50'
+  | 'cold-p99'
+  | 'freeze-p50'
+  | 'limits-p50'
+  | 'enqueue-rate'
+  | 'help-p50'
+
+/** In the order of the report. */
+export const BUDGETS: readonly Budget[] = Object.freeze([
+  most('warm-p50', 'ratio', '×', 2.3, 2.0, 'warm call p50, c=1, against bare node:http', 'workerd 2.1, Nuclio 2.3'),
+  least('warm-throughput', 'ratio', 'share', 0.3, 0.4, 'warm throughput, c=32, against bare Hono', 'of-watchdog 0.39'),
+  most('warm-p99', 'ratio', '×', 10, null, 'warm p99, c=32, against bare Hono', 'none'),
+  least('shared-throughput', 'ratio', 'share', 0.5, null, 'the same with sandboxConcurrency 32', 'workerd 0.53'),
+  most('echo-p50', 'ratio', '×', 2.5, null, '1 KiB echo p50, c=1, against bare node:http', 'Nuclio 2.2, workerd 2.25'),
+  most('thaw-p50', 'difference', 'ms', 0.5, 0.2, 'thawed p50 above warm after the same gap', 'bare cgroup.freeze 0.5'),
+  most('stem-p50', 'absolute', 'ms', 8, null, 'stem start, hello, p50', "OpenLambda's zygote 24"),
+  most('stem-p99', 'absolute', 'ms', 25, null, 'stem start, hello, p99', "OpenLambda's zygote 43"),
+  most('cold-p50', 'absolute', 'ms', 100, null, 'cold start without stem, p50', 'Fission 110, docker run 177'),
+  most('cold-p99', 'absolute', 'ms', 180, null, 'cold start without stem, p99', 'docker run 282'),
+  most('freeze-p50', 'absolute', 'µs', 200, null, 'freeze confirmed, p50', 'OpenLambda 13000'),
+  most('limits-p50', 'difference', 'µs', 50, null, 'per-call limits and metering, on above off', 'nobody has them'),
+  least('enqueue-rate', 'absolute', '/s', 5000, null, 'durable enqueue, 16 clients, fsync always', 'BullMQ trip 1519'),
+  most('help-p50', 'absolute', 'ms', 150, null, 'fn --help, p50', 'none'),
+])
+
+/** `holds`: within the limit; `aim`: within the aim as well; `missed`; `unmeasured`: no figure in this run. */
+export type Verdict = 'aim' | 'holds' | 'missed' | 'unmeasured'
+
+/** Judges a figure; null (not measured) is never a miss. */
+export function judge(budget: Budget, figure: number | null): Verdict {
+  if (figure === null) return 'unmeasured'
+  const within = (limit: number) => (budget.bound === 'most' ? figure <= limit : figure >= limit)
+  if (!within(budget.limit)) return 'missed'
+  return budget.aim === null || within(budget.aim) ? 'aim' : 'holds'
+}
+
+type Row = [
+  id: BudgetId,
+  kind: BudgetKind,
+  unit: Budget['unit'],
+  limit: number,
+  aim: number | null,
+  what: string,
+  peer: string,
+]
+
+function most(...row: Row): Budget {
+  return budget('most', row)
+}
+
+function least(...row: Row): Budget {
+  return budget('least', row)
+}
+
+function budget(bound: Budget['bound'], [id, kind, unit, limit, aim, what, peer]: Row): Budget {
+  return Object.freeze({ id, what, kind, unit, bound, limit, aim, peer })
+}
