@@ -33,6 +33,7 @@ export type BudgetId =
   | 'freeze-p50'
   | 'limits-p50'
   | 'enqueue-rate'
+  | 'enqueue-share'
   | 'help-p50'
 
 /** In the order of the report. */
@@ -50,6 +51,7 @@ export const BUDGETS: readonly Budget[] = Object.freeze([
   most('freeze-p50', 'absolute', 'µs', 200, null, 'freeze confirmed, p50', 'OpenLambda 13000'),
   most('limits-p50', 'difference', 'µs', 50, null, 'per-call limits and metering, on above off', 'nobody has them'),
   least('enqueue-rate', 'absolute', '/s', 5000, null, 'durable enqueue, 16 clients, fsync always', 'BullMQ trip 1519'),
+  least('enqueue-share', 'ratio', 'share', 0.6, null, 'the same against bare BullMQ add', 'none'),
   most('help-p50', 'absolute', 'ms', 150, null, 'fn --help, p50', 'none'),
 ])
 

@@ -1,5 +1,8 @@
-// The durable lane: how many asynchronous calls a second are acknowledged, each on disk before its 202, with 16 clients.
-// What was accepted is run afterwards; the measurement ends when all of it has.
+// The durable lane: how many asynchronous calls a second are acknowledged, each on disk before its 202, with 16 clients,
+// beside what BullMQ alone does. What was accepted is run afterwards; the measurement ends when all of it has.
+import { join } from 'node:path'
+import { run } from '../runtime/host/spawn.ts'
+import { ROOT } from '../test/support/platform.ts'
 import { until } from '../test/support/until.ts'
 import { get } from './rounds.ts'
 import { runLoad, type Subjects } from './subjects.ts'
@@ -7,8 +10,15 @@ import { runLoad, type Subjects } from './subjects.ts'
 const CLIENTS = 16
 const DRAIN_DEADLINE_MS = 120_000
 
-/** Acknowledged calls a second over `durationMs`. */
-export async function runEnqueue(subjects: Subjects, durationMs: number): Promise<number> {
+/** Acknowledged calls a second. */
+export interface Enqueue {
+  readonly thaw: number
+  readonly bullmq: number
+}
+
+/** Both for `durationMs`, one after the other. */
+export async function runEnqueue(subjects: Subjects, durationMs: number): Promise<Enqueue> {
+  const bullmq = await runBareQueue(durationMs)
   const target = {
     ...get(subjects.platform.port, '/fn/hello'),
     headers: [{ prefer: 'respond-async' }],
@@ -23,5 +33,13 @@ export async function runEnqueue(subjects: Subjects, durationMs: number): Promis
     },
     DRAIN_DEADLINE_MS,
   )
+  return { thaw: rate, bullmq }
+}
+
+async function runBareQueue(durationMs: number): Promise<number> {
+  const args = [join(ROOT, 'bench', 'bare-queue.ts'), `${durationMs}`, `${CLIENTS}`]
+  const result = await run(process.execPath, args)
+  const rate = Number(result.stdout)
+  if (result.code !== 0 || !(rate > 0)) throw new Error(`bench/bare-queue.ts failed: ${result.stderr}`)
   return rate
 }

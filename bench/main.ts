@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util'
 import { run as runCommand } from '../runtime/host/spawn.ts'
 import { ROOT } from '../test/support/platform.ts'
-import { runEnqueue } from './enqueue.ts'
+import { type Enqueue, runEnqueue } from './enqueue.ts'
 import { latencyOf } from './latency.ts'
 import { describeMachine } from './machine.ts'
 import { type Figures, judgeAll, missedComparisons, renderBudgets, renderLatencies, writeRun } from './report.ts'
@@ -32,7 +32,7 @@ interface Measured {
   readonly freezeUs: readonly number[]
   readonly stem: Starts
   readonly cold: Starts
-  readonly enqueueRate: number
+  readonly enqueue: Enqueue
   readonly helpMs: readonly number[]
 }
 
@@ -78,8 +78,8 @@ async function measure(all: Subjects): Promise<Measured> {
     helpMs.push(performance.now() - begun)
   }
   say('durable enqueue')
-  const enqueueRate = await runEnqueue(all, flags.quick ? 500 : 2000)
-  return { rounds: warm, paced, freezeUs, stem, cold, enqueueRate, helpMs }
+  const enqueue = await runEnqueue(all, flags.quick ? 500 : 2000)
+  return { rounds: warm, paced, freezeUs, stem, cold, enqueue, helpMs }
 }
 
 function figuresOf(run: Measured): Figures {
@@ -101,7 +101,8 @@ function figuresOf(run: Measured): Figures {
     'cold-p99': run.cold.calls.cold?.p99 ?? null,
     'freeze-p50': run.freezeUs.length === 0 ? null : latencyOf(run.freezeUs).p50,
     'limits-p50': over((round) => (round.limited.latency.p50 - round.thaw.latency.p50) * 1000),
-    'enqueue-rate': run.enqueueRate,
+    'enqueue-rate': run.enqueue.thaw,
+    'enqueue-share': run.enqueue.thaw / run.enqueue.bullmq,
     'help-p50': latencyOf(run.helpMs).p50,
   }
 }
