@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path'
 import { cgroupRoots } from './leftovers.ts'
 
 /** Makes `/thaw-x/<sandbox>` in every hierarchy, as an OCI runtime does. `path` is `CgroupHost.path(id)`. */
-export function makeSandboxCgroup(path: string): void {
-  for (const root of cgroupRoots()) {
+export function makeSandboxCgroup(path: string, roots = cgroupRoots()): void {
+  for (const root of roots) {
     const directory = join(root, path)
     mkdirSync(directory, { recursive: true })
     for (const name of ['cpuset.cpus', 'cpuset.mems']) {
@@ -29,18 +29,19 @@ export interface CgroupChild {
   say(text: string): void
 }
 
-/** Starts `node -e source`, moves it into the cgroup, and only then lets `source` run. */
-export async function startInCgroup(path: string, source: string): Promise<CgroupChild> {
-  const waiting = `process.stdin.once('data', () => { (0, eval)(${JSON.stringify(source)}) }); console.log('ready')`
+/** Starts `node -e source`, moves it into the cgroup, and only then lets `source` run; resolves as it begins. */
+export async function startInCgroup(path: string, source: string, roots = cgroupRoots()): Promise<CgroupChild> {
+  const waiting = `process.stdin.once('data', () => { console.log('begun'); (0, eval)(${JSON.stringify(source)}) }); console.log('ready')`
   const child = spawn(process.execPath, ['-e', waiting], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = lineQueue(child)
   const ended = new Promise<number | string>((resolve) =>
     child.once('exit', (code, signal) => resolve(signal ?? code ?? -1)),
   )
   await lines()
-  for (const root of cgroupRoots()) writeFileSync(join(root, path, 'cgroup.procs'), String(child.pid))
+  for (const root of roots) writeFileSync(join(root, path, 'cgroup.procs'), String(child.pid))
   child.stdin?.on('error', () => {})
   child.stdin?.write('go\n')
+  await lines()
   return { pid: child.pid!, process: child, ended, line: lines, say: (text) => void child.stdin?.write(`${text}\n`) }
 }
 
