@@ -1,0 +1,231 @@
+// The image store: an OCI image layout on disk (oci-layout, index.json, blobs/sha256), one image per deployed bundle.
+// Bytes are packed, hashed and unpacked in the layer thread; here: which blobs belong together, and the index.
+import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ImageParts, ImageStore, StoredImage } from '../api.ts'
+import { RuntimeError } from '../errors.ts'
+import { makeFolder, writeDurable } from '../host/durable-file.ts'
+import { createLayerThread, type LayerThread } from './layer-thread.ts'
+import {
+  type Blob,
+  canonicalJson,
+  configJson,
+  digestOf,
+  documentOf,
+  EMPTY_INDEX,
+  hexOf,
+  type Index,
+  MANIFEST_TYPE,
+  type Manifest,
+  manifestJson,
+  parseIndex,
+  parseManifest,
+} from './manifest.ts'
+
+/** The store as the rest of runtime/ sees it. */
+export interface LayeredImageStore extends ImageStore {
+  /** Folder of an add-on layer, unpacked first where needed. Throws RuntimeError `IMAGE_NOT_FOUND` | `IMAGE_CORRUPT`. */
+  layerFolder(digest: string): Promise<string>
+  close(): Promise<void>
+}
+
+const CACHE_MAX_BYTES = 64 * 1024 ** 2
+
+/** Opens (or begins) the layout in `stateDir`. Throws RuntimeError `DISK_FULL` | `IMAGE_CORRUPT`. */
+export async function openImageStore(stateDir: string): Promise<LayeredImageStore> {
+  const folders = { blobs: join(stateDir, 'blobs', 'sha256'), layers: join(stateDir, 'layers') }
+  await makeFolder(folders.blobs, 0o700)
+  await makeFolder(folders.layers, 0o700)
+  for (const name of await readdir(folders.blobs)) {
+    if (name.endsWith('.tmp')) await rm(join(folders.blobs, name), { force: true })
+  }
+  const layoutFile = join(stateDir, 'oci-layout')
+  if (!(await exists(layoutFile))) await writeDurable(layoutFile, '{"imageLayoutVersion":"1.0.0"}\n')
+  const indexFile = join(stateDir, 'index.json')
+  const index = (await exists(indexFile)) ? parseIndex(await readFile(indexFile, 'utf8')) : EMPTY_INDEX
+  return new DiskImageStore(folders, indexFile, index)
+}
+
+class DiskImageStore implements LayeredImageStore {
+  readonly #folders: { readonly blobs: string; readonly layers: string }
+  readonly #indexFile: string
+  readonly #thread: LayerThread
+  readonly #cache = new Map<string, StoredImage>()
+  #index: Index
+  /** Changes happen one after another. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(folders: { readonly blobs: string; readonly layers: string }, indexFile: string, index: Index) {
+    this.#folders = folders
+    this.#indexFile = indexFile
+    this.#index = index
+    this.#thread = createLayerThread(folders)
+  }
+
+  put(parts: ImageParts): Promise<{ readonly digest: string }> {
+    return this.#inTurn(async () => {
+      const before = new Set(await readdir(this.#folders.blobs))
+      try {
+        return await this.#put(parts)
+      } catch (error) {
+        // A full disk is not helped by half an image.
+        await this.#removeBlobs((name) => !before.has(name))
+        throw error
+      }
+    })
+  }
+
+  async #put(parts: ImageParts): Promise<{ readonly digest: string }> {
+    const layers: Blob[] = []
+    if (parts.addonTar !== null) layers.push(await this.#thread.ask({ kind: 'store-add-on', tarPath: parts.addonTar }))
+    layers.push(await this.#thread.ask({ kind: 'store-code', source: parts.source, map: parts.sourceMap }))
+    const config = await this.#writeJson(configJson(layers, parts.config))
+    const manifest = await this.#writeJson(manifestJson(config, layers))
+    if (!this.#has(manifest.digest)) {
+      const entry = { mediaType: MANIFEST_TYPE, ...manifest }
+      await this.#writeIndex({ ...this.#index, manifests: [...this.#index.manifests, entry] })
+    }
+    return { digest: manifest.digest }
+  }
+
+  async get(digest: string): Promise<StoredImage> {
+    const cached = this.#cache.get(digest)
+    if (cached) {
+      this.#remember(digest, cached)
+      return cached
+    }
+    if (!this.#has(digest)) throw new RuntimeError('IMAGE_NOT_FOUND', `no image ${digest} in this state directory`)
+    const manifest = parseManifest(await this.#readJson(digest))
+    const config = documentOf(await this.#readJson(manifest.config.digest))
+    const layers = manifest.layers.slice(0, -1).map((layer) => layer.digest)
+    for (const layer of layers) await this.#thread.ask({ kind: 'unpack-layer', digest: layer })
+    const code = await this.#thread.ask({ kind: 'load-code', digest: manifest.layers.at(-1)!.digest })
+    const image: StoredImage = {
+      digest,
+      layers,
+      source: toBuffer(code.source),
+      sourceMap: code.map === null ? null : toBuffer(code.map),
+      config,
+    }
+    this.#remember(digest, image)
+    return image
+  }
+
+  prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }> {
+    return this.#inTurn(async () => {
+      const kept = this.#index.manifests.filter((entry) => keep.has(entry.digest))
+      const removed = this.#index.manifests.length - kept.length
+      const used = new Set<string>()
+      for (const { digest } of kept) {
+        const manifest = parseManifest(await this.#readJson(digest))
+        for (const blob of [digest, manifest.config.digest, ...layersOf(manifest)]) used.add(hexOf(blob))
+      }
+      // ORDER: the index first: a crash in between leaves blobs nobody names, not names without blobs.
+      if (removed > 0) await this.#writeIndex({ ...this.#index, manifests: kept })
+      for (const digest of this.#cache.keys()) if (!keep.has(digest)) this.#cache.delete(digest)
+      const bytes = await this.#removeBlobs((name) => !used.has(name))
+      for (const name of await readdir(this.#folders.layers)) {
+        if (!/^[0-9a-f]{64}$/.test(name) || used.has(name)) continue
+        await rm(join(this.#folders.layers, name), { recursive: true, force: true })
+      }
+      return { removed, bytes }
+    })
+  }
+
+  writeAnnotation(key: string, value: string): Promise<void> {
+    return this.#inTurn(() =>
+      this.#writeIndex({ ...this.#index, annotations: { ...this.#index.annotations, [key]: value } }),
+    )
+  }
+
+  async readAnnotation(key: string): Promise<string | null> {
+    return this.#index.annotations[key] ?? null
+  }
+
+  async layerFolder(digest: string): Promise<string> {
+    const folder = join(this.#folders.layers, hexOf(digest))
+    if (await exists(folder)) return folder
+    if (!(await exists(join(this.#folders.blobs, hexOf(digest))))) {
+      throw new RuntimeError('IMAGE_NOT_FOUND', `no layer ${digest} in this state directory`)
+    }
+    await this.#thread.ask({ kind: 'unpack-layer', digest })
+    return folder
+  }
+
+  async close(): Promise<void> {
+    await this.#last
+    await this.#thread.close()
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(change)
+    this.#last = turn.catch(() => {})
+    return turn
+  }
+
+  #has(digest: string): boolean {
+    return this.#index.manifests.some((entry) => entry.digest === digest)
+  }
+
+  async #writeIndex(index: Index): Promise<void> {
+    await writeDurable(this.#indexFile, `${canonicalJson(index)}\n`)
+    this.#index = index
+  }
+
+  async #writeJson(text: string): Promise<Blob> {
+    const blob = { digest: digestOf(text), size: Buffer.byteLength(text) }
+    const path = join(this.#folders.blobs, hexOf(blob.digest))
+    if (!(await exists(path))) await writeDurable(path, text)
+    return blob
+  }
+
+  async #readJson(digest: string): Promise<string> {
+    let text: string
+    try {
+      text = await readFile(join(this.#folders.blobs, hexOf(digest)), 'utf8')
+    } catch (error) {
+      throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} is missing`, { cause: error })
+    }
+    if (digestOf(text) !== digest) throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} has other content`)
+    return text
+  }
+
+  async #removeBlobs(isGone: (name: string) => boolean): Promise<number> {
+    let bytes = 0
+    for (const name of await readdir(this.#folders.blobs)) {
+      if (!isGone(name)) continue
+      const path = join(this.#folders.blobs, name)
+      bytes += (await stat(path)).size
+      await rm(path, { force: true })
+    }
+    return bytes
+  }
+
+  /** Least recently used go first. */
+  #remember(digest: string, image: StoredImage): void {
+    this.#cache.delete(digest)
+    this.#cache.set(digest, image)
+    let bytes = 0
+    for (const [key, one] of [...this.#cache].reverse()) {
+      bytes += one.source.length + (one.sourceMap?.length ?? 0)
+      if (bytes > CACHE_MAX_BYTES) this.#cache.delete(key)
+    }
+  }
+}
+
+function layersOf(manifest: Manifest): string[] {
+  return manifest.layers.map((layer) => layer.digest)
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch {
+    return false
+  }
+}

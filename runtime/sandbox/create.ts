@@ -1,0 +1,202 @@
+// Making a sandbox, step by step, each step with its way back; `destroy` is the same steps undone.
+// What it needs of the host is handed in; nothing here outlives a failed creation.
+import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdirSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock, Logger, Sandbox, SandboxSpec } from '../api.ts'
+import type { CgroupHost, SandboxCgroup } from '../cgroup/cgroup.ts'
+import { RuntimeError } from '../errors.ts'
+import { diskFull } from '../host/durable-file.ts'
+import { makeScratchImage, mountScratchImage } from '../host/scratch-disk.ts'
+import { reap } from '../host/syscalls.ts'
+import type { UidRanges } from '../host/uid-ranges.ts'
+import { type HardLimits, INNER_UID, ociConfig } from '../oci/config.ts'
+import type { Container, OciRuntime } from '../oci/oci-runtime.ts'
+import type { SeccompProfile } from '../oci/seccomp.ts'
+import { awaitExit } from './death.ts'
+import { mountRoot, unmountAll } from './root-file-system.ts'
+import { ContainerSandbox } from './sandbox.ts'
+import { runSteps, type Step } from './steps.ts'
+
+/** What all sandboxes of a platform share. */
+export interface SandboxHost {
+  /** Sandbox folders lie here, mode 0711 all the way up. */
+  readonly sandboxesDir: string
+  /** Images of scratch disks. */
+  readonly scratchDir: string
+  /** Folders of the layers every sandbox has, lowest first. */
+  readonly baseLayers: readonly string[]
+  /** Folder of an unpacked add-on layer. */
+  layerFolder(digest: string): Promise<string>
+  readonly uids: UidRanges
+  readonly cgroups: CgroupHost
+  readonly oci: OciRuntime
+  readonly seccomp: SeccompProfile
+  readonly hardLimits: HardLimits
+  readonly oomScoreAdj: number
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Called after each step; throwing there fails the creation (tests). */
+  readonly afterStep?: (name: string) => void
+}
+
+const BOOT_TIMEOUT_MS = 20_000
+const EMPTY_TIMEOUT_MS = 10_000
+
+/** Creates a sandbox with the bootstrap ready in it. Throws RuntimeError `CREATE_FAILED` | `BOOT_TIMEOUT` | `DISK_FULL`. */
+export async function createSandbox(host: SandboxHost, spec: SandboxSpec): Promise<Sandbox> {
+  const id = randomBytes(6).toString('hex')
+  const build = new Build(host, spec, id)
+  try {
+    const { times, undo } = await runSteps(build.steps(), host)
+    return build.finish(times, undo)
+  } catch (error) {
+    const known = diskFull(error, id)
+    if (known instanceof RuntimeError) throw known
+    throw new RuntimeError('CREATE_FAILED', `sandbox ${id}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** What one creation has made so far. */
+class Build {
+  readonly #host: SandboxHost
+  readonly #spec: SandboxSpec
+  readonly #id: string
+  readonly #folder: string
+  #uidBase = 0
+  #scratchDevice: string | null = null
+  #rootPath = ''
+  #container: Container | null = null
+  #cgroup: SandboxCgroup | null = null
+  #sandbox: ContainerSandbox | null = null
+
+  constructor(host: SandboxHost, spec: SandboxSpec, id: string) {
+    this.#host = host
+    this.#spec = spec
+    this.#id = id
+    this.#folder = join(host.sandboxesDir, id)
+  }
+
+  /** ORDER: undone from the last to the first: processes before mounts, mounts before folders and uids. */
+  steps(): Step[] {
+    const scratch = this.#spec.limits.scratch
+    return [
+      { name: 'uids', run: () => this.#takeUids(), undo: () => this.#host.uids.release(this.#uidBase) },
+      { name: 'folder', run: () => this.#makeFolder(), undo: () => this.#removeFolder() },
+      ...(scratch === null ? [] : [this.#scratchStep(scratch)]),
+      { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
+      { name: 'config', run: () => this.#writeConfig() },
+      { name: 'container', run: () => this.#start(), undo: () => this.#deleteContainer() },
+      { name: 'cgroup', run: () => this.#attach(), undo: () => this.#removeCgroup() },
+      { name: 'ready', run: () => this.#made().boot(BOOT_TIMEOUT_MS) },
+    ]
+  }
+
+  finish(times: ContainerSandbox['steps'], undo: () => Promise<void>): Sandbox {
+    const sandbox = this.#made()
+    sandbox.own(times, undo)
+    return sandbox
+  }
+
+  #takeUids(): void {
+    this.#uidBase = this.#host.uids.acquire()
+  }
+
+  #makeFolder(): void {
+    mkdirSync(this.#folder)
+    chmodSync(this.#folder, 0o711) // the sandbox's root user must be able to walk through
+  }
+
+  async #removeFolder(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+
+  #scratchStep(sizeBytes: number): Step {
+    const image = join(this.#host.scratchDir, `sandbox-${this.#id}.img`)
+    return {
+      name: 'scratch',
+      run: async () => {
+        await makeScratchImage(this.#host.scratchDir, image, sizeBytes)
+        const target = this.#scratchPath()
+        mkdirSync(target)
+        this.#scratchDevice = await mountScratchImage(image, target, this.#uidBase + INNER_UID)
+      },
+      undo: async () => {
+        unmountAll(this.#scratchPath())
+        await rm(image, { force: true })
+      },
+    }
+  }
+
+  #scratchPath(): string {
+    return join(this.#folder, 'scratch')
+  }
+
+  async #mountRoot(): Promise<void> {
+    const addOns = await Promise.all(this.#spec.layers.map((digest) => this.#host.layerFolder(digest)))
+    this.#rootPath = await mountRoot({
+      folder: this.#folder,
+      layers: [...this.#host.baseLayers, ...addOns],
+      uidBase: this.#uidBase,
+      writableBytes: this.#spec.writableRootBytes,
+    })
+  }
+
+  async #writeConfig(): Promise<void> {
+    const { cgroups, seccomp, hardLimits, oomScoreAdj } = this.#host
+    const { limits } = this.#spec
+    const config = ociConfig({
+      rootPath: this.#rootPath,
+      rootReadOnly: this.#spec.writableRootBytes === null,
+      uidBase: this.#uidBase,
+      limits,
+      cgroupsPath: cgroups.path(this.#id),
+      resources: cgroups.ociResources(limits),
+      seccomp,
+      scratchPath: limits.scratch === null ? null : this.#scratchPath(),
+      hardLimits,
+      oomScoreAdj,
+    })
+    await writeFile(join(this.#folder, 'config.json'), JSON.stringify(config), { mode: 0o600 })
+  }
+
+  async #start(): Promise<void> {
+    this.#container = await this.#host.oci.run(this.#id, this.#folder)
+  }
+
+  async #deleteContainer(): Promise<void> {
+    const container = this.#container
+    if (container !== null) {
+      // Dead already, unless no cgroup could be attached to kill it. SECURITY: only while it is our unreaped child, since
+      // afterwards its pid may be somebody else's.
+      if (reap(container.pid) === 'running') process.kill(container.pid, 'SIGKILL')
+      await awaitExit(container.pid, EMPTY_TIMEOUT_MS, this.#host.clock)
+      for (const stream of [container.socket, container.stdout, container.stderr]) stream.destroy()
+    }
+    await this.#host.oci.delete(this.#id)
+  }
+
+  #attach(): void {
+    const { cgroups, clock } = this.#host
+    const { limits } = this.#spec
+    const container = this.#container
+    if (container === null) throw new Error('attached before it was started')
+    this.#cgroup = cgroups.attach(this.#id, limits, this.#scratchDevice)
+    this.#sandbox = new ContainerSandbox({ id: this.#id, container, cgroup: this.#cgroup, limits, clock })
+  }
+
+  async #removeCgroup(): Promise<void> {
+    const cgroup = this.#cgroup
+    if (cgroup === null) return
+    this.#sandbox?.kill({ code: 'KILLED', message: 'the sandbox could not be created' })
+    cgroup.kill()
+    await cgroup.waitEmpty(EMPTY_TIMEOUT_MS)
+    await cgroup.remove()
+  }
+
+  #made(): ContainerSandbox {
+    if (this.#sandbox === null) throw new Error('used before it was made')
+    return this.#sandbox
+  }
+}

@@ -1,0 +1,99 @@
+// Native output of a sandbox: what its process and its children write to stdout and stderr, as bounded lines.
+// A flood holds the writer back, never the platform. Whose line it is, is decided by whoever set the sink.
+import type { Readable } from 'node:stream'
+import { StringDecoder } from 'node:string_decoder'
+import type { CallSink, Clock } from '../api.ts'
+
+/** A longer line is cut into pieces of this size. */
+const LINE_MAX_CHARS = 16 * 1024
+/** Per stream and window; above it the stream is not read until the next window. */
+const WINDOW_BYTES = 256 * 1024
+const WINDOW_MS = 100
+const TAIL_MAX_CHARS = 8 * 1024
+
+export interface OutputOptions {
+  readonly clock: Clock
+  /** Receives each line. Must not throw. */
+  readonly onLine: CallSink['log']
+}
+
+export interface Output {
+  /** The last characters of stderr, for finding out why a process ended. */
+  stderrTail(): string
+  /** Resolves when both streams have ended: every writer inside is dead. */
+  readonly ended: Promise<void>
+  /** Stops reading and closes both. */
+  close(): void
+}
+
+/** Takes over both streams. */
+export function readOutput(stdout: Readable, stderr: Readable, options: OutputOptions): Output {
+  let tail = ''
+  const onError = (text: string) => {
+    tail = (tail + text).slice(-TAIL_MAX_CHARS)
+  }
+  const out = readStream(stdout, options, 'stdout', () => {})
+  const err = readStream(stderr, options, 'stderr', onError)
+  return {
+    stderrTail: () => tail,
+    ended: Promise.all([out.ended, err.ended]).then(() => {}),
+    close: () => {
+      out.close()
+      err.close()
+    },
+  }
+}
+
+function readStream(
+  stream: Readable,
+  options: OutputOptions,
+  name: 'stdout' | 'stderr',
+  onText: (text: string) => void,
+): { readonly ended: Promise<void>; close(): void } {
+  const decoder = new StringDecoder('utf8')
+  let partial = ''
+  let windowBytes = 0
+  let cancelWindow: (() => void) | null = null
+  const nextWindow = () => {
+    cancelWindow = null
+    windowBytes = 0
+    stream.resume()
+  }
+  const flush = () => {
+    if (partial !== '') options.onLine(name, partial)
+    partial = ''
+  }
+  stream.on('data', (chunk: Buffer) => {
+    const text = decoder.write(chunk)
+    onText(text)
+    const pieces = (partial + text).split('\n')
+    partial = pieces.pop() ?? ''
+    for (const line of pieces) emitCut(line, name, options.onLine)
+    while (partial.length > LINE_MAX_CHARS) {
+      options.onLine(name, partial.slice(0, LINE_MAX_CHARS))
+      partial = partial.slice(LINE_MAX_CHARS)
+    }
+    windowBytes += chunk.length
+    cancelWindow ??= options.clock.after(WINDOW_MS, nextWindow)
+    if (windowBytes > WINDOW_BYTES) stream.pause()
+  })
+  const ended = new Promise<void>((resolve) => {
+    const finish = () => {
+      flush()
+      resolve()
+    }
+    stream.once('end', finish)
+    stream.once('close', finish)
+  })
+  const close = () => {
+    cancelWindow?.()
+    stream.destroy()
+  }
+  return { ended, close }
+}
+
+function emitCut(line: string, name: 'stdout' | 'stderr', onLine: CallSink['log']): void {
+  for (let start = 0; start === 0 || start < line.length; start += LINE_MAX_CHARS) {
+    onLine(name, line.slice(start, start + LINE_MAX_CHARS))
+  }
+}

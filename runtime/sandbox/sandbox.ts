@@ -1,0 +1,266 @@
+// One container sandbox from its start to its end: joins channel, cgroup and native output, and keeps the state.
+// Made by create.ts, which also knows how to free everything; policy (when to freeze, whom to kill) is above.
+import type {
+  CallSink,
+  Clock,
+  Code,
+  Fault,
+  LimitOutcome,
+  Metering,
+  Sandbox,
+  SandboxCall,
+  SandboxExchange,
+  SandboxState,
+  StopReason,
+} from '../api.ts'
+import type { SandboxCgroup } from '../cgroup/cgroup.ts'
+import { RuntimeError } from '../errors.ts'
+import type { Limits } from '../limits/limits.ts'
+import type { Container } from '../oci/oci-runtime.ts'
+import { type Channel, createChannel } from './channel.ts'
+import { awaitExit, explainDeath } from './death.ts'
+import { type Output, readOutput } from './output.ts'
+import { move } from './state.ts'
+import type { StepTime } from './steps.ts'
+
+/** How long a process whose socket has ended may take to end itself. */
+const EXIT_WAIT_MS = 500
+/** How long its last words may take to arrive. */
+const LAST_WORDS_MS = 50
+
+export interface SandboxParts {
+  readonly id: string
+  readonly container: Container
+  readonly cgroup: SandboxCgroup
+  readonly limits: Limits
+  readonly clock: Clock
+}
+
+export class ContainerSandbox implements Sandbox {
+  readonly id: string
+  readonly pid: number
+  readonly createdAtMs: number
+  readonly stopped: Promise<StopReason>
+  steps: readonly StepTime[] = []
+  readonly #cgroup: SandboxCgroup
+  readonly #channel: Channel
+  readonly #output: Output
+  readonly #clock: Clock
+  #resolveStopped: (reason: StopReason) => void = () => {}
+  #state: SandboxState = 'creating'
+  #reason: StopReason | null = null
+  #limits: Limits
+  #oomKillsBefore = 0
+  #dying = false
+  /** Receives native output: of the load, then of the call begun last. */
+  #log: CallSink['log'] | null = null
+  #release: () => Promise<void> = async () => {}
+  #destroyed: Promise<void> | null = null
+
+  constructor(parts: SandboxParts) {
+    this.id = parts.id
+    this.pid = parts.container.pid
+    this.#clock = parts.clock
+    this.createdAtMs = parts.clock.now()
+    this.#cgroup = parts.cgroup
+    this.#limits = parts.limits
+    this.stopped = new Promise((resolve) => {
+      this.#resolveStopped = resolve
+    })
+    const { stdout, stderr, socket } = parts.container
+    this.#output = readOutput(stdout, stderr, {
+      clock: parts.clock,
+      onLine: (stream, line) => this.#log?.(stream, line),
+    })
+    this.#channel = createChannel(socket, {
+      clock: parts.clock,
+      memoryBytes: parts.limits.memory,
+      onFault: (fault) => this.#onFault(fault),
+    })
+  }
+
+  get state(): SandboxState {
+    return this.#state
+  }
+
+  /** Ends the creation: waits for READY, then the sandbox is running and `destroy` will call `release`.
+   *  Throws RuntimeError `BOOT_TIMEOUT` | `CREATE_FAILED` (it died; with what it wrote). */
+  async boot(timeoutMs: number): Promise<void> {
+    const died = this.stopped.then(({ fault }) => {
+      const words = this.#output.stderrTail().trim()
+      const message = `the sandbox ended before it was ready: ${fault.message}${words === '' ? '' : `: ${words}`}`
+      throw new RuntimeError('CREATE_FAILED', message, { fault })
+    })
+    await Promise.race([this.#channel.ready(timeoutMs), died])
+    this.#oomKillsBefore = this.#cgroup.oomKills()
+    this.#state = move(this.#state, 'running')
+  }
+
+  /** Hands over what creation knows: its times, and how to free everything. */
+  own(steps: readonly StepTime[], release: () => Promise<void>): void {
+    this.steps = steps
+    this.#release = release
+  }
+
+  async load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {
+    this.#expectRunning()
+    this.#log = log
+    this.#oomKillsBefore = this.#cgroup.oomKills()
+    const died = this.stopped.then(({ fault }) => {
+      throw new RuntimeError('SANDBOX_STOPPED', `the sandbox ended while loading: ${fault.message}`, { fault })
+    })
+    await Promise.race([this.#channel.load(code, timeoutMs, log), died])
+    // ORDER: the CPU quota only now: with a quarter of a CPU a bundle would take half a second to load.
+    this.#cgroup.enforceQuota()
+  }
+
+  applyLimits(limits: Limits): LimitOutcome {
+    if (this.#state === 'stopped') return { applied: true }
+    const outcome = this.#cgroup.applyLimits(limits)
+    if (outcome.applied) this.#limits = limits
+    return outcome
+  }
+
+  beginMetering(): void {
+    if (this.#state === 'stopped') return
+    this.#oomKillsBefore = this.#cgroup.oomKills()
+    this.#cgroup.beginMetering()
+  }
+
+  endMetering(exact: boolean): Metering {
+    return this.#destroyed === null ? this.#cgroup.endMetering(exact) : NOTHING
+  }
+
+  invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
+    if (this.#reason !== null) return refuse(sink, this.#reason.fault)
+    this.#expectRunning()
+    this.#log = sink.log.bind(sink)
+    return this.#channel.invoke(call, sink)
+  }
+
+  async freeze(): Promise<number | null> {
+    if (this.#state === 'frozen') return 0
+    this.#expectRunning()
+    const us = await this.#cgroup.freeze()
+    if (this.#reason !== null) throw this.#stoppedError()
+    // A thaw may have come between the kernel's confirmation and this turn.
+    if (us === null || !this.#cgroup.frozen) return null
+    this.#state = move(this.#state, 'frozen')
+    return us
+  }
+
+  thaw(): number {
+    if (this.#state === 'stopped') return 0
+    const us = this.#cgroup.thaw()
+    if (this.#state === 'frozen') this.#state = move(this.#state, 'running')
+    return us
+  }
+
+  cpuUs(): number {
+    return this.#cgroup.cpuUs()
+  }
+
+  memoryBytes(): number {
+    return this.#cgroup.memoryBytes()
+  }
+
+  kill(fault: Fault): void {
+    if (this.#state === 'stopped') return
+    this.#state = move(this.#state, 'stopped')
+    this.#reason = { fault, atMs: this.#clock.now() }
+    this.#cgroup.kill()
+    this.#channel.fail(fault)
+    this.#channel.close()
+    this.#resolveStopped(this.#reason)
+  }
+
+  destroy(): Promise<void> {
+    this.#destroyed ??= this.#tearDown()
+    return this.#destroyed
+  }
+
+  async #tearDown(): Promise<void> {
+    this.kill({ code: 'KILLED', message: 'the sandbox was destroyed' })
+    await this.#release()
+    this.#output.close()
+    this.#log = null
+  }
+
+  /** The channel is unusable: the process ended, or broke the protocol. */
+  #onFault(fault: Fault): void {
+    if (this.#state === 'stopped' || this.#dying) return
+    if (fault.code !== 'EXITED') {
+      this.kill(fault)
+      return
+    }
+    this.#dying = true
+    this.#findOut(fault).then(
+      (found) => this.kill(found),
+      () => this.kill(fault),
+    )
+  }
+
+  /** The socket's end says only that nobody holds it any more. */
+  async #findOut(fault: Fault): Promise<Fault> {
+    const exit = await awaitExit(this.pid, EXIT_WAIT_MS, this.#clock)
+    if (exit === 'running') return { code: 'PROTOCOL', message: 'the process closed its channel and went on' }
+    await Promise.race([
+      this.#output.ended,
+      new Promise<void>((resolve) => {
+        this.#clock.after(LAST_WORDS_MS, resolve)
+      }),
+    ])
+    const found = explainDeath({
+      exit,
+      oomKills: this.#cgroup.oomKills() - this.#oomKillsBefore,
+      stderrTail: this.#output.stderrTail(),
+      memoryLimitBytes: this.#limits.memory,
+      memoryPeakBytes: this.#limits.memory,
+    })
+    return exit === null && found.code === 'EXITED' ? fault : found
+  }
+
+  #expectRunning(): void {
+    if (this.#reason !== null) throw this.#stoppedError()
+    if (this.#state !== 'running') {
+      throw new RuntimeError('SANDBOX_STATE', `sandbox ${this.id} is ${this.#state}, expected running`)
+    }
+  }
+
+  #stoppedError(): RuntimeError {
+    const fault = this.#reason?.fault ?? { code: 'KILLED', message: 'stopped' }
+    return new RuntimeError('SANDBOX_STOPPED', `sandbox ${this.id} has stopped: ${fault.message}`, { fault })
+  }
+}
+
+/** A call to a sandbox that has stopped: fails as if it had stopped during the call. */
+function refuse(sink: CallSink, fault: Fault): SandboxExchange {
+  queueMicrotask(() => {
+    sink.failed(fault)
+    sink.idle(false)
+  })
+  return { resume: () => {}, cancel: () => {} }
+}
+
+/** Metering of a sandbox whose counters are gone. */
+const NOTHING: Metering = Object.freeze({
+  exact: false,
+  cpuUserUs: 0,
+  cpuSystemUs: 0,
+  throttledUs: 0,
+  memoryPeakBytes: 0,
+  memoryBytes: 0,
+  swapPeakBytes: null,
+  ioReadBytes: 0,
+  ioWriteBytes: 0,
+  ioReadOps: 0,
+  ioWriteOps: 0,
+  netRxBytes: 0,
+  netTxBytes: 0,
+  oomKills: 0,
+  pageFaults: 0,
+  tasksPeak: null,
+  freezeUs: 0,
+  thawUs: 0,
+  idleCpuUs: 0,
+})
