@@ -1,0 +1,312 @@
+// One invocation inside: from INVOKE to IDLE. Runs the handler, sends its answer under credits, says what failed.
+// Several may be under way at once; each has its own number and credits.
+import { FLAG, FRAME, WINDOW_BYTES } from '../protocol/frames.ts'
+import type { InvokeHead } from '../protocol/heads.ts'
+import type { CancelReason, SandboxFaultCode } from '../protocol/messages.ts'
+import { enqueueMicrotask, inspect, nextTick, now } from './builtins.ts'
+import type { Inflow } from './inflow.ts'
+import type { Handler } from './load.ts'
+import type { Outbox } from './outbox.ts'
+import { flushLines, type OutputOwner, PartialLines } from './output.ts'
+import { type Answer, toAnswer } from './response.ts'
+import { installWeb } from './web.ts'
+
+const CANCEL_MESSAGES: Readonly<Record<CancelReason, string>> = {
+  client: 'the caller has left',
+  timeout: 'the time-out has passed',
+  cancelled: 'the invocation was cancelled',
+}
+
+/** What a call needs of the process around it. */
+export interface CallHost {
+  readonly outbox: Outbox
+  readonly handler: Handler
+  /** Runs `fire` with this call as the owner of what is printed. */
+  enter(call: Call, fire: () => unknown): unknown
+  /** The call sent IDLE; forget it. */
+  finished(call: Call): void
+}
+
+/** One invocation under way. */
+export class Call implements OutputOwner {
+  readonly id: number
+  readonly head: InvokeHead
+  readonly inflow: Inflow | null
+  readonly lines = new PartialLines()
+  readonly deadline: number
+  readonly #host: CallHost
+  #started = false
+  #ended = false
+  #background = 0
+  #credit = WINDOW_BYTES
+  #creditWaiter: (() => void) | null = null
+  #controller: AbortController | null = null
+  #cancelled: CancelReason | null = null
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null
+
+  constructor(id: number, head: InvokeHead, inflow: Inflow | null, host: CallHost) {
+    this.id = id
+    this.head = head
+    this.inflow = inflow
+    this.deadline = now() + head.timeoutMs
+    this.#host = host
+  }
+
+  /** Calls the handler. Never throws. */
+  run(): void {
+    let result: unknown
+    try {
+      result = this.#host.enter(this, () => this.#host.handler(this))
+    } catch (error) {
+      this.#threw(error)
+      return
+    }
+    if (result instanceof Promise) {
+      result.then(
+        (value) => this.#answer(value),
+        (error) => this.#threw(error),
+      )
+    } else if (isThenable(result)) {
+      Promise.resolve(result).then(
+        (value) => this.#answer(value),
+        (error) => this.#threw(error),
+      )
+    } else this.#answer(result)
+    // ORDER: the tick queued from a microtask runs after every microtask of this turn; a handler that answers in the
+    // same turn has sent STARTED with its HEAD by then.
+    if (!this.#started) enqueueMicrotask(() => nextTick(() => this.#sayStarted()))
+  }
+
+  /** Aborts when the call is cancelled; made at first use. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new (installWeb().AbortController)()
+      if (this.#cancelled !== null) this.#controller.abort(abortError(this.#cancelled))
+    }
+    return this.#controller.signal
+  }
+
+  waitUntil(promise: unknown): void {
+    this.#background++
+    Promise.resolve(promise).then(
+      () => this.#settled(),
+      (error) => {
+        this.#host.enter(this, () => console.error('waitUntil:', error))
+        this.#settled()
+      },
+    )
+  }
+
+  cancel(reason: CancelReason): void {
+    if (this.#cancelled !== null) return
+    this.#cancelled = reason
+    this.#controller?.abort(abortError(reason))
+    this.#reader?.cancel(abortError(reason)).catch(() => undefined)
+    this.#wakeWriter()
+  }
+
+  addCredit(bytes: number): void {
+    this.#credit += bytes
+    this.#wakeWriter()
+  }
+
+  #sayStarted(): void {
+    if (this.#started) return
+    this.#started = true
+    this.#host.outbox.signal(FRAME.STARTED, this.id)
+  }
+
+  #answer(result: unknown): void {
+    if (this.#ended) return
+    let answer: Answer | string
+    try {
+      answer = toAnswer(result)
+    } catch (error) {
+      answer = `a Response that cannot be read: ${describeError(error).message}`
+    }
+    if (typeof answer === 'string') {
+      const got = answer === 'not a Response' ? describeValue(result) : answer
+      this.fail('INVALID_RESPONSE', `the handler must return a Response, it returned ${got}`)
+      return
+    }
+    this.#send(answer)
+  }
+
+  #send(answer: Answer): void {
+    const { body, status } = answer
+    const bodyless = this.head.method === 'HEAD' || status === 204 || status === 304 || status === 205
+    if (body !== null && typeof body === 'object' && 'getReader' in body) {
+      if (bodyless || this.#cancelled !== null) {
+        body.cancel(abortError(this.#cancelled ?? 'cancelled')).catch(() => undefined)
+        this.#sendWhole(answer, null, 0, answer.length)
+        return
+      }
+      this.#pump(answer, body)
+      return
+    }
+    const bytes = body === null ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    if (bodyless) {
+      const length = status === 204 ? null : (answer.length ?? (body === null ? null : String(bytes)))
+      this.#sendWhole(answer, null, 0, length)
+    } else if (bytes <= this.#credit) {
+      this.#sendWhole(answer, body, bytes, String(bytes))
+    } else {
+      this.#sendLarge(answer, typeof body === 'string' ? Buffer.from(body) : body!)
+    }
+  }
+
+  /** The answer in one frame, with IDLE on it when nothing goes on in the background. */
+  #sendWhole(answer: Answer, body: string | Uint8Array | null, bytes: number, length: string | null): void {
+    const idle = this.#background === 0
+    const flags = FLAG.END | (this.#started ? 0 : FLAG.STARTED) | (idle ? FLAG.IDLE : 0)
+    flushLines(this.#host.outbox, this)
+    this.#host.outbox.head(this.id, flags, headText(answer, length), body, bytes)
+    this.#started = true
+    this.#ended = true
+    if (idle) this.#finish()
+  }
+
+  #sendLarge(answer: Answer, body: Uint8Array): void {
+    this.#sendHead(answer, String(body.length))
+    this.#write(body).then(
+      () => this.#end(),
+      (error) => this.#threw(error),
+    )
+  }
+
+  #pump(answer: Answer, body: ReadableStream<Uint8Array>): void {
+    const reader = body.getReader()
+    this.#reader = reader
+    this.#sendHead(answer, answer.length)
+    this.#copy(reader).then(
+      () => this.#end(),
+      (error) => this.#threw(error),
+    )
+  }
+
+  async #copy(reader: ReadableStreamDefaultReader<unknown>): Promise<void> {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done || this.#cancelled !== null) return
+      const chunk = typeof value === 'string' ? Buffer.from(value) : value
+      if (!ArrayBuffer.isView(chunk)) {
+        reader.cancel().catch(() => undefined)
+        throw new TypeError(`the response's body gave ${describeValue(chunk)} instead of bytes`)
+      }
+      await this.#write(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+    }
+  }
+
+  #sendHead(answer: Answer, length: string | null): void {
+    this.#host.outbox.head(this.id, this.#started ? 0 : FLAG.STARTED, headText(answer, length), null, 0)
+    this.#started = true
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    let from = 0
+    while (from < chunk.length && this.#cancelled === null) {
+      if (this.#credit === 0) {
+        await new Promise<void>((resolve) => {
+          this.#creditWaiter = resolve
+        })
+        continue
+      }
+      const bytes = Math.min(this.#credit, chunk.length - from)
+      this.#host.outbox.data(this.id, chunk.subarray(from, from + bytes))
+      this.#credit -= bytes
+      from += bytes
+    }
+  }
+
+  #wakeWriter(): void {
+    const wake = this.#creditWaiter
+    this.#creditWaiter = null
+    wake?.()
+  }
+
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    flushLines(this.#host.outbox, this)
+    this.#host.outbox.signal(FRAME.END, this.id)
+    if (this.#background === 0) this.#idle()
+  }
+
+  #threw(error: unknown): void {
+    const { message, stack } = describeError(error)
+    this.fail('HANDLER_THREW', message, stack)
+  }
+
+  /** Ends the call with an error, before or after its head; again, or after its end, is a no-op. */
+  fail(code: SandboxFaultCode, message: string, stack?: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    flushLines(this.#host.outbox, this)
+    this.#host.outbox.fault(FRAME.FAIL, this.id, stack === undefined ? { code, message } : { code, message, stack })
+    if (this.#background === 0) this.#idle()
+  }
+
+  #settled(): void {
+    this.#background--
+    if (this.#background === 0 && this.#ended) this.#idle()
+  }
+
+  #idle(): void {
+    flushLines(this.#host.outbox, this)
+    this.#host.outbox.signal(FRAME.IDLE, this.id)
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.inflow?.close()
+    this.#host.finished(this)
+  }
+}
+
+function headText(answer: Answer, length: string | null): string {
+  return length === null
+    ? answer.status + answer.headers
+    : `${answer.status}${answer.headers}\ncontent-length\n${length}`
+}
+
+function abortError(reason: CancelReason): DOMException {
+  return new (installWeb().DOMException)(CANCEL_MESSAGES[reason], 'AbortError')
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** Message and stack of anything thrown. Never throws itself. */
+export function describeError(error: unknown): { readonly message: string; readonly stack?: string } {
+  try {
+    if (typeof error === 'object' && error !== null && typeof (error as Error).message === 'string') {
+      const { name, message, stack } = error as Error
+      const text = name === 'Error' || typeof name !== 'string' ? message : `${name}: ${message}`
+      return typeof stack === 'string' ? { message: text, stack: withCause(stack, error) } : { message: text }
+    }
+    return { message: typeof error === 'string' ? error : inspect(error, { depth: 2, breakLength: Infinity }) }
+  } catch {
+    return { message: 'an error that cannot be described' }
+  }
+}
+
+function withCause(stack: string, error: object): string {
+  const { cause } = error as { cause?: unknown }
+  const inner = typeof cause === 'object' && cause !== null ? (cause as Error).stack : undefined
+  return typeof inner === 'string' ? `${stack}\n[cause]: ${inner}` : stack
+}
+
+/** A short description of a value that should have been something else. */
+export function describeValue(value: unknown): string {
+  try {
+    if (value === undefined || value === null) return String(value)
+    if (typeof value === 'function') return `a function ${value.name}`.trimEnd()
+    return `${typeof value} ${inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 })}`.slice(
+      0,
+      200,
+    )
+  } catch {
+    return typeof value
+  }
+}

@@ -1,0 +1,164 @@
+// The process inside a sandbox: boots, says READY, loads one function, serves its invocations over fd 3 until killed.
+// ORDER: built-ins are taken first, READY comes before the web globals are touched, user code loads last.
+import { FrameDecoder } from '../protocol/decoder.ts'
+import { FLAG, FRAME, HOST_FRAMES, ProtocolError, readU32 } from '../protocol/frames.ts'
+import { bodyOffset, parseInvokeHead } from '../protocol/heads.ts'
+import { CANCEL_REASONS, type InitConfig, parseInit } from '../protocol/messages.ts'
+import { AsyncLocalStorage, exitProcess, Socket } from './builtins.ts'
+import { Call, type CallHost, describeError } from './call.ts'
+import { Inflow } from './inflow.ts'
+import { lambdaVariables } from './lambda.ts'
+import { type Handler, loadHandler } from './load.ts'
+import { Outbox } from './outbox.ts'
+import { flushLines, installOutput, type OutputOwner, PartialLines } from './output.ts'
+import { installWeb } from './web.ts'
+
+const HOST_FD = 3
+const READ_BUFFER_BYTES = 64 * 1024
+
+const outbox = new Outbox(HOST_FD)
+const calls = new Map<number, Call>()
+const owners = new AsyncLocalStorage<Call>()
+const process0: OutputOwner = { id: 0, lines: new PartialLines() }
+let init: { readonly configBytes: number; readonly bytes: Buffer; filled: number } | null = null
+let handler: Handler | null = null
+let exitSaid = false
+
+/** Whose output it is: the call the code runs for, else the only one under way, else nobody's. */
+function currentOwner(): OutputOwner {
+  const owner = owners.getStore()
+  if (owner !== undefined && calls.has(owner.id)) return owner
+  if (calls.size === 1) for (const only of calls.values()) return only
+  return process0
+}
+
+const host: CallHost = {
+  outbox,
+  handler: (call) => handler!(call),
+  enter: (call, fire) => owners.run(call, fire),
+  finished: (call) => calls.delete(call.id),
+}
+
+function onFrame(type: number, id: number, payload: Buffer): void {
+  if (id === 0) onSandboxFrame(type, payload)
+  else if (type === FRAME.INVOKE) onInvoke(id, payload)
+  else {
+    // A frame may cross the end of its call: that is no error.
+    const call = calls.get(id)
+    if (call !== undefined) onCallFrame(call, type, payload)
+  }
+}
+
+function onCallFrame(call: Call, type: number, payload: Buffer): void {
+  if (type === FRAME.DATA) call.inflow?.push(copyOf(payload))
+  else if (type === FRAME.END) endBody(call, payload)
+  else if (type === FRAME.CREDIT) call.addCredit(readU32(payload, 0))
+  else if (type === FRAME.CANCEL) call.cancel(CANCEL_REASONS[payload[0]!] ?? 'cancelled')
+}
+
+function onSandboxFrame(type: number, payload: Buffer): void {
+  if (type === FRAME.INIT) {
+    const { configBytes, sourceBytes } = parseInit(payload)
+    init = { configBytes, bytes: Buffer.allocUnsafeSlow(configBytes + sourceBytes), filled: 0 }
+  } else if (type === FRAME.DATA) onCode(payload)
+  else if (type === FRAME.END) load()
+}
+
+function onInvoke(id: number, payload: Buffer): void {
+  if (handler === null) throw new ProtocolError('INVOKE before LOADED')
+  const bodyAt = bodyOffset(payload)
+  const complete = (payload[0]! & FLAG.END) !== 0
+  const first = bodyAt < payload.length ? copyOf(payload.subarray(bodyAt)) : null
+  const inflow = complete && first === null ? null : new Inflow(id, outbox, first, complete)
+  const call = new Call(id, parseInvokeHead(payload, bodyAt), inflow, host)
+  calls.set(id, call)
+  call.run()
+}
+
+function endBody({ inflow }: Call, payload: Buffer): void {
+  if (payload.length > 0 && (payload[0]! & FLAG.ABORTED) !== 0) {
+    inflow?.fail(new TypeError('the request body broke off before its end'))
+  } else inflow?.end()
+}
+
+function onCode(payload: Buffer): void {
+  if (init === null || init.filled + payload.length > init.bytes.length)
+    throw new ProtocolError('DATA beyond what INIT announced')
+  init.filled += payload.copy(init.bytes, init.filled)
+}
+
+function load(): void {
+  if (init === null || init.filled !== init.bytes.length || handler !== null)
+    throw new ProtocolError('END of code out of place')
+  const config: InitConfig = JSON.parse(init.bytes.toString('utf8', 0, init.configBytes))
+  const source = init.bytes.subarray(init.configBytes)
+  init = null
+  installWeb()
+  Object.assign(process.env, config.form === 'lambda' ? lambdaVariables(config) : {}, config.env)
+  process.env.NODE_ENV ??= 'production'
+  try {
+    handler = loadHandler(source, config)
+  } catch (error) {
+    flushLines(outbox, process0)
+    outbox.fault(FRAME.FAIL, 0, { code: 'LOAD_FAILED', ...describeError(error) })
+    return
+  }
+  flushLines(outbox, process0)
+  outbox.signal(FRAME.LOADED, 0)
+}
+
+/** The read buffer is used again for the next bytes: what is kept must be copied. */
+function copyOf(payload: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(payload.length)
+  payload.copy(copy)
+  return copy
+}
+
+function sayExit(exitCode: number, error?: unknown): void {
+  if (exitSaid) return
+  exitSaid = true
+  for (const call of calls.values()) flushLines(outbox, call)
+  flushLines(outbox, process0)
+  outbox.fault(FRAME.EXIT, 0, error === undefined ? { exitCode } : { exitCode, ...describeError(error) })
+  outbox.flushNow()
+}
+
+function onUncaught(error: unknown): void {
+  // A function with a listener of its own has taken the matter over, as under plain Node.
+  if (process.listenerCount('uncaughtException') > 1) return
+  console.error('Uncaught', error)
+  sayExit(1, error)
+  exitProcess(1)
+}
+
+function boot(): void {
+  process.env.HOME ??= '/tmp'
+  process.env.TMPDIR ??= '/tmp'
+  installOutput(outbox, currentOwner)
+  process.on('exit', (code) => sayExit(code))
+  process.on('uncaughtException', onUncaught)
+  const decoder = new FrameDecoder(HOST_FRAMES, onFrame)
+  const buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+  const socket = new Socket({
+    fd: HOST_FD,
+    onread: {
+      buffer,
+      callback: (bytes) => {
+        decoder.push(bytes === buffer.length ? buffer : buffer.subarray(0, bytes))
+        return true
+      },
+    },
+  } as ConstructorParameters<typeof Socket>[0])
+  const leave = () => {
+    exitSaid = true
+    exitProcess(0)
+  }
+  socket.on('error', leave)
+  socket.on('close', leave)
+  socket.on('end', leave)
+  outbox.signal(FRAME.READY, 0)
+  outbox.flushNow()
+  setImmediate(installWeb)
+}
+
+boot()

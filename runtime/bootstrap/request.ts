@@ -1,0 +1,196 @@
+// The request a handler sees: a Request to every observer, built from the wire's fields only as far as it is used.
+// The real object exists only after clone(), new Request(request) or fetch(request).
+import { isDisturbed } from './builtins.ts'
+import type { Inflow } from './inflow.ts'
+import type { NativeWeb } from './web.ts'
+
+/** What a request is made from. `signal` is called at first use. */
+export interface RequestSource {
+  readonly method: string
+  readonly target: string
+  /** Flat names and values as they came. */
+  readonly headers: readonly string[]
+  readonly inflow: Inflow | null
+  readonly signal: () => AbortSignal
+}
+
+/** Property under which fromNode finds the raw header list. */
+export const RAW_HEADERS = Symbol.for('thaw.rawHeaders')
+
+let native: NativeWeb
+
+/** Looks and behaves as a Request with the body, url and headers of one invocation. */
+export class LazyRequest {
+  readonly #source: RequestSource
+  #url: string | null = null
+  #headers: Headers | null = null
+  #used = false
+  #stream: ReadableStream<Uint8Array<ArrayBuffer>> | null = null
+  #real: Request | null = null
+
+  constructor(source: RequestSource) {
+    this.#source = source
+  }
+
+  /** Puts Node's Request into the prototype chain: `instanceof Request` holds. Called once. */
+  static adopt(web: NativeWeb): void {
+    native = web
+    Object.setPrototypeOf(LazyRequest.prototype, web.Request.prototype)
+  }
+
+  /** The real Request for a lazy one; anything else unchanged. */
+  static unwrap<T>(input: T): T | Request {
+    return typeof input === 'object' && input !== null && #source in input
+      ? (input as unknown as LazyRequest).#realize()
+      : input
+  }
+
+  get method(): string {
+    return this.#source.method
+  }
+  get url(): string {
+    this.#url ??= requestUrl(this.#source.target, this.#source.headers)
+    return this.#url
+  }
+  get headers(): Headers {
+    if (this.#headers === null) {
+      const list = this.#source.headers
+      const headers = new native.Headers()
+      for (let index = 0; index < list.length; index += 2) headers.append(list[index]!, list[index + 1]!)
+      this.#headers = headers
+    }
+    return this.#headers
+  }
+  get [RAW_HEADERS](): readonly string[] {
+    return this.#source.headers
+  }
+  get signal(): AbortSignal {
+    return this.#source.signal()
+  }
+  get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    if (this.#real !== null) return this.#real.body as ReadableStream<Uint8Array<ArrayBuffer>> | null
+    if (this.#source.inflow === null) return null
+    this.#stream ??= this.#source.inflow.stream()
+    return this.#stream
+  }
+  get bodyUsed(): boolean {
+    if (this.#real !== null) return this.#real.bodyUsed
+    return this.#used || (this.#stream !== null && isDisturbed(this.#stream))
+  }
+
+  get cache(): RequestCache {
+    return 'default'
+  }
+  get credentials(): RequestCredentials {
+    return 'same-origin'
+  }
+  get destination(): RequestDestination {
+    return ''
+  }
+  get duplex(): 'half' {
+    return 'half'
+  }
+  get integrity(): string {
+    return ''
+  }
+  get keepalive(): boolean {
+    return false
+  }
+  get mode(): RequestMode {
+    return 'cors'
+  }
+  get redirect(): RequestRedirect {
+    return 'follow'
+  }
+  get referrer(): string {
+    return 'about:client'
+  }
+  get referrerPolicy(): ReferrerPolicy {
+    return ''
+  }
+
+  async text(): Promise<string> {
+    if (this.#real !== null) return this.#real.text()
+    return decodeUtf8(await this.#consume())
+  }
+  async json(): Promise<unknown> {
+    if (this.#real !== null) return this.#real.json()
+    return JSON.parse(decodeUtf8(await this.#consume()))
+  }
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#real !== null) return new Uint8Array(await this.#real.arrayBuffer())
+    return owned(await this.#consume())
+  }
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    if (this.#real !== null) return this.#real.arrayBuffer()
+    return owned(await this.#consume()).buffer
+  }
+  async blob(): Promise<Blob> {
+    if (this.#real !== null) return this.#real.blob()
+    return new native.Blob([owned(await this.#consume())], { type: this.headers.get('content-type') ?? '' })
+  }
+  async formData(): Promise<FormData> {
+    if (this.#real !== null) return this.#real.formData()
+    const type = this.headers.get('content-type')
+    const body = owned(await this.#consume())
+    return new native.Response(body, { headers: type === null ? {} : { 'content-type': type } }).formData()
+  }
+  clone(): Request {
+    return this.#realize().clone()
+  }
+
+  async #consume(): Promise<Buffer> {
+    const { inflow } = this.#source
+    if (this.bodyUsed || this.#stream?.locked === true)
+      throw new TypeError('Body is unusable: Body has already been read')
+    if (inflow === null) return Buffer.alloc(0)
+    this.#used = true
+    if (this.#stream === null) return inflow.collect()
+    return Buffer.from(await new native.Response(this.#stream).arrayBuffer())
+  }
+
+  #realize(): Request {
+    if (this.#real !== null) return this.#real
+    const { method } = this.#source
+    const bodyless = method === 'GET' || method === 'HEAD'
+    const init = { method, headers: this.headers, signal: this.signal, duplex: 'half' }
+    this.#real = new native.Request(this.url, bodyless ? init : { ...init, body: this.body })
+    return this.#real
+  }
+}
+
+// A target that the URL standard would leave as it is: no dot segments, no escapes, nothing to encode.
+const PLAIN_TARGET = /^\/[\w\-.~!$&()*+,;=:@/]*(?:\?[\w\-.~!$&()*+,;=:@/?%]*)?$/
+let lastAuthority = ''
+let lastOrigin = ''
+
+/** The absolute URL of a raw target: scheme and host as the platform forwards them, normalised as the URL standard says. */
+function requestUrl(target: string, headers: readonly string[]): string {
+  let host = ''
+  let forwardedHost = ''
+  let scheme = 'http'
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]!
+    if (name.length === 4 && name.toLowerCase() === 'host') host = headers[index + 1]!
+    else if (name.length === 16 && name.toLowerCase() === 'x-forwarded-host') forwardedHost = headers[index + 1]!
+    else if (name.length === 17 && name.toLowerCase() === 'x-forwarded-proto')
+      scheme = headers[index + 1] === 'https' ? 'https' : 'http'
+  }
+  const authority = `${scheme}://${forwardedHost || host || 'localhost'}`
+  if (authority !== lastAuthority) {
+    lastOrigin = native.URL.parse(authority)?.origin ?? `${scheme}://localhost`
+    lastAuthority = authority
+  }
+  if (PLAIN_TARGET.test(target) && !target.includes('/.')) return lastOrigin + target
+  return native.URL.parse(lastOrigin + target)?.href ?? `${lastOrigin}/`
+}
+
+/** UTF-8 text without a byte order mark, as the Encoding standard's "UTF-8 decode". */
+function decodeUtf8(bytes: Buffer): string {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.toString('utf8', 3) : bytes.toString()
+}
+
+/** The bytes in an ArrayBuffer of their own. */
+function owned(bytes: Buffer): Uint8Array<ArrayBuffer> {
+  return bytes.length === bytes.buffer.byteLength ? new Uint8Array(bytes.buffer as ArrayBuffer) : new Uint8Array(bytes)
+}

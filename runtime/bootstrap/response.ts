@@ -1,0 +1,244 @@
+// The Response class functions see, and the flat form in which answers leave: a status, one text of headers, a body.
+// `new Response(text or bytes, simple init)` keeps those and builds Node's real object only when asked for more.
+import { types } from './builtins.ts'
+import type { NativeWeb } from './web.ts'
+
+export type AnswerBody = string | Uint8Array | ReadableStream<Uint8Array> | null
+
+/** A response ready for the wire. */
+export interface Answer {
+  readonly status: number
+  /** `\nname\nvalue` for each header, without content-length. */
+  readonly headers: string
+  /** The content-length the function set; null when it set none. */
+  readonly length: string | null
+  readonly body: AnswerBody
+}
+
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const TEXT_TYPE = '\ncontent-type\ntext/plain;charset=UTF-8'
+const NULL_BODY_STATUS = new Set([101, 103, 204, 205, 304])
+
+/** An answer made by the bootstrap's own adapters (or why there is none); `toAnswer` passes it on. */
+export class ReadyAnswer {
+  readonly answer: Answer | string
+  constructor(answer: Answer | string) {
+    this.answer = answer
+  }
+}
+
+/** Header lines while they are gathered. */
+export class HeaderText {
+  text = ''
+  length: string | null = null
+  hasType = false
+  /** Name of the last header that was refused. */
+  invalid: string | null = null
+
+  /** False when the name or value is not valid in HTTP; nothing is added then. */
+  add(name: string, value: string): boolean {
+    if (!NAME.test(name) || !VALUE.test(value)) {
+      this.invalid = name
+      return false
+    }
+    const lower = name.toLowerCase()
+    if (lower === 'content-length') this.length = value.trim()
+    else this.text += `\n${lower}\n${value}`
+    if (lower === 'content-type') this.hasType = true
+    return true
+  }
+}
+
+let web: NativeWeb
+
+/** A Response whose parts are kept as given. */
+class LazyResponse {
+  readonly #status: number
+  readonly #statusText: string
+  readonly #lines: HeaderText
+  readonly #body: string | Uint8Array<ArrayBuffer> | null
+  /** Once handed out, the truth about the headers. */
+  #headers: Headers | null = null
+  #real: Response | null = null
+
+  constructor(status: number, statusText: string, lines: HeaderText, body: string | Uint8Array<ArrayBuffer> | null) {
+    this.#status = status
+    this.#statusText = statusText
+    this.#lines = lines
+    this.#body = body
+  }
+
+  /** The wire's form; null for anything that is no lazy response, or whose body became a stream. */
+  static answer(value: object): Answer | null {
+    if (!(#lines in value) || value.#real !== null) return null
+    const lines = value.#headers === null ? value.#lines : readLines(value.#headers)
+    return { status: value.#status, headers: lines.text, length: lines.length, body: value.#body }
+  }
+
+  get status(): number {
+    return this.#status
+  }
+  get ok(): boolean {
+    return this.#status >= 200 && this.#status <= 299
+  }
+  get statusText(): string {
+    return this.#statusText
+  }
+  get headers(): Headers {
+    this.#headers ??= this.#createHeaders()
+    return this.#headers
+  }
+  get body(): ReadableStream<Uint8Array> | null {
+    return this.#body === null ? null : this.#realize().body
+  }
+  get bodyUsed(): boolean {
+    return this.#real?.bodyUsed === true
+  }
+  get type(): ResponseType {
+    return 'default'
+  }
+  get url(): string {
+    return ''
+  }
+  get redirected(): boolean {
+    return false
+  }
+  text(): Promise<string> {
+    return this.#realize().text()
+  }
+  json(): Promise<unknown> {
+    return this.#realize().json()
+  }
+  bytes(): Promise<Uint8Array> {
+    return this.#realize().bytes()
+  }
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#realize().arrayBuffer()
+  }
+  blob(): Promise<Blob> {
+    return this.#realize().blob()
+  }
+  formData(): Promise<FormData> {
+    return this.#realize().formData()
+  }
+  clone(): Response {
+    const { body } = this.#realize().clone()
+    return new web.Response(body, { status: this.#status, statusText: this.#statusText, headers: this.headers })
+  }
+
+  #realize(): Response {
+    const init = { status: this.#status, statusText: this.#statusText, headers: this.headers }
+    this.#real ??= new web.Response(this.#body, init)
+    return this.#real
+  }
+
+  #createHeaders(): Headers {
+    const headers = new web.Headers()
+    const fields = this.#lines.text.split('\n')
+    for (let index = 1; index < fields.length; index += 2) headers.append(fields[index]!, fields[index + 1]!)
+    if (this.#lines.length !== null) headers.set('content-length', this.#lines.length)
+    return headers
+  }
+}
+
+/** The class to install as the global Response. What it cannot take apart cheaply and exactly goes to Node's own. */
+export function createResponseClass(native: NativeWeb): typeof Response {
+  web = native
+  const Native = native.Response
+  function construct(body?: BodyInit | null, init?: ResponseInit): object {
+    if (new.target === undefined) throw new TypeError("Class constructor Response cannot be invoked without 'new'")
+    const lazy = (new.target as unknown) === construct ? createLazy(body, init) : null
+    return lazy ?? Reflect.construct(Native, init === undefined ? [body] : [body, init], new.target)
+  }
+  Object.setPrototypeOf(construct, Native)
+  Object.defineProperty(construct, 'name', { value: 'Response', configurable: true })
+  Object.defineProperty(construct, 'length', { value: 0, configurable: true })
+  Object.defineProperty(construct, 'prototype', { value: Native.prototype, writable: false })
+  Object.defineProperty(construct, 'json', { value: createJson(Native), writable: true, configurable: true })
+  const patched = construct as unknown as typeof Response
+  Native.prototype.constructor = patched
+  Object.setPrototypeOf(LazyResponse.prototype, Native.prototype)
+  Object.defineProperty(LazyResponse.prototype, 'constructor', { value: patched })
+  return patched
+}
+
+function createJson(Native: typeof Response): (value: unknown, init?: ResponseInit) => object {
+  return function json(value, init) {
+    const text = JSON.stringify(value)
+    const lazy = text === undefined ? null : createLazy(text, init, '\ncontent-type\napplication/json')
+    return lazy ?? Native.json(value, init)
+  }
+}
+
+/** Null when the arguments are not of the simple kind: Node's class then decides, and throws what it throws. */
+function createLazy(body: unknown, init: ResponseInit | undefined, defaultType = TEXT_TYPE): LazyResponse | null {
+  let kept: string | Uint8Array<ArrayBuffer> | null
+  // CONTRACT: the body is a snapshot, bytes changed after the call must not leave.
+  if (typeof body === 'string') kept = body.isWellFormed() ? body : body.toWellFormed()
+  else if (body === null || body === undefined) kept = null
+  else if (types.isUint8Array(body) || types.isArrayBuffer(body)) kept = new Uint8Array(body)
+  else return null
+  const lines = new HeaderText()
+  let status = 200
+  let statusText = ''
+  if (init) {
+    if (init.status !== undefined) status = init.status
+    if (init.statusText !== undefined) statusText = init.statusText
+    if (typeof statusText !== 'string' || !VALUE.test(statusText)) return null
+    if (!Number.isInteger(status) || status < 200 || status > 599) return null
+    if (init.headers !== undefined && !readHeaders(init.headers, lines)) return null
+  }
+  if (kept !== null && NULL_BODY_STATUS.has(status)) return null
+  if (typeof kept === 'string' && !lines.hasType) lines.text += defaultType
+  return new LazyResponse(status, statusText, lines, kept)
+}
+
+/** Gathers header lines from a plain object or Headers; false for other kinds and for what is not valid. */
+function readHeaders(from: unknown, into: HeaderText): boolean {
+  if (typeof from !== 'object' || from === null) return false
+  if (from instanceof web.Headers) {
+    from.forEach((value, name) => {
+      into.add(name, value)
+    })
+    return true
+  }
+  const prototype = Object.getPrototypeOf(from)
+  if (prototype !== Object.prototype && prototype !== null) return false
+  for (const name in from as Record<string, unknown>) {
+    const value = (from as Record<string, unknown>)[name]
+    if (!into.add(name, typeof value === 'string' ? value : String(value))) return false
+  }
+  return true
+}
+
+/** What a handler returned, ready to send; a string says why it is no response. */
+export function toAnswer(result: unknown): Answer | string {
+  if (typeof result !== 'object' || result === null) return 'not a Response'
+  if (result instanceof ReadyAnswer) return result.answer
+  const answer = LazyResponse.answer(result)
+  if (answer !== null) return answer
+  if (!isResponseLike(result)) return 'not a Response'
+  const { status, body } = result
+  if (!Number.isInteger(status) || status < 200 || status > 599) return `a Response of status ${status}`
+  if (result.bodyUsed || body?.locked) return 'a Response whose body was already read'
+  const lines = readLines(result.headers)
+  if (lines.invalid !== null) return `a Response with an invalid header ${lines.invalid}`
+  return { status, headers: lines.text, length: lines.length, body }
+}
+
+function readLines(headers: Headers): HeaderText {
+  const lines = new HeaderText()
+  headers.forEach((value, name) => {
+    lines.add(name, value)
+  })
+  return lines
+}
+
+/** A Response of Node, or of a library that brings its own. */
+function isResponseLike(value: object): value is Response {
+  if (value instanceof web.Response) return true
+  const { status, headers, body } = value as Partial<Response>
+  if (typeof status !== 'number' || typeof headers?.forEach !== 'function') return false
+  return body === null || typeof body?.getReader === 'function'
+}

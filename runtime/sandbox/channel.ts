@@ -1,0 +1,288 @@
+// The host's end of the wire to one sandbox: boot, load, calls, and the judgement of all that comes from inside.
+// It never kills: it goes deaf and tells its owner through `onFault`; the owner ends the sandbox and calls `fail`.
+import type { Duplex } from 'node:stream'
+import type { CallSink, Clock, Code, Fault, SandboxCall, SandboxExchange } from '../api.ts'
+import { RuntimeError, type RuntimeErrorCode } from '../errors.ts'
+import { FrameDecoder } from '../protocol/decoder.ts'
+import {
+  FRAME,
+  FRAME_HEADER_BYTES,
+  frameName,
+  MAX_PAYLOAD_BYTES,
+  ProtocolError,
+  SANDBOX_FRAMES,
+  writeFrameHeader,
+} from '../protocol/frames.ts'
+import { encodeInit, type InitConfig, parseExit, parseFault, parseLog } from '../protocol/messages.ts'
+import { FrameBudget } from './channel-budget.ts'
+import { Exchange } from './channel-exchange.ts'
+
+export interface ChannelOptions {
+  readonly clock: Clock
+  /** Told once: a broken protocol, the end of the connection, or the process inside saying that it exits. The channel
+   *  reads nothing more; open calls stay open until `fail`. */
+  onFault(fault: Fault): void
+  /** What Lambda handlers see as their memory; 128 MiB when left out. */
+  readonly memoryBytes?: number
+}
+
+export interface Channel {
+  /** Resolves when the process inside has booted. Rejects RuntimeError `BOOT_TIMEOUT` | `SANDBOX_STOPPED`. */
+  ready(timeoutMs: number): Promise<void>
+  /** Sends the code and waits for it to load; at most once. Rejects RuntimeError `LOAD_FAILED` (its `fault` has the
+   *  stack) | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`. Lines printed meanwhile go to `log`. */
+  load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
+  /** Starts a call. What goes wrong is told to the sink, never thrown. */
+  invoke(call: SandboxCall, sink: CallSink): SandboxExchange
+  /** The sandbox is gone: every open call gets `failed` (where it had no end yet) and `idle(false)`, boot and load reject. */
+  fail(fault: Fault): void
+  /** `fail` with KILLED, and the socket is destroyed. Idempotent. */
+  close(): void
+  /** Calls between `invoke` and `idle`. */
+  readonly inFlight: number
+}
+
+/** Below this, credits do not pay for what a DATA frame costs to handle. */
+const SMALL_FRAME_BYTES = 512
+const DEFAULT_MEMORY_BYTES = 128 * 1024 ** 2
+const CLOSED: Fault = { code: 'KILLED', message: 'the sandbox was destroyed' }
+
+/** Takes over the socket to a sandbox. */
+export function createChannel(socket: Duplex, options: ChannelOptions): Channel {
+  return new SocketChannel(socket, options)
+}
+
+/** Something awaited from inside: READY or LOADED. */
+class Awaited {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (error: RuntimeError) => void
+
+  constructor(clock: Clock, timeoutMs: number, onTimeout: () => RuntimeError) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const stop = clock.after(timeoutMs, () => reject(onTimeout()))
+    this.promise = promise
+    this.resolve = () => {
+      stop()
+      resolve()
+    }
+    this.reject = (error) => {
+      stop()
+      reject(error)
+    }
+  }
+}
+
+type Phase = 'booting' | 'ready' | 'loading' | 'loaded' | 'unusable'
+
+class SocketChannel implements Channel {
+  readonly #socket: Duplex
+  readonly #options: ChannelOptions
+  readonly #decoder: FrameDecoder
+  readonly #budget: FrameBudget
+  readonly #exchanges = new Map<number, Exchange>()
+  readonly #forget = (id: number): void => {
+    this.#exchanges.delete(id)
+  }
+  #phase: Phase = 'booting'
+  #lastId = 0
+  /** Why nothing is read any more. */
+  #deaf: Fault | null = null
+  /** Why there is no sandbox any more: what new calls get. */
+  #gone: Fault | null = null
+  #ready: Awaited | null = null
+  #loaded: Awaited | null = null
+  #loadLog: CallSink['log'] | null = null
+  #cancelPause: (() => void) | null = null
+
+  constructor(socket: Duplex, options: ChannelOptions) {
+    this.#socket = socket
+    this.#options = options
+    this.#budget = new FrameBudget(options.clock)
+    this.#decoder = new FrameDecoder(SANDBOX_FRAMES, (type, id, payload) => this.#onFrame(type, id, payload))
+    socket.on('data', (chunk: Buffer) => this.#onChunk(chunk))
+    const ended = () => this.#goDeaf({ code: 'EXITED', message: 'the process inside has ended' })
+    socket.on('end', ended).on('close', ended)
+    socket.on('error', (error: Error) =>
+      this.#goDeaf({ code: 'EXITED', message: `the connection to the process inside failed: ${error.message}` }),
+    )
+  }
+
+  get inFlight(): number {
+    return this.#exchanges.size
+  }
+
+  ready(timeoutMs: number): Promise<void> {
+    if (this.#gone !== null) return Promise.reject(stopped(this.#gone))
+    if (this.#phase !== 'booting') return Promise.resolve()
+    this.#ready ??= new Awaited(
+      this.#options.clock,
+      timeoutMs,
+      () => new RuntimeError('BOOT_TIMEOUT', `the process inside did not get ready within ${timeoutMs} ms`),
+    )
+    return this.#ready.promise
+  }
+
+  load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {
+    if (this.#gone !== null) return Promise.reject(stopped(this.#gone))
+    if (this.#phase !== 'ready') {
+      return Promise.reject(new RuntimeError('SANDBOX_STATE', `cannot load code into a channel that is ${this.#phase}`))
+    }
+    this.#phase = 'loading'
+    this.#loadLog = log
+    this.#loaded = new Awaited(this.#options.clock, timeoutMs, () => {
+      const message = `the code did not load within ${timeoutMs} ms`
+      return new RuntimeError('LOAD_TIMEOUT', message, { fault: { code: 'LOAD_TIMEOUT', message } })
+    })
+    this.#sendCode(code)
+    return this.#loaded.promise
+  }
+
+  invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
+    const id = ++this.#lastId
+    const exchange = new Exchange(this.#socket, id, sink, this.#forget)
+    if (this.#gone !== null || this.#phase !== 'loaded') {
+      const fault = this.#gone ?? { code: 'KILLED', message: `the sandbox has no code (${this.#phase})` }
+      queueMicrotask(() => exchange.fail(fault))
+      return exchange
+    }
+    try {
+      exchange.send(call)
+      this.#exchanges.set(id, exchange)
+    } catch (error) {
+      // Nothing was written: the sandbox is as good as before.
+      queueMicrotask(() => {
+        sink.failed({ code: 'PROTOCOL', message: (error as Error).message })
+        sink.idle(true)
+      })
+    }
+    return exchange
+  }
+
+  fail(fault: Fault): void {
+    this.#gone ??= fault
+    this.#deaf ??= fault
+    const error = stopped(this.#gone)
+    this.#ready?.reject(error)
+    this.#loaded?.reject(error)
+    const open = [...this.#exchanges.values()]
+    this.#exchanges.clear()
+    for (const exchange of open) exchange.fail(fault)
+  }
+
+  close(): void {
+    this.fail(CLOSED)
+    this.#cancelPause?.()
+    this.#socket.destroy()
+  }
+
+  #sendCode(code: Code): void {
+    const { fileName, form, env, functionName, version, source } = code
+    const memoryBytes = this.#options.memoryBytes ?? DEFAULT_MEMORY_BYTES
+    const config = Buffer.from(
+      JSON.stringify({ fileName, form, env, functionName, version, memoryBytes } satisfies InitConfig),
+    )
+    this.#socket.cork()
+    this.#socket.write(encodeInit(config.length, source.length))
+    this.#sendCodePart(config)
+    this.#sendCodePart(source)
+    this.#writeHeader(FRAME.END, 0)
+    this.#socket.uncork()
+  }
+
+  #sendCodePart(part: Buffer): void {
+    for (let from = 0; from < part.length; from += MAX_PAYLOAD_BYTES) {
+      const chunk = part.subarray(from, from + MAX_PAYLOAD_BYTES)
+      this.#writeHeader(FRAME.DATA, chunk.length)
+      this.#socket.write(chunk)
+    }
+  }
+
+  #writeHeader(type: number, length: number): void {
+    const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES)
+    writeFrameHeader(header, 0, type, 0, length)
+    this.#socket.write(header)
+  }
+
+  #onChunk(chunk: Buffer): void {
+    if (this.#deaf !== null) return
+    try {
+      this.#decoder.push(chunk)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#goDeaf({ code: 'PROTOCOL', message: `the sandbox broke the protocol: ${error.message}` })
+      return
+    }
+    const pauseMs = this.#budget.pauseMs()
+    if (pauseMs > 0 && this.#deaf === null) this.#stopReading(pauseMs)
+  }
+
+  /** CONTRACT: a sandbox above its budget is left unread, so that it blocks and the host does not. */
+  #stopReading(ms: number): void {
+    this.#socket.pause()
+    this.#cancelPause = this.#options.clock.after(ms, () => {
+      this.#cancelPause = null
+      if (this.#deaf === null) this.#socket.resume()
+    })
+  }
+
+  #goDeaf(fault: Fault): void {
+    if (this.#deaf !== null) return
+    this.#deaf = fault
+    this.#options.onFault(fault)
+  }
+
+  #onFrame(type: number, id: number, payload: Buffer): void {
+    if (this.#deaf !== null) return
+    if (type === FRAME.EXIT) this.#onExit(payload)
+    else if (id === 0) this.#onSandboxFrame(type, payload)
+    else {
+      const exchange = this.#exchanges.get(id)
+      if (exchange === undefined) throw new ProtocolError(`${frameName(type)} for invocation ${id}, which is not open`)
+      if (type === FRAME.LOG || payload.length < SMALL_FRAME_BYTES) this.#charge(type, payload)
+      exchange.onFrame(type, payload)
+    }
+  }
+
+  /** At most one each of the other kinds fits into a call: those need no budget. */
+  #charge(type: number, payload: Buffer): void {
+    if (type === FRAME.LOG || type === FRAME.DATA || type === FRAME.CREDIT) this.#budget.charge(payload.length)
+  }
+
+  /** Frames of the sandbox itself: boot, load, and lines printed outside of every call. */
+  #onSandboxFrame(type: number, payload: Buffer): void {
+    if (type === FRAME.READY && this.#phase === 'booting') {
+      this.#phase = 'ready'
+      this.#ready?.resolve()
+    } else if (type === FRAME.LOADED && this.#phase === 'loading') {
+      this.#phase = 'loaded'
+      this.#loadLog = null
+      this.#loaded?.resolve()
+    } else if (type === FRAME.FAIL && this.#phase === 'loading') {
+      const fault = parseFault(payload)
+      this.#phase = 'unusable'
+      this.#loadLog = null
+      this.#loaded?.reject(new RuntimeError('LOAD_FAILED', fault.message, { fault: { ...fault, code: 'LOAD_FAILED' } }))
+    } else if (type === FRAME.LOG) {
+      this.#budget.charge(payload.length)
+      const { stream, line } = parseLog(payload)
+      this.#loadLog?.(stream, line)
+    } else throw new ProtocolError(`${frameName(type)} while ${this.#phase}`)
+  }
+
+  #onExit(payload: Buffer): void {
+    const { exitCode, message, stack } = parseExit(payload)
+    const cause = message === undefined ? `exited with code ${exitCode}` : `ended by an error nobody caught: ${message}`
+    this.#goDeaf({
+      code: 'EXITED',
+      message: `the function's process ${cause}`,
+      ...(stack === undefined ? {} : { stack }),
+      data: { exitCode },
+    })
+  }
+}
+
+function stopped(fault: Fault): RuntimeError {
+  const code: RuntimeErrorCode = 'SANDBOX_STOPPED'
+  return new RuntimeError(code, fault.message, { fault })
+}
