@@ -16,7 +16,7 @@ export interface ClientRequest {
   /** Sent as JSON. */
   readonly json?: unknown
   /** Sent as it is; a stream is sent chunked and destroyed on failure. */
-  readonly body?: string | Buffer | Readable
+  readonly body?: string | Buffer | Blob | Readable
   readonly signal?: AbortSignal
 }
 
@@ -138,8 +138,7 @@ export function isProblem(response: Response): boolean {
 
 /** True when the function is to blame, not the platform or the caller: exit status 3. */
 function isFunctionFault(problem: Problem): boolean {
-  if (problem.status < 500 && problem.status !== 422) return false
-  return problem.component === 'function' || /^FUNCTION_(?!NOT_FOUND|BUSY)/.test(problem.code)
+  return problem.status >= 500 && (problem.component === 'function' || problem.code.startsWith('FUNCTION_'))
 }
 
 function hintsFor(problem: Problem): string[] {

@@ -1,0 +1,34 @@
+// Shapes of the gateway's answers as the CLI reads them, and how to read them without trusting them.
+import type { FunctionVersion } from '../worker/api.ts'
+import type { Alias } from '../worker/registry/api.ts'
+
+export type { HostReport } from '../runtime/api.ts'
+export type { InvocationRecord, LogLine, SandboxInfo } from '../worker/api.ts'
+
+export interface FunctionAnswer {
+  readonly namespace: string
+  readonly name: string
+  readonly createdAt: string
+  readonly updatedAt: string
+  readonly versions: readonly FunctionVersion[]
+  /** `latest` is one of them. */
+  readonly aliases: Readonly<Record<string, Alias>>
+  readonly url?: string
+}
+
+/** A list; anything else is an empty one. */
+export function listOf<T>(json: unknown): readonly T[] {
+  return Array.isArray(json) ? (json as T[]) : []
+}
+
+/** The version an alias points at, or the one with the most weight; null when it points nowhere. */
+export function mainVersion(alias: Alias | undefined): number | null {
+  const entries = Object.entries(alias?.weights ?? {}).sort((a, b) => b[1] - a[1] || Number(b[0]) - Number(a[0]))
+  return entries[0] === undefined ? null : Number(entries[0][0])
+}
+
+/** `3` for an alias of one version, `3=90 4=10` for a split one. */
+export function aliasText(alias: Alias): string {
+  const entries = Object.entries(alias.weights).sort((a, b) => Number(a[0]) - Number(b[0]))
+  return entries.length === 1 ? entries[0]![0] : entries.map(([version, weight]) => `${version}=${weight}`).join(' ')
+}

@@ -1,0 +1,49 @@
+// `fn doctor`: what the platform's host can enforce, what it cannot, and what would turn it on.
+import type { Command } from 'commander'
+import type { HostReport } from '../answers.ts'
+import { CliError } from '../errors.ts'
+import { sizeText } from '../output/quantity.ts'
+import type { Style } from '../output/style.ts'
+import { formatPairs, formatTable } from '../output/table.ts'
+import { type CommandContext, examples } from './command.ts'
+
+export function define(command: Command, context: CommandContext): void {
+  examples(command, ['fn doctor', "fn doctor --json | jq '.limits.blkioWeight'"])
+  command.action(async () => {
+    try {
+      const answer = await context.client().request('GET', '/v1/doctor')
+      context.show(answer, (json) => formatReport(json as HostReport, context.style))
+    } catch (error) {
+      if (!(error instanceof CliError) || error.code !== 'PLATFORM_UNREACHABLE') throw error
+      throw new CliError(error.code, `${error.message}; the platform itself finds out what its host can do`, {
+        hints: error.hints,
+        cause: error,
+      })
+    }
+  })
+}
+
+/** The report for people. */
+export function formatReport(report: HostReport, style: Style): string {
+  const host = formatPairs(
+    [
+      ['kernel', `${report.kernel} ${report.arch}`],
+      ['cores', String(report.cores)],
+      ['memory', `${sizeText(report.memoryBytes)}, swap ${sizeText(report.swapBytes)}`],
+      ['cgroups', `${report.cgroupMode}, freezer ${report.freezer}`],
+      ['runtime', `${report.ociRuntime.path} ${report.ociRuntime.version}`],
+      ['node', report.nodeVersion],
+    ],
+    style,
+  )
+  const rows = Object.entries(report.limits).map(([name, support]) => [
+    name,
+    support.enforced ? style.green('yes') : style.yellow('no'),
+    support.how,
+  ])
+  const table = formatTable([{ title: 'LIMIT' }, { title: 'ENFORCED' }, { title: 'HOW' }], rows, style)
+  const fixes = Object.entries(report.limits).flatMap(([name, support]) =>
+    support.fix === undefined ? [] : [`${style.cyan('→')} ${name}: ${support.fix}`],
+  )
+  return [host, '', table, ...(fixes.length > 0 ? ['', ...fixes] : [])].join('\n')
+}

@@ -1,0 +1,79 @@
+// `fn get`: one function, or one invocation with its record or result.
+import type { Command } from 'commander'
+import { aliasText, type FunctionAnswer, type InvocationRecord, mainVersion } from '../answers.ts'
+import { isProblem, readProblem } from '../client.ts'
+import { CliError } from '../errors.ts'
+import { formatInvocation } from '../output/invocation.ts'
+import { ageText } from '../output/quantity.ts'
+import { formatSettings } from '../output/settings.ts'
+import { formatPairs } from '../output/table.ts'
+import { durationText } from './argument.ts'
+import { copyBody } from './body.ts'
+import { type CommandContext, examples } from './command.ts'
+
+interface GetOptions {
+  readonly result?: boolean
+  readonly wait?: string
+}
+
+export function define(command: Command, context: CommandContext): void {
+  command
+    .argument('<name>', 'a function; or the word invocation')
+    .argument('[id]', 'id of the invocation')
+    .usage('[options] NAME | invocation ID')
+    .option('--result', 'of an asynchronous invocation: the response of the function')
+    .option('--wait <duration>', 'with --result: wait so long for the end (default 30s)', durationText)
+  examples(command, [
+    'fn get hello',
+    'fn get invocation 0198c0de-…',
+    'fn get invocation 0198c0de-… --result --wait 10s',
+  ])
+  command.action(async (name: string, id: string | undefined, options: GetOptions) => {
+    if (id === undefined) return getFunction(name, context)
+    if (name !== 'invocation') {
+      throw new CliError('USAGE', `expected one name, or: fn get invocation ID; got ${name} ${id}`)
+    }
+    return options.result ? getResult(id, options.wait ?? '30s', context) : getRecord(id, context)
+  })
+}
+
+async function getFunction(name: string, context: CommandContext): Promise<void> {
+  const client = context.client()
+  const answer = await client.request('GET', `/v1/functions/${encodeURIComponent(name)}`)
+  context.show(answer, (json) => {
+    const entry = json as FunctionAnswer
+    const current = mainVersion(entry.aliases.latest)
+    const version = entry.versions.find((candidate) => candidate.version === current)
+    const head = formatPairs(
+      [
+        ['function', context.style.bold(entry.name)],
+        ['url', entry.url?.startsWith('http') ? entry.url : `${client.url}/fn/${entry.name}`],
+        ['versions', entry.versions.map((candidate) => candidate.version).join(' ')],
+        ...Object.entries(entry.aliases).map(([alias, target]) => [alias, aliasText(target)] as const),
+        ['updated', `${entry.updatedAt} (${ageText(entry.updatedAt, Date.now())} ago)`],
+      ],
+      context.style,
+    )
+    return version === undefined ? head : `${head}\n\n${formatSettings(version, context.style)}`
+  })
+}
+
+async function getRecord(id: string, context: CommandContext): Promise<void> {
+  const answer = await context.client().request('GET', `/v1/invocations/${encodeURIComponent(id)}`)
+  context.show(answer, (json) => formatInvocation(json as InvocationRecord, context.style))
+}
+
+async function getResult(id: string, wait: string, context: CommandContext): Promise<void> {
+  const response = await context
+    .client()
+    .fetch('GET', `/v1/invocations/${encodeURIComponent(id)}/result`, { query: { wait } })
+  if (isProblem(response)) throw await readProblem(response)
+  if (response.status === 202) {
+    await response.body?.cancel()
+    throw new CliError('PROBLEM', `invocation ${id} has no result yet`, {
+      hints: [`wait longer: fn get invocation ${id} --result --wait 5m`],
+    })
+  }
+  await copyBody(response, context.io.stdout)
+  if (response.status >= 500) context.exit(3)
+}

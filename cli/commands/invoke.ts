@@ -1,0 +1,162 @@
+// `fn invoke`: calls a function over HTTP as any client would; the response's body goes to stdout, all else to stderr.
+// Exit status 3 when the function failed: it threw, crashed, ran out of time or memory, or answered 5xx itself. Its own 4xx
+// is an answer (0); what the platform refuses is 1.
+import { openAsBlob } from 'node:fs'
+import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError } from 'commander'
+import { LIMITS } from '../../runtime/api.ts'
+import type { InvocationRecord } from '../answers.ts'
+import { type Client, type ClientRequest, isProblem, readProblem } from '../client.ts'
+import { CliError, EXIT } from '../errors.ts'
+import { formatInvocation } from '../output/invocation.ts'
+import { durationText, header } from './argument.ts'
+import { copyBody } from './body.ts'
+import { type CommandContext, examples } from './command.ts'
+import { addLimitOptions, limitTexts } from './limit-options.ts'
+
+type HeaderList = readonly (readonly [string, string])[]
+interface InvokeOptions extends Record<string, unknown> {
+  readonly data?: string
+  readonly method?: string
+  readonly path: string
+  readonly header?: HeaderList
+  readonly async?: boolean
+  readonly meter?: boolean
+  readonly timeout?: string
+}
+
+export function define(command: Command, context: CommandContext): void {
+  command
+    .argument('<name>', 'a function; name@3 or name@prod for a version or alias')
+    .description(
+      'Calls a function and prints its response; exit status 3 when the function failed (also by answering 5xx).',
+    )
+    .option('-d, --data <body>', 'JSON or other text, @file, or - for standard input; makes it a POST')
+    .option('-X, --method <method>', 'HTTP method (default GET, POST with --data)', methodName)
+    .option('-p, --path <path>', 'path and query the function sees', '/')
+    .option('-H, --header <name: value>', 'a request header (repeatable)', header)
+    .option('--async', 'queue the call and print its id')
+    .option('--meter', 'report phases, CPU, memory and I/O of the call on stderr')
+    .option('--timeout <duration>', "time of this call, below the function's", durationText)
+  addLimitOptions(command, true)
+  examples(command, [
+    'fn invoke hello',
+    'fn invoke hello --data \'{"name": "Ada"}\'',
+    'fn invoke thumbnail --path "/?width=200" --data @photo.jpg > small.jpg',
+    'fn invoke api@prod --method DELETE --path /items/3 --header "If-Match: *"',
+    'fn invoke hello --memory 64m --cpus 0.2 --meter',
+    'fn invoke webhook --async --data @event.json',
+  ])
+  command.action(async (name: string, options: InvokeOptions) => {
+    const client = context.client()
+    const request = await buildRequest(options, context)
+    const path = options.path.startsWith('/') ? options.path : `/${options.path}`
+    const method = options.method ?? (options.data === undefined ? 'GET' : 'POST')
+    const response = await client.fetch(method, `/fn/${functionPath(name)}${path}`, request)
+    if (options.async && response.status === 202) return printAccepted(response, context)
+    await printResponse(response, client, options.meter === true, context)
+  })
+}
+
+/** `hello@prod`, each part encoded. */
+function functionPath(name: string): string {
+  return name.split('@').map(encodeURIComponent).join('@')
+}
+
+async function buildRequest(options: InvokeOptions, context: CommandContext): Promise<ClientRequest> {
+  const headers: [string, string][] = []
+  if (options.async) headers.push(['prefer', 'respond-async'])
+  if (options.timeout !== undefined) headers.push(['fn-timeout', options.timeout])
+  const limits = limitTexts(options)
+  for (const limit of LIMITS) {
+    const text = limits[limit.name]
+    if (text !== undefined) headers.push([`fn-limit-${limit.kebab}`, typeof text === 'string' ? text : text.join(',')])
+  }
+  const own = options.header ?? []
+  const hasType = own.some(([name]) => name.toLowerCase() === 'content-type')
+  const payload = options.data === undefined ? null : await readPayload(options.data, hasType, context)
+  if (payload !== null && !hasType) headers.push(['content-type', payload.type])
+  return { headers: [...headers, ...own], ...(payload === null ? {} : { body: payload.body }) }
+}
+
+async function readPayload(
+  text: string,
+  hasType: boolean,
+  { io }: CommandContext,
+): Promise<{ body: NonNullable<ClientRequest['body']>; type: string }> {
+  if (text === '-') return { body: io.stdin, type: 'application/octet-stream' }
+  if (text.startsWith('@')) {
+    const path = resolve(io.cwd, text.slice(1))
+    const type = path.endsWith('.json') ? 'application/json' : 'application/octet-stream'
+    try {
+      return { body: await openAsBlob(path), type }
+    } catch (error) {
+      throw new CliError('FILE_NOT_FOUND', `--data ${text}: cannot read ${path}`, { cause: error })
+    }
+  }
+  try {
+    JSON.parse(text)
+    return { body: text, type: 'application/json' }
+  } catch (error) {
+    if (!hasType && /^\s*[{["]/.test(text)) {
+      throw new CliError('USAGE', `--data is not valid JSON: ${(error as Error).message}`, {
+        hints: ['other text needs a type: --header "Content-Type: text/plain"'],
+        cause: error,
+      })
+    }
+    return { body: text, type: 'text/plain;charset=utf-8' }
+  }
+}
+
+async function printAccepted(response: Response, context: CommandContext): Promise<void> {
+  const text = await response.text()
+  if (context.globals.json) {
+    context.io.stdout.write(text === '' || text.endsWith('\n') ? text : `${text}\n`)
+    return
+  }
+  const location = response.headers.get('location') ?? ''
+  const id = response.headers.get('fn-invocation-id') ?? location.split('/').at(-1) ?? ''
+  context.print(id)
+  context.note(context.errorStyle.dim(`queued; its result: fn get invocation ${id} --result`))
+}
+
+async function printResponse(
+  response: Response,
+  client: Client,
+  meter: boolean,
+  context: CommandContext,
+): Promise<void> {
+  const id = response.headers.get('fn-invocation-id')
+  const report = async (): Promise<void> => {
+    if (!meter || id === null) return
+    const answer = await client.request('GET', `/v1/invocations/${encodeURIComponent(id)}`)
+    context.note(formatInvocation(answer.json as InvocationRecord, context.errorStyle))
+  }
+  if (isProblem(response) && !response.ok) {
+    const problem = await readProblem(response)
+    // A function may answer problem+json of its own; that has no component of ours.
+    await report()
+    throw problem
+  }
+  await copyResponse(response, context)
+  if (response.status >= 300) context.note(`${response.status} ${response.statusText}, answered by the function`)
+  await report()
+  if (response.status >= 500) context.exit(EXIT.functionFailed)
+}
+
+async function copyResponse(response: Response, { io }: CommandContext): Promise<void> {
+  try {
+    const { last } = await copyBody(response, io.stdout)
+    if (io.stdout.isTTY && last !== null && last !== 10) io.stdout.write('\n')
+  } catch (error) {
+    throw new CliError('FUNCTION_FAILED', 'the response broke off: the function failed after it had begun to answer', {
+      hints: [`why: fn get invocation ${response.headers.get('fn-invocation-id') ?? 'ID'}`],
+      cause: error,
+    })
+  }
+}
+
+function methodName(text: string): string {
+  if (!/^[A-Za-z]+$/.test(text)) throw new InvalidArgumentError('expected an HTTP method such as PUT')
+  return text.toUpperCase()
+}
