@@ -1,7 +1,7 @@
 // The block I/O controller of one sandbox (v1 blkio, v2 io): rates and weights by disk, and counters.
 // Which disk the scratch is, and its scheduler, are decided elsewhere.
 import { RuntimeError } from '../errors.ts'
-import type { DeviceRate, Limits } from '../limits/limits.ts'
+import { DEFAULT_BLKIO_WEIGHT, type DeviceRate, type Limits } from '../limits/limits.ts'
 import type { ControlFile } from './control-file.ts'
 import { IoV1, IoV2 } from './io-dialects.ts'
 import type { SandboxDirectory } from './sandbox-directory.ts'
@@ -31,9 +31,6 @@ export interface IoDialect {
   read(except: string | null): IoCounters
   close(): void
 }
-
-/** Docker's default weight; bfq's own is 100. */
-const DEFAULT_WEIGHT = 500
 
 export interface IoOptions {
   /** `maj:min` of the sandbox's scratch disk, or null. */
@@ -129,7 +126,7 @@ export class IoController {
   }
 
   #applyWeights(limits: Limits): void {
-    const weight = limits.blkioWeight ?? DEFAULT_WEIGHT
+    const weight = limits.blkioWeight ?? DEFAULT_BLKIO_WEIGHT
     if (weight !== this.#weight && this.#dialect.weight.exists()) {
       this.#dialect.weight.write(this.#dialect.weightText(weight))
     }

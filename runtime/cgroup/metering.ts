@@ -27,7 +27,8 @@ interface Snapshot {
 
 const NO_IO: IoCounters = { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 }
 
-/** `begin` and `end` come in pairs. Pairs may overlap: then the figures run from the first `begin` on, for all of them. */
+/** `begin` and `end` come in pairs. Pairs may overlap: then the figures run from the first `begin` on, for all of them.
+ *  An `end` without its `begin` gives no growth. */
 export class Meter {
   readonly #parts: MeteredParts
   #open = 0
@@ -56,6 +57,7 @@ export class Meter {
     const now = this.#snapshot()
     const from = this.#begun ?? now
     this.#open = Math.max(0, this.#open - 1)
+    if (this.#open === 0) this.#begun = null
     this.#idleFromUs = now.cpuUs
     const idleCpuUs = this.#idleCpuUs
     this.#idleCpuUs = 0

@@ -50,6 +50,9 @@ export interface Limits {
 }
 export type LimitName = keyof Limits
 
+/** In force where `blkioWeight` is null: Docker's default. */
+export const DEFAULT_BLKIO_WEIGHT = 500
+
 export const DEFAULT_LIMITS: Limits = Object.freeze({
   cpuShares: 1024,
   cpus: null,
@@ -312,14 +315,17 @@ function checkTogether(limits: Limits): void {
   }
 }
 
-/** Limits of one call: `own` lowered (or raised, up to `max`) by what the call asks for.
- *  `memory` alone implies memorySwap = min(own's, 2 × memory). Throws LimitError naming the maximum. */
+/** What is in force where a limit is null, when that is not "unlimited". */
+const NULL_MEANS: Partial<Limits> = { blkioWeight: DEFAULT_BLKIO_WEIGHT }
+
+/** Limits of one call: `own` lowered (or raised, up to `max`) by what the call asks for. `memory` alone implies
+ *  memorySwap = min(own's, 2 × memory) and memoryReservation ≤ memory. Throws LimitError naming the maximum. */
 export function lowerLimits(own: Limits, max: Partial<Limits>, asked: Partial<Limits>): Limits {
   for (const name of Object.keys(asked) as LimitName[]) {
     const definition = BY_NAME.get(name)
     if (!definition?.perCall)
       throw new LimitError(name, 'is fixed when a sandbox is created and cannot change per call')
-    const ceiling = max[name] ?? own[name]
+    const ceiling = max[name] ?? own[name] ?? NULL_MEANS[name] ?? null
     if (isAbove(name, asked[name], ceiling)) {
       throw new LimitError(
         name,
@@ -327,13 +333,17 @@ export function lowerLimits(own: Limits, max: Partial<Limits>, asked: Partial<Li
       )
     }
   }
-  if (asked.memory !== undefined && asked.memorySwap === undefined) {
-    const doubled = 2 * asked.memory
-    const ceiling =
-      (max.memorySwap ?? own.memorySwap) === -1 ? doubled : Math.max(max.memorySwap ?? own.memorySwap, asked.memory)
-    return mergeLimits(own, { ...asked, memorySwap: Math.min(doubled, ceiling) })
+  return mergeLimits(own, { ...impliedByMemory(own, max, asked.memory), ...asked })
+}
+
+/** What lowering `memory` drags along, unless the call says otherwise. */
+function impliedByMemory(own: Limits, max: Partial<Limits>, memory: number | undefined): Partial<Limits> {
+  if (memory === undefined) return {}
+  const highest = max.memorySwap ?? own.memorySwap
+  return {
+    memorySwap: highest === -1 ? 2 * memory : Math.min(2 * memory, Math.max(highest, memory)),
+    memoryReservation: own.memoryReservation === null ? null : Math.min(own.memoryReservation, memory),
   }
-  return mergeLimits(own, asked)
 }
 
 /** True when `asked` allows more than `ceiling`. `null` and −1 are the highest. */

@@ -35,20 +35,20 @@ export function parseDurationMs(text: string): number {
   return Math.round(Number(match[1]) * (DURATION_FACTOR[unit ?? 'ms'] ?? 1))
 }
 
-/** 67108864 → `64m`; the shortest exact form, or one decimal where none is exact. */
+const UNITS = [
+  ['t', 1024 ** 4],
+  ['g', 1024 ** 3],
+  ['m', 1024 ** 2],
+  ['k', 1024],
+] as const
+
+/** 67108864 → `64m`, 1536 → `1.5k`: in the largest unit that is exact to one decimal, else rounded in the largest. −1 stays `-1`. */
 export function formatBytes(bytes: number): string {
-  for (const [unit, factor] of [
-    ['t', 1024 ** 4],
-    ['g', 1024 ** 3],
-    ['m', 1024 ** 2],
-    ['k', 1024],
-  ] as const) {
-    if (bytes >= factor) {
-      const value = bytes / factor
-      return `${Number.isInteger(value) ? value : value.toFixed(1)}${unit}`
-    }
-  }
-  return `${bytes}b`
+  const units = UNITS.filter(([, factor]) => bytes >= factor)
+  const [unit, factor] = units.find(([, factor]) => Number.isInteger((bytes / factor) * 10)) ?? units[0] ?? ['b', 1]
+  if (bytes < 0) return String(bytes)
+  const value = bytes / factor
+  return `${Number.isInteger(value) ? value : value.toFixed(1)}${unit}`
 }
 
 /** 300000 → `5m`, 250 → `250ms`. */
