@@ -61,6 +61,8 @@ export interface SandboxCgroup {
   cpuUs(): number
   /** Memory in use, page cache included. After `remove` 0. */
   memoryBytes(): number
+  /** Highest memory use since the last `beginMetering`. After `remove` 0. */
+  memoryPeakBytes(): number
   /** Processes the kernel killed at the memory limit. After `remove` the last known. */
   oomKills(): number
   /** SIGKILL to all inside, frozen or not. */

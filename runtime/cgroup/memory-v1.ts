@@ -12,8 +12,9 @@ const OOM_KILLS = [fieldKey('oom_kill')]
 
 const APPLIED: LimitOutcome = { applied: true }
 
-/** What is written for −1 and for no limit at all. */
-const UNLIMITED = -1
+/** The kernel's own word for no limit; it reads back as a huge number. */
+const UNLIMITED = '-1'
+const HUGE = 2 ** 62
 
 export class MemoryV1 implements MemoryController {
   readonly #limit: ControlFile
@@ -26,7 +27,7 @@ export class MemoryV1 implements MemoryController {
   readonly #swapUsage: ControlFile | null
   readonly #stat: ControlFile
   readonly #oomControl: ControlFile
-  /** As the kernel has them: the OCI runtime wrote the first ones. */
+  /** As the kernel has them, Infinity where unlimited: the OCI runtime wrote the first ones. */
   #memory: number
   #memorySwap: number
   #reservation: number | null = null
@@ -44,8 +45,8 @@ export class MemoryV1 implements MemoryController {
     this.#swapUsage = directory.optional(place, 'memory.memsw.usage_in_bytes', 'read')
     this.#stat = directory.file(place, 'memory.stat', 'read').open()
     this.#oomControl = directory.file(place, 'memory.oom_control', 'read').open()
-    this.#memory = this.#limit.readNumber()
-    this.#memorySwap = this.#swapLimit?.readNumber() ?? UNLIMITED
+    this.#memory = finite(this.#limit.readNumber())
+    this.#memorySwap = finite(this.#swapLimit?.readNumber() ?? HUGE)
   }
 
   apply(limits: Limits): LimitOutcome {
@@ -95,7 +96,8 @@ export class MemoryV1 implements MemoryController {
   }
 
   #applyHardLimits(limits: Limits): LimitOutcome {
-    const { memory, memorySwap } = limits
+    const { memory } = limits
+    const memorySwap = limits.memorySwap === -1 ? Infinity : limits.memorySwap
     if (memory < this.#memory) {
       const held = this.#heldBytes(memory)
       if (held > memory) return refused('memory', memory, held)
@@ -103,7 +105,7 @@ export class MemoryV1 implements MemoryController {
     const memoryBefore = this.#memory
     const swapBefore = this.#memorySwap
     // ORDER: the kernel keeps memory ≤ memory + swap at every moment (else EINVAL), so the one that makes room goes first.
-    if (isAbove(memorySwap, swapBefore)) {
+    if (memorySwap > swapBefore) {
       const refusal = this.#writeSwapLimit(memorySwap) ?? this.#writeLimit(memory)
       if (refusal !== null) this.#writeSwapLimit(swapBefore)
       return refusal ?? APPLIED
@@ -116,18 +118,18 @@ export class MemoryV1 implements MemoryController {
   /** null when written or already so; a refusal when what is in use could not be brought below. */
   #writeLimit(memory: number): LimitOutcome | null {
     if (memory === this.#memory) return null
-    const failure = this.#limit.tryWrite(String(memory))
+    const failure = this.#limit.tryWrite(text(memory))
     if (failure === 'EBUSY') return refused('memory', memory, this.usageBytes())
-    if (failure !== null) this.#limit.write(String(memory))
+    if (failure !== null) this.#limit.write(text(memory))
     this.#memory = memory
     return null
   }
 
   #writeSwapLimit(memorySwap: number): LimitOutcome | null {
     if (this.#swapLimit === null || memorySwap === this.#memorySwap) return null
-    const failure = this.#swapLimit.tryWrite(String(memorySwap))
+    const failure = this.#swapLimit.tryWrite(text(memorySwap))
     if (failure === 'EBUSY') return refused('memorySwap', memorySwap, this.#swapUsage?.readNumber() ?? 0)
-    if (failure !== null) this.#swapLimit.write(String(memorySwap))
+    if (failure !== null) this.#swapLimit.write(text(memorySwap))
     this.#memorySwap = memorySwap
     return null
   }
@@ -145,6 +147,10 @@ function refused(limit: string, asked: number, inUse: number): LimitOutcome {
   return { applied: false, limit, asked, inUse }
 }
 
-function isAbove(next: number, current: number): boolean {
-  return current !== UNLIMITED && (next === UNLIMITED || next > current)
+function finite(bytes: number): number {
+  return bytes >= HUGE ? Infinity : bytes
+}
+
+function text(bytes: number): string {
+  return bytes === Infinity ? UNLIMITED : String(bytes)
 }

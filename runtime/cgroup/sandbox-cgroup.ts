@@ -114,6 +114,10 @@ export class AttachedCgroup implements SandboxCgroup {
     return this.#last === null ? this.#memory.usageBytes() : 0
   }
 
+  memoryPeakBytes(): number {
+    return this.#last === null ? this.#memory.peakBytes() : 0
+  }
+
   oomKills(): number {
     return this.#last?.oomKills ?? this.#memory.oomKills()
   }
