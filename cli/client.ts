@@ -1,6 +1,7 @@
-// HTTP client of the gateway: base URL, token, namespace; problem+json becomes CliError. Knows no verb and prints nothing.
-import { Readable } from 'node:stream'
+// Client of the gateway: base URL, token, namespace; problem+json becomes CliError. Knows no verb and prints nothing.
+import type { Readable } from 'node:stream'
 import { CliError } from './errors.ts'
+import { exchange, type HttpResponse, readText } from './http-exchange.ts'
 
 export interface ClientOptions {
   /** Without a slash at its end. */
@@ -9,15 +10,18 @@ export interface ClientOptions {
   readonly namespace: string
 }
 
+/** Header names and values, in order; a name may come several times. */
+export type HeaderList = readonly (readonly [string, string])[]
+
 export interface ClientRequest {
   /** Sent in this order; undefined ones are left out. */
   readonly query?: Readonly<Record<string, string | number | undefined>>
-  readonly headers?: Readonly<Record<string, string>> | readonly (readonly [string, string])[]
+  /** These replace the client's own of the same name. */
+  readonly headers?: HeaderList
   /** Sent as JSON. */
   readonly json?: unknown
-  /** Sent as it is; a stream is sent chunked and destroyed on failure. */
-  readonly body?: string | Buffer | Blob | Readable
-  readonly signal?: AbortSignal
+  /** Sent as it is; a stream is destroyed in the end. */
+  readonly body?: string | Buffer | Readable
 }
 
 /** RFC 9457 as the gateway fills it. */
@@ -58,7 +62,7 @@ export class ClientError extends CliError {
 
 export interface ClientAnswer {
   readonly status: number
-  readonly headers: Headers
+  header(name: string): string | null
   /** The body as it came. */
   readonly text: string
   /** The body parsed; undefined when it is no JSON. */
@@ -68,53 +72,44 @@ export interface ClientAnswer {
 export interface Client {
   readonly url: string
   readonly namespace: string
-  /** Any answer at all, unread. Throws CliError PLATFORM_UNREACHABLE. */
-  fetch(method: string, path: string, request?: ClientRequest): Promise<Response>
+  /** Any answer at all, its body unread. Throws CliError PLATFORM_UNREACHABLE. */
+  open(method: string, path: string, request?: ClientRequest): Promise<HttpResponse>
   /** A 2xx answer, read whole. Throws ClientError for others, CliError PLATFORM_UNREACHABLE. */
   request(method: string, path: string, request?: ClientRequest): Promise<ClientAnswer>
 }
 
-/** A client holds no connection of its own and needs no closing. */
+/** A client holds nothing open and needs no closing. */
 export function createClient(options: ClientOptions): Client {
-  const { url, namespace } = options
   const client: Client = {
-    url,
-    namespace,
-    async fetch(method, path, request = {}) {
-      const headers = requestHeaders(options, request)
-      const body = request.json !== undefined ? JSON.stringify(request.json) : request.body
-      const stream = body instanceof Readable ? body : null
-      try {
-        return await fetch(`${url}${path}${queryText(request.query)}`, {
-          method,
-          headers,
-          redirect: 'manual',
-          ...(request.signal === undefined ? {} : { signal: request.signal }),
-          ...(body === undefined ? {} : { body: stream === null ? (body as string) : Readable.toWeb(stream) }),
-          ...(stream === null ? {} : { duplex: 'half' }),
-        } as RequestInit)
-      } catch (error) {
-        stream?.destroy()
-        throw connectionError(error, url)
-      }
+    url: options.url,
+    namespace: options.namespace,
+    open(method, path, request = {}) {
+      const body = request.json === undefined ? request.body : JSON.stringify(request.json)
+      return exchange({
+        method,
+        base: options.url,
+        path: `${path}${queryText(request.query)}`,
+        headers: requestHeaders(options, request),
+        body: body ?? null,
+      })
     },
     async request(method, path, request) {
-      const response = await client.fetch(method, path, request)
-      if (!response.ok) throw await readProblem(response)
-      const text = await response.text()
-      return { status: response.status, headers: response.headers, text, json: parseJson(text) }
+      const response = await client.open(method, path, request)
+      if (response.status < 200 || response.status > 299) throw await readProblem(response)
+      const text = await readText(response.body)
+      return { status: response.status, header: response.header, text, json: parseJson(text) }
     },
   }
   return client
 }
 
 /** Reads a non-2xx answer whole, whatever it holds. */
-export async function readProblem(response: Response): Promise<ClientError> {
-  const text = await response.text()
+export async function readProblem(response: HttpResponse): Promise<ClientError> {
+  const text = await readText(response.body)
   const parsed = parseJson(text)
   const fields = typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {}
   const string = (key: string): string | null => (typeof fields[key] === 'string' ? fields[key] : null)
-  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN)
+  const retryAfter = Number(response.header('retry-after') ?? Number.NaN)
   return new ClientError(
     {
       title: string('title') ?? (response.statusText || `HTTP ${response.status}`),
@@ -122,7 +117,7 @@ export async function readProblem(response: Response): Promise<ClientError> {
       detail: string('detail') ?? (string('code') === null ? text.slice(0, 500).trim() : ''),
       code: string('code') ?? `HTTP_${response.status}`,
       component: string('component') ?? 'gateway',
-      invocationId: string('invocationId') ?? response.headers.get('fn-invocation-id'),
+      invocationId: string('invocationId') ?? response.header('fn-invocation-id'),
       stack: string('stack'),
       problems: Array.isArray(fields.problems) ? fields.problems.map(String) : [],
       retryAfterS: Number.isFinite(retryAfter) ? retryAfter : null,
@@ -132,8 +127,8 @@ export async function readProblem(response: Response): Promise<ClientError> {
 }
 
 /** True when a response is the platform's own problem, not something the function answered. */
-export function isProblem(response: Response): boolean {
-  return (response.headers.get('content-type') ?? '').startsWith('application/problem+json')
+export function isProblem(response: HttpResponse): boolean {
+  return (response.header('content-type') ?? '').startsWith('application/problem+json')
 }
 
 /** True when the function is to blame, not the platform or the caller: exit status 3. */
@@ -148,17 +143,14 @@ function hintsFor(problem: Problem): string[] {
   return []
 }
 
-function requestHeaders(options: ClientOptions, request: ClientRequest): Headers {
-  const headers = new Headers()
-  if (options.token !== null) headers.set('authorization', `Bearer ${options.token}`)
-  if (options.namespace !== 'default') headers.set('fn-namespace', options.namespace)
-  if (request.json !== undefined) headers.set('content-type', 'application/json')
-  // What the caller names replaces ours; names given several times stay several.
-  const given = Array.isArray(request.headers) ? request.headers : Object.entries(request.headers ?? {})
-  const named = given as readonly (readonly [string, string])[]
-  for (const [name] of named) headers.delete(name)
-  for (const [name, value] of named) headers.append(name, value)
-  return headers
+function requestHeaders(options: ClientOptions, request: ClientRequest): string[] {
+  const own: [string, string][] = [['Accept', '*/*']]
+  if (options.token !== null) own.push(['Authorization', `Bearer ${options.token}`])
+  if (options.namespace !== 'default') own.push(['Fn-Namespace', options.namespace])
+  if (request.json !== undefined) own.push(['Content-Type', 'application/json'])
+  const given = request.headers ?? []
+  const named = new Set(given.map(([name]) => name.toLowerCase()))
+  return [...own.filter(([name]) => !named.has(name.toLowerCase())), ...given].flat()
 }
 
 function queryText(query: ClientRequest['query']): string {
@@ -166,20 +158,6 @@ function queryText(query: ClientRequest['query']): string {
   for (const [key, value] of Object.entries(query ?? {})) if (value !== undefined) search.set(key, String(value))
   const text = search.toString()
   return text === '' ? '' : `?${text}`
-}
-
-function connectionError(error: unknown, url: string): Error {
-  if ((error as Error).name === 'AbortError') return error as Error
-  const cause = (error as { cause?: { code?: string; message?: string; errors?: { code?: string }[] } }).cause
-  const code = cause?.code ?? cause?.errors?.[0]?.code
-  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EHOSTUNREACH' || code === 'EAI_AGAIN') {
-    return new CliError('PLATFORM_UNREACHABLE', `no platform at ${url}`, {
-      cause: error,
-      hints: ['start one with: fn up', 'or say where it is: FN_URL=http://host:port, or --url'],
-    })
-  }
-  const reason = cause?.message ?? (error as Error).message
-  return new CliError('PLATFORM_UNREACHABLE', `the connection to ${url} failed: ${reason}`, { cause: error })
 }
 
 function parseJson(text: string): unknown {

@@ -107,13 +107,15 @@ function badPosition(text: string, message: string): string {
   return `${lines.length}:${lines.at(-1)!.length + 1}`
 }
 
-/** True when more text could still make it JSON. */
+/** True when more text could still make it JSON: V8 has no complaint before the end. */
 function isOpenPrefix(prefix: string): boolean {
   try {
     JSON.parse(prefix)
     return true
   } catch (error) {
-    return /end of JSON input|Unterminated string/.test((error as Error).message)
+    const { message } = error as Error
+    const at = /at position (\d+)/.exec(message)?.[1]
+    return /end of JSON input|Unterminated string/.test(message) || Number(at) >= prefix.length
   }
 }
 

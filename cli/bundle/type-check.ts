@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
 import { spawn } from '../../runtime/api.ts'
 import { CliError } from '../errors.ts'
 import { PLATFORM_MODULE } from './platform-module.ts'
@@ -33,20 +34,17 @@ export async function checkTypes(entry: string, options: TypeCheckOptions): Prom
   try {
     const project = join(folder, 'tsconfig.json')
     writeFileSync(project, JSON.stringify(projectFor(entry)))
-    const child = spawn(
-      process.execPath,
-      [join(MODULES, 'typescript/bin/tsc'), '-p', project, '--pretty', `${options.colour}`],
-      {
-        cwd: options.cwd,
-        stderr: 'inherit',
-      },
-    )
+    const child = spawn(process.execPath, [join(MODULES, 'typescript/bin/tsc'), '-p', project, '--pretty', 'true'], {
+      cwd: options.cwd,
+      stderr: 'inherit',
+    })
     const chunks: Buffer[] = []
     for await (const chunk of child.stdout!) chunks.push(chunk as Buffer)
     const { code } = await child.exited
+    const text = Buffer.concat(chunks).toString().trimEnd()
     if (code !== 0) {
       throw new CliError('TYPE_CHECK_FAILED', 'the types do not check', {
-        details: Buffer.concat(chunks).toString().trimEnd(),
+        details: options.colour ? text : stripVTControlCharacters(text),
         hints: ['deploy without --check leaves types out'],
       })
     }

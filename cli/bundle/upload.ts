@@ -36,7 +36,7 @@ export async function uploadBundle(client: Client, bundle: Bundle, options: Uplo
   tar.pause()
   const answer = await client.request('PUT', `/v1/functions/${encodeURIComponent(bundle.name)}`, {
     query: { alias: options.alias },
-    headers: { 'content-type': 'application/x-tar' },
+    headers: [['Content-Type', 'application/x-tar']],
     body: tar,
   })
   return {
@@ -52,6 +52,6 @@ export async function uploadBundle(client: Client, bundle: Bundle, options: Uplo
 
 function versionOf(answer: ClientAnswer): number {
   const body = answer.json as { version?: unknown; latest?: unknown } | undefined
-  const told = body?.version ?? body?.latest ?? answer.headers.get('fn-version')
+  const told = body?.version ?? body?.latest ?? answer.header('fn-version')
   return Number(told)
 }

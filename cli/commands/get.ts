@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { aliasText, type FunctionAnswer, type InvocationRecord, mainVersion } from '../answers.ts'
 import { isProblem, readProblem } from '../client.ts'
-import { CliError } from '../errors.ts'
+import { CliError, EXIT } from '../errors.ts'
 import { formatInvocation } from '../output/invocation.ts'
 import { ageText } from '../output/quantity.ts'
 import { formatSettings } from '../output/settings.ts'
@@ -66,14 +66,14 @@ async function getRecord(id: string, context: CommandContext): Promise<void> {
 async function getResult(id: string, wait: string, context: CommandContext): Promise<void> {
   const response = await context
     .client()
-    .fetch('GET', `/v1/invocations/${encodeURIComponent(id)}/result`, { query: { wait } })
+    .open('GET', `/v1/invocations/${encodeURIComponent(id)}/result`, { query: { wait } })
   if (isProblem(response)) throw await readProblem(response)
   if (response.status === 202) {
-    await response.body?.cancel()
+    response.body.destroy()
     throw new CliError('PROBLEM', `invocation ${id} has no result yet`, {
       hints: [`wait longer: fn get invocation ${id} --result --wait 5m`],
     })
   }
-  await copyBody(response, context.io.stdout)
-  if (response.status >= 500) context.exit(3)
+  await copyBody(response.body, context.io.stdout)
+  if (response.status >= 500) context.exit(EXIT.functionFailed)
 }

@@ -1,20 +1,20 @@
 // `fn invoke`: calls a function over HTTP as any client would; the response's body goes to stdout, all else to stderr.
 // Exit status 3 when the function failed: it threw, crashed, ran out of time or memory, or answered 5xx itself. Its own 4xx
 // is an answer (0); what the platform refuses is 1.
-import { openAsBlob } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { LIMITS } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../answers.ts'
-import { type Client, type ClientRequest, isProblem, readProblem } from '../client.ts'
+import { type Client, type ClientRequest, type HeaderList, isProblem, readProblem } from '../client.ts'
 import { CliError, EXIT } from '../errors.ts'
+import { type HttpResponse, readText } from '../http-exchange.ts'
 import { formatInvocation } from '../output/invocation.ts'
 import { durationText, header } from './argument.ts'
 import { copyBody } from './body.ts'
 import { type CommandContext, examples } from './command.ts'
 import { addLimitOptions, limitTexts } from './limit-options.ts'
 
-type HeaderList = readonly (readonly [string, string])[]
 interface InvokeOptions extends Record<string, unknown> {
   readonly data?: string
   readonly method?: string
@@ -49,10 +49,10 @@ export function define(command: Command, context: CommandContext): void {
   ])
   command.action(async (name: string, options: InvokeOptions) => {
     const client = context.client()
-    const request = await buildRequest(options, context)
+    const request = buildRequest(options, context)
     const path = options.path.startsWith('/') ? options.path : `/${options.path}`
     const method = options.method ?? (options.data === undefined ? 'GET' : 'POST')
-    const response = await client.fetch(method, `/fn/${functionPath(name)}${path}`, request)
+    const response = await client.open(method, `/fn/${functionPath(name)}${path}`, request)
     if (options.async && response.status === 202) return printAccepted(response, context)
     await printResponse(response, client, options.meter === true, context)
   })
@@ -63,37 +63,33 @@ function functionPath(name: string): string {
   return name.split('@').map(encodeURIComponent).join('@')
 }
 
-async function buildRequest(options: InvokeOptions, context: CommandContext): Promise<ClientRequest> {
+function buildRequest(options: InvokeOptions, context: CommandContext): ClientRequest {
   const headers: [string, string][] = []
-  if (options.async) headers.push(['prefer', 'respond-async'])
-  if (options.timeout !== undefined) headers.push(['fn-timeout', options.timeout])
+  if (options.async) headers.push(['Prefer', 'respond-async'])
+  if (options.timeout !== undefined) headers.push(['Fn-Timeout', options.timeout])
   const limits = limitTexts(options)
   for (const limit of LIMITS) {
     const text = limits[limit.name]
-    if (text !== undefined) headers.push([`fn-limit-${limit.kebab}`, typeof text === 'string' ? text : text.join(',')])
+    if (text !== undefined) headers.push([`Fn-Limit-${limit.kebab}`, typeof text === 'string' ? text : text.join(',')])
   }
   const own = options.header ?? []
-  const hasType = own.some(([name]) => name.toLowerCase() === 'content-type')
-  const payload = options.data === undefined ? null : await readPayload(options.data, hasType, context)
-  if (payload !== null && !hasType) headers.push(['content-type', payload.type])
+  const named = (name: string): boolean => own.some(([key]) => key.toLowerCase() === name)
+  const payload = options.data === undefined ? null : readPayload(options.data, named('content-type'), context)
+  if (payload !== null && !named('content-type')) headers.push(['Content-Type', payload.type])
+  if (payload?.bytes !== undefined && !named('content-length')) headers.push(['Content-Length', String(payload.bytes)])
   return { headers: [...headers, ...own], ...(payload === null ? {} : { body: payload.body }) }
 }
 
-async function readPayload(
-  text: string,
-  hasType: boolean,
-  { io }: CommandContext,
-): Promise<{ body: NonNullable<ClientRequest['body']>; type: string }> {
+interface Payload {
+  readonly body: NonNullable<ClientRequest['body']>
+  readonly type: string
+  /** Known size of a stream. */
+  readonly bytes?: number
+}
+
+function readPayload(text: string, hasType: boolean, { io }: CommandContext): Payload {
   if (text === '-') return { body: io.stdin, type: 'application/octet-stream' }
-  if (text.startsWith('@')) {
-    const path = resolve(io.cwd, text.slice(1))
-    const type = path.endsWith('.json') ? 'application/json' : 'application/octet-stream'
-    try {
-      return { body: await openAsBlob(path), type }
-    } catch (error) {
-      throw new CliError('FILE_NOT_FOUND', `--data ${text}: cannot read ${path}`, { cause: error })
-    }
-  }
+  if (text.startsWith('@')) return readFilePayload(text, resolve(io.cwd, text.slice(1)))
   try {
     JSON.parse(text)
     return { body: text, type: 'application/json' }
@@ -108,31 +104,40 @@ async function readPayload(
   }
 }
 
-async function printAccepted(response: Response, context: CommandContext): Promise<void> {
-  const text = await response.text()
+function readFilePayload(shown: string, path: string): Payload {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (!stats) throw new CliError('FILE_NOT_FOUND', `--data ${shown}: no file ${path}`)
+  if (stats.isDirectory()) throw new CliError('FILE_NOT_FOUND', `--data ${shown}: ${path} is a folder`)
+  const type = path.endsWith('.json') ? 'application/json' : 'application/octet-stream'
+  // A pipe or device has no size of its own.
+  return { body: createReadStream(path), type, ...(stats.isFile() ? { bytes: stats.size } : {}) }
+}
+
+async function printAccepted(response: HttpResponse, context: CommandContext): Promise<void> {
+  const text = await readText(response.body)
   if (context.globals.json) {
     context.io.stdout.write(text === '' || text.endsWith('\n') ? text : `${text}\n`)
     return
   }
-  const location = response.headers.get('location') ?? ''
-  const id = response.headers.get('fn-invocation-id') ?? location.split('/').at(-1) ?? ''
+  const location = response.header('location') ?? ''
+  const id = response.header('fn-invocation-id') ?? location.split('/').at(-1) ?? ''
   context.print(id)
   context.note(context.errorStyle.dim(`queued; its result: fn get invocation ${id} --result`))
 }
 
 async function printResponse(
-  response: Response,
+  response: HttpResponse,
   client: Client,
   meter: boolean,
   context: CommandContext,
 ): Promise<void> {
-  const id = response.headers.get('fn-invocation-id')
+  const id = response.header('fn-invocation-id')
   const report = async (): Promise<void> => {
     if (!meter || id === null) return
     const answer = await client.request('GET', `/v1/invocations/${encodeURIComponent(id)}`)
     context.note(formatInvocation(answer.json as InvocationRecord, context.errorStyle))
   }
-  if (isProblem(response) && !response.ok) {
+  if (isProblem(response) && response.status >= 400) {
     const problem = await readProblem(response)
     // A function may answer problem+json of its own; that has no component of ours.
     await report()
@@ -144,13 +149,13 @@ async function printResponse(
   if (response.status >= 500) context.exit(EXIT.functionFailed)
 }
 
-async function copyResponse(response: Response, { io }: CommandContext): Promise<void> {
+async function copyResponse(response: HttpResponse, { io }: CommandContext): Promise<void> {
   try {
-    const { last } = await copyBody(response, io.stdout)
+    const last = await copyBody(response.body, io.stdout)
     if (io.stdout.isTTY && last !== null && last !== 10) io.stdout.write('\n')
   } catch (error) {
     throw new CliError('FUNCTION_FAILED', 'the response broke off: the function failed after it had begun to answer', {
-      hints: [`why: fn get invocation ${response.headers.get('fn-invocation-id') ?? 'ID'}`],
+      hints: [`why: fn get invocation ${response.header('fn-invocation-id') ?? 'ID'}`],
       cause: error,
     })
   }

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { LogLine } from '../answers.ts'
 import { readProblem } from '../client.ts'
 import { CliError } from '../errors.ts'
+import { type HttpResponse, readText } from '../http-exchange.ts'
 import type { Style } from '../output/style.ts'
 import { wholeNumber } from './argument.ts'
 import { copyBody } from './body.ts'
@@ -25,9 +26,9 @@ export function define(command: Command, context: CommandContext): void {
   examples(command, ['fn logs hello', 'fn logs hello -f -t -n 20', 'fn logs --invocation 0198c0de-…'])
   command.action(async (name: string | undefined, options: LogsOptions) => {
     const response = await requestLogs(name, options, context)
-    if (!response.ok) throw await readProblem(response)
+    if (response.status !== 200) throw await readProblem(response)
     if (context.globals.json) {
-      await copyBody(response, context.io.stdout)
+      await copyBody(response.body, context.io.stdout)
       return
     }
     for await (const line of logLines(response)) {
@@ -38,22 +39,26 @@ export function define(command: Command, context: CommandContext): void {
   })
 }
 
-async function requestLogs(name: string | undefined, options: LogsOptions, context: CommandContext): Promise<Response> {
+async function requestLogs(
+  name: string | undefined,
+  options: LogsOptions,
+  context: CommandContext,
+): Promise<HttpResponse> {
   const { invocation, tail } = options
   if (invocation !== undefined) {
     if (options.follow) throw new CliError('USAGE', '--follow needs a function, not an invocation')
     const path = `/v1/invocations/${encodeURIComponent(invocation)}/logs`
-    return context.client().fetch('GET', path, { query: { tail } })
+    return context.client().open('GET', path, { query: { tail } })
   }
   if (name === undefined) throw new CliError('USAGE', 'logs of what? fn logs NAME, or fn logs --invocation ID')
   const path = `/v1/functions/${encodeURIComponent(name)}/logs`
-  return context.client().fetch('GET', path, { query: { tail, follow: options.follow ? 'true' : undefined } })
+  return context.client().open('GET', path, { query: { tail, follow: options.follow ? 'true' : undefined } })
 }
 
 /** Log lines of an answer, as they come: a JSON list, JSON lines, or server-sent events. */
-export async function* logLines(response: Response): AsyncGenerator<LogLine> {
-  if ((response.headers.get('content-type') ?? '').startsWith('application/json')) {
-    const list: unknown = await response.json()
+export async function* logLines(response: HttpResponse): AsyncGenerator<LogLine> {
+  if ((response.header('content-type') ?? '').startsWith('application/json')) {
+    const list: unknown = JSON.parse(await readText(response.body))
     if (Array.isArray(list)) yield* list as LogLine[]
     return
   }
@@ -63,11 +68,10 @@ export async function* logLines(response: Response): AsyncGenerator<LogLine> {
   }
 }
 
-async function* textLines(response: Response): AsyncGenerator<string> {
-  if (response.body === null) return
+async function* textLines(response: HttpResponse): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let rest = ''
-  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     yield* lines

@@ -1,0 +1,100 @@
+// One HTTP request and its response over node:http, nothing interpreted: paths go out as they are, bodies come as they come,
+// and a function may take as long as its time-out lets it (global fetch gives up after five minutes and refuses some ports).
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { pipeline, type Readable } from 'node:stream'
+import { CliError } from './errors.ts'
+
+export interface ExchangeRequest {
+  readonly method: string
+  /** Absolute; http or https. */
+  readonly base: string
+  /** Path and query as sent; characters HTTP cannot carry are percent-encoded. */
+  readonly path: string
+  /** Flat list of names and values. */
+  readonly headers: readonly string[]
+  /** A stream is sent chunked unless a Content-Length is among the headers; it is destroyed in the end. */
+  readonly body: string | Buffer | Readable | null
+}
+
+export interface HttpResponse {
+  readonly status: number
+  readonly statusText: string
+  /** First value of a header, or null. */
+  header(name: string): string | null
+  /** To be read to its end, or destroyed. Fails when the connection breaks off. */
+  readonly body: Readable
+}
+
+/** Resolves with the response's head. Throws CliError PLATFORM_UNREACHABLE, or USAGE for headers HTTP cannot carry. */
+export function exchange(options: ExchangeRequest): Promise<HttpResponse> {
+  return new Promise((resolve, reject) => {
+    const { body } = options
+    const url = new URL(options.base)
+    const start = url.protocol === 'https:' ? httpsRequest : httpRequest
+    const path = `${url.pathname.replace(/\/$/, '')}${options.path}`.replace(/[^\x21-\x7e]+/g, encodeURIComponent)
+    const headers = [...options.headers]
+    if (body !== null && !isStream(body)) headers.push('Content-Length', String(Buffer.byteLength(body)))
+    let request: ReturnType<typeof httpRequest>
+    try {
+      request = start({
+        host: url.hostname.replace(/^\[|\]$/g, ''),
+        port: url.port,
+        method: options.method,
+        path,
+        headers: ['Host', url.host, ...headers],
+      })
+    } catch (error) {
+      if (isStream(body)) body.destroy()
+      reject(new CliError('USAGE', (error as Error).message, { cause: error }))
+      return
+    }
+    // The answer may come before the body is out (it was refused): what happens to the rest of it then is of no interest.
+    request.once('response', (incoming) => resolve(responseOf(incoming)))
+    request.on('error', (error) => reject(connectionError(error, options.base)))
+    if (!isStream(body)) request.end(body ?? undefined)
+    else {
+      pipeline(body, request, (error) => {
+        if (error) reject(connectionError(error, options.base))
+      })
+    }
+  })
+}
+
+/** Reads a body whole. */
+export async function readText(body: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of body) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function responseOf(incoming: IncomingMessage): HttpResponse {
+  return {
+    status: incoming.statusCode ?? 0,
+    statusText: incoming.statusMessage ?? '',
+    header(name) {
+      const value = incoming.headers[name.toLowerCase()]
+      return (Array.isArray(value) ? value[0] : value) ?? null
+    },
+    body: incoming,
+  }
+}
+
+function isStream(body: ExchangeRequest['body']): body is Readable {
+  return typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
+}
+
+const BROKEN_OFF = new Set(['ECONNRESET', 'EPIPE', 'HPE_INVALID_CONSTANT', 'ERR_STREAM_PREMATURE_CLOSE'])
+
+function connectionError(error: Error, url: string): CliError {
+  const failure = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] }
+  const code = failure.code ?? failure.errors?.[0]?.code ?? ''
+  if (BROKEN_OFF.has(code)) {
+    return new CliError('PLATFORM_UNREACHABLE', `the connection to ${url} broke off (${code})`, { cause: error })
+  }
+  const reason = code === 'ECONNREFUSED' ? '' : ` (${code || error.message})`
+  return new CliError('PLATFORM_UNREACHABLE', `no platform at ${url}${reason}`, {
+    cause: error,
+    hints: ['start one with: fn up', 'or say where it is: FN_URL=http://host:port, or --url'],
+  })
+}
