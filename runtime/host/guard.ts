@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { Clock, Logger } from '../api.ts'
 import { spawn } from './spawn.ts'
 import { runDirOf } from './state-id.ts'
 
@@ -47,6 +48,27 @@ export function startGuard(options: GuardOptions): Guard {
       child.stdin?.end('stopped\n')
       await ended
       rmSync(pidFile(options.platformId), { force: true })
+    },
+  }
+}
+
+const RESTART_MS = 1000
+
+/** Starts the guard, and another one whenever somebody ends it. */
+export function keepGuard(options: Omit<GuardOptions, 'onLost'>, clock: Clock, logger: Logger): Pick<Guard, 'dismiss'> {
+  let cancelRestart = () => {}
+  const start = (): Guard => startGuard({ ...options, onLost })
+  const onLost = () => {
+    logger.warn({}, 'the guard process ended; starting another')
+    cancelRestart = clock.after(RESTART_MS, () => {
+      guard = start()
+    })
+  }
+  let guard = start()
+  return {
+    dismiss: async () => {
+      cancelRestart()
+      await guard.dismiss()
     },
   }
 }

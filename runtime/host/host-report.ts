@@ -1,8 +1,8 @@
 // What this host is: numbers for `fn doctor`, and the checks without which nothing can work.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, release, totalmem } from 'node:os'
 import { RuntimeError } from '../errors.ts'
-import { run } from './spawn.ts'
+import { PLAIN_PATH, run } from './spawn.ts'
 
 /** Throws RuntimeError `HOST_UNSUITABLE` with the way out unless this is Linux and we are root. */
 export function expectLinuxRoot(platform: string = process.platform, uid = process.geteuid?.() ?? -1): void {
@@ -52,4 +52,13 @@ async function versionOf(nodeBinary: string): Promise<string> {
     // said below
   }
   throw new RuntimeError('HOST_UNSUITABLE', `${nodeBinary} does not run; bin/setup installs the Node of this project`)
+}
+
+/** Whether scratch disks can be made here: loop devices and the program that makes their file system. */
+export function canMakeDisks(): boolean {
+  return existsSync('/dev/loop-control') && hasProgram('mkfs.ext4')
+}
+
+function hasProgram(name: string): boolean {
+  return PLAIN_PATH.split(':').some((folder) => existsSync(`${folder}/${name}`))
 }

@@ -2,20 +2,7 @@
 // files, and the bootstrap. Named by their inputs, so a start with the same inputs builds nothing. No registry needed.
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import {
-  access,
-  chmod,
-  copyFile,
-  link,
-  mkdir,
-  open,
-  readdir,
-  realpath,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises'
+import { access, chmod, copyFile, link, mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 import { diskFull, draftName, syncFolder } from '../host/durable-file.ts'
@@ -38,7 +25,10 @@ export async function buildBaseLayer(layersDir: string, nodeBinary: string): Pro
   if (!(await exists(folder))) {
     await buildAtomically(folder, async (draft) => {
       await makeSkeleton(draft)
-      for (const file of files) await place(file.source, join(draft, file.target))
+      for (const file of files) {
+        await makeFolders(draft, parentsOf(file.target))
+        await place(file.source, join(draft, file.target))
+      }
     })
   }
   await Promise.all(files.map((file) => readThrough(join(folder, file.target))))
@@ -55,15 +45,6 @@ export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer):
     await writeNormal(join(draft, 'runtime/bootstrap.cjs'), bootstrap)
   })
   return folder
-}
-
-/** Removes base and bootstrap layers other than those in `keep` (paths), and drafts. Only while no sandbox runs. */
-export async function removeOldLayers(layersDir: string, keep: readonly string[]): Promise<void> {
-  for (const name of await readdir(layersDir)) {
-    const ours = /^(base|bootstrap)-[0-9a-f]{16}$/.test(name) || name.endsWith('.tmp')
-    const path = join(layersDir, name)
-    if (ours && !keep.includes(path)) await rm(path, { recursive: true, force: true })
-  }
 }
 
 /** Libraries that add-ons and children may want, taken when they lie beside the C library. */
@@ -173,22 +154,24 @@ async function makeFolders(root: string, names: readonly string[]): Promise<void
 }
 
 async function writeNormal(path: string, content: string | Buffer): Promise<void> {
-  await writeFile(path, content, { mode: 0o644, flush: true })
+  await writeFile(path, content, { mode: 0o644 })
   await chmod(path, 0o644)
 }
 
 /** Brings a file of the host into the layer: a second name of it where that is possible (it shares the page cache, and
  *  costs neither time nor space), else a copy. */
 async function place(source: string, target: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true, mode: 0o755 })
-  const { mode } = await stat(source)
-  const mayLink = (mode & 0o555) === 0o555 || (mode & 0o444) === 0o444
-  if (mayLink && (await tryLink(source, target))) return
+  const { mode, uid, gid } = await stat(source)
+  const isNormal = uid === 0 && gid === 0 && (mode & 0o7022) === 0 && (mode & 0o444) === 0o444
+  if (isNormal && (await tryLink(source, target))) return
   await copyFile(source, target, constants.COPYFILE_FICLONE)
   await chmod(target, (mode & 0o111) === 0 ? 0o644 : 0o755)
-  const file = await open(target, 'r')
-  await file.sync()
-  await file.close()
+}
+
+/** `/lib/x/libc.so` → `lib`, `lib/x`. */
+function parentsOf(target: string): string[] {
+  const parts = dirname(target).split('/').slice(1)
+  return parts.map((_part, index) => parts.slice(0, index + 1).join('/'))
 }
 
 async function tryLink(source: string, target: string): Promise<boolean> {

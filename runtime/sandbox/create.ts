@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock, Logger, Sandbox, SandboxSpec } from '../api.ts'
+import type { Clock, Logger, SandboxSpec } from '../api.ts'
 import type { CgroupHost, SandboxCgroup } from '../cgroup/cgroup.ts'
 import { RuntimeError } from '../errors.ts'
 import { diskFull } from '../host/durable-file.ts'
@@ -45,7 +45,7 @@ const BOOT_TIMEOUT_MS = 20_000
 const EMPTY_TIMEOUT_MS = 10_000
 
 /** Creates a sandbox with the bootstrap ready in it. Throws RuntimeError `CREATE_FAILED` | `BOOT_TIMEOUT` | `DISK_FULL`. */
-export async function createSandbox(host: SandboxHost, spec: SandboxSpec): Promise<Sandbox> {
+export async function createSandbox(host: SandboxHost, spec: SandboxSpec): Promise<ContainerSandbox> {
   const id = randomBytes(6).toString('hex')
   const build = new Build(host, spec, id)
   try {
@@ -65,6 +65,7 @@ class Build {
   readonly #id: string
   readonly #folder: string
   #uidBase = 0
+  #stuck = false
   #scratchDevice: string | null = null
   #rootPath = ''
   #container: Container | null = null
@@ -82,7 +83,7 @@ class Build {
   steps(): Step[] {
     const scratch = this.#spec.limits.scratch
     return [
-      { name: 'uids', run: () => this.#takeUids(), undo: () => this.#host.uids.release(this.#uidBase) },
+      { name: 'uids', run: () => this.#takeUids(), undo: () => this.#returnUids() },
       { name: 'folder', run: () => this.#makeFolder(), undo: () => this.#removeFolder() },
       ...(scratch === null ? [] : [this.#scratchStep(scratch)]),
       { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
@@ -93,7 +94,7 @@ class Build {
     ]
   }
 
-  finish(times: ContainerSandbox['steps'], undo: () => Promise<void>): Sandbox {
+  finish(times: ContainerSandbox['steps'], undo: () => Promise<void>): ContainerSandbox {
     const sandbox = this.#made()
     sandbox.own(times, undo)
     return sandbox
@@ -101,6 +102,11 @@ class Build {
 
   #takeUids(): void {
     this.#uidBase = this.#host.uids.acquire()
+  }
+
+  /** SECURITY: never to another sandbox while a process of this one may live on in some uninterruptible wait. */
+  #returnUids(): void {
+    if (!this.#stuck) this.#host.uids.release(this.#uidBase)
   }
 
   #makeFolder(): void {
@@ -191,7 +197,7 @@ class Build {
     if (cgroup === null) return
     this.#sandbox?.kill({ code: 'KILLED', message: 'the sandbox could not be created' })
     cgroup.kill()
-    await cgroup.waitEmpty(EMPTY_TIMEOUT_MS)
+    this.#stuck = !(await cgroup.waitEmpty(EMPTY_TIMEOUT_MS))
     await cgroup.remove()
   }
 

@@ -15,6 +15,7 @@ import type {
 } from '../api.ts'
 import type { SandboxCgroup } from '../cgroup/cgroup.ts'
 import { RuntimeError } from '../errors.ts'
+import { keepAlive } from '../host/keep-alive.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Container } from '../oci/oci-runtime.ts'
 import { type Channel, createChannel } from './channel.ts'
@@ -41,12 +42,15 @@ export class ContainerSandbox implements Sandbox {
   readonly pid: number
   readonly createdAtMs: number
   readonly stopped: Promise<StopReason>
+  /** Resolves when `destroy` has freed everything. */
+  readonly gone: Promise<void>
   steps: readonly StepTime[] = []
   readonly #cgroup: SandboxCgroup
   readonly #channel: Channel
   readonly #output: Output
   readonly #clock: Clock
   #resolveStopped: (reason: StopReason) => void = () => {}
+  #resolveGone: () => void = () => {}
   #state: SandboxState = 'creating'
   #reason: StopReason | null = null
   #limits: Limits
@@ -66,6 +70,9 @@ export class ContainerSandbox implements Sandbox {
     this.#limits = parts.limits
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
+    })
+    this.gone = new Promise((resolve) => {
+      this.#resolveGone = resolve
     })
     const { stdout, stderr, socket } = parts.container
     this.#output = readOutput(stdout, stderr, {
@@ -175,7 +182,7 @@ export class ContainerSandbox implements Sandbox {
   }
 
   destroy(): Promise<void> {
-    this.#destroyed ??= this.#tearDown()
+    this.#destroyed ??= keepAlive(this.#tearDown())
     return this.#destroyed
   }
 
@@ -184,6 +191,7 @@ export class ContainerSandbox implements Sandbox {
     await this.#release()
     this.#output.close()
     this.#log = null
+    this.#resolveGone()
   }
 
   /** The channel is unusable: the process ended, or broke the protocol. */
@@ -215,7 +223,7 @@ export class ContainerSandbox implements Sandbox {
       oomKills: this.#cgroup.oomKills() - this.#oomKillsBefore,
       stderrTail: this.#output.stderrTail(),
       memoryLimitBytes: this.#limits.memory,
-      memoryPeakBytes: this.#limits.memory,
+      memoryPeakBytes: this.#cgroup.memoryPeakBytes(),
     })
     return exit === null && found.code === 'EXITED' ? fault : found
   }

@@ -1,6 +1,7 @@
 // Making something in steps that can be taken back: each is timed under its name, a failure undoes in reverse order.
 // `undo` must accept "already gone" and "never made": it also runs for the step that failed.
 import type { Clock, Logger } from '../api.ts'
+import { createUnwind } from '../host/unwind.ts'
 
 export interface Step {
   readonly name: string
@@ -28,29 +29,19 @@ export interface StepsOptions {
 
 /** Runs `steps` in order. When one throws, undoes it and those before, then throws the same error. */
 export async function runSteps(steps: readonly Step[], options: StepsOptions): Promise<StepsResult> {
-  const begun: Step[] = []
+  const unwind = createUnwind(options.logger)
   const times: StepTime[] = []
-  const undo = async () => {
-    while (begun.length > 0) {
-      const step = begun.pop()
-      try {
-        await step?.undo?.()
-      } catch (error) {
-        options.logger.warn({ error: String(error), step: step?.name }, 'a step could not be undone')
-      }
-    }
-  }
   for (const step of steps) {
     const startMs = options.clock.monotonicMs()
-    begun.push(step)
+    unwind.defer(step.name, () => step.undo?.())
     try {
       await step.run()
       options.afterStep?.(step.name)
     } catch (error) {
-      await undo()
+      await unwind.run()
       throw error
     }
     times.push({ name: step.name, ms: options.clock.monotonicMs() - startMs })
   }
-  return { times, undo }
+  return { times, undo: () => unwind.run() }
 }
