@@ -1,0 +1,130 @@
+// Deploys: configuration, image, one load in a sandbox, registry; in this order, so that a broken deploy never replaces a
+// working version. One at a time per function.
+import { rm } from 'node:fs/promises'
+import { LimitError, type Logger, parseLimits, type Runtime, RuntimeError } from '../runtime/api.ts'
+import type { Deployer, DeployRequest, DeployResult, FunctionConfig, FunctionVersion, Worker } from './api.ts'
+import { WorkerError } from './api.ts'
+import { messageOf } from './failures.ts'
+import type { Registry } from './registry/api.ts'
+import { parseFunctionConfig } from './registry/config.ts'
+
+export interface DeployerOptions {
+  readonly runtime: Runtime
+  readonly worker: Worker
+  readonly registry: Registry
+  readonly logger: Logger
+}
+
+export function createDeployer(options: DeployerOptions): Deployer {
+  return new HostDeployer(options)
+}
+
+class HostDeployer implements Deployer {
+  readonly #options: DeployerOptions
+  /** The last deploy of each function, and the last use of the image store. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+  /** Images of deploys under way: the registry does not know them yet. */
+  readonly #images = new Map<string, number>()
+
+  constructor(options: DeployerOptions) {
+    this.#options = options
+  }
+
+  async deploy(request: DeployRequest): Promise<DeployResult> {
+    try {
+      return await this.#inTurn(`${request.namespace}/${request.name}`, () => this.#deploy(request))
+    } catch (error) {
+      throw asWorkerError(error)
+    } finally {
+      if (request.addonTar !== null) await rm(request.addonTar, { force: true })
+    }
+  }
+
+  async #deploy(request: DeployRequest): Promise<DeployResult> {
+    const { registry } = this.#options
+    const config = parseFunctionConfig(request.manifest, request.name)
+    this.#options.runtime.checkLimits(askedLimits(request.manifest))
+    const image = await this.#put(request, config)
+    try {
+      const { version, existed } = registry.candidate(request.namespace, request.name, image, config)
+      if (existed) return { version: await registry.commit(version, request.alias), created: false }
+      return { version: await this.#keep(version, request.alias), created: true }
+    } finally {
+      this.#letGo(image)
+      // A broken version leaves nothing behind; images of functions removed since go on the way.
+      await this.#prune()
+    }
+  }
+
+  /** Loads the version once, then makes it known; its sandboxes go when that fails. */
+  async #keep(version: FunctionVersion, alias: string | null): Promise<FunctionVersion> {
+    const { worker, registry } = this.#options
+    await worker.verify(version)
+    try {
+      return await registry.commit(version, alias)
+    } catch (error) {
+      await worker.retire((other) => !isSame(other, version))
+      throw error
+    }
+  }
+
+  async #put(request: DeployRequest, config: FunctionConfig): Promise<string> {
+    const { source, sourceMap, addonTar } = request
+    return this.#inTurn('', async () => {
+      const { digest } = await this.#options.runtime.images.put({ source, sourceMap, addonTar, config })
+      this.#images.set(digest, (this.#images.get(digest) ?? 0) + 1)
+      return digest
+    })
+  }
+
+  #letGo(image: string): void {
+    const uses = (this.#images.get(image) ?? 1) - 1
+    if (uses === 0) this.#images.delete(image)
+    else this.#images.set(image, uses)
+  }
+
+  /** Forgets images that neither the registry nor a deploy under way uses. Never beside a `put`, never throws. */
+  #prune(): Promise<void> {
+    return this.#inTurn('', async () => {
+      const { registry, runtime, logger } = this.#options
+      try {
+        await runtime.images.prune(new Set([...registry.images(), ...this.#images.keys()]))
+      } catch (error) {
+        logger.warn({ error: messageOf(error) }, 'unused images could not be removed')
+      }
+    })
+  }
+
+  /** Runs `work` when all earlier work of this key is over. */
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key) ?? Promise.resolve()
+    const turn = before.then(work, work)
+    this.#turns.set(key, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key)
+    }
+  }
+}
+
+/** What the manifest asks for; the defaults are silent where the host cannot enforce them. */
+function askedLimits(manifest: unknown): ReturnType<typeof parseLimits> {
+  const { limits, maxLimits } = manifest as { limits?: Record<string, unknown>; maxLimits?: Record<string, unknown> }
+  return { ...parseLimits(maxLimits ?? {}), ...parseLimits(limits ?? {}) }
+}
+
+function isSame(one: { namespace: string; name: string; version: number }, other: FunctionVersion): boolean {
+  return one.namespace === other.namespace && one.name === other.name && one.version === other.version
+}
+
+/** Errors of runtime/ in the words of worker/api.ts; RegistryErrors and WorkerErrors stay what they are. */
+function asWorkerError(error: unknown): unknown {
+  if (error instanceof LimitError) return new WorkerError('DEPLOY_INVALID', error.message, { cause: error })
+  if (!(error instanceof RuntimeError)) return error
+  const { message } = error
+  if (error.code === 'LIMIT_UNSUPPORTED') return new WorkerError('LIMIT_UNSUPPORTED', message, { cause: error })
+  if (error.code === 'DISK_FULL') return new WorkerError('DISK_FULL', message, { cause: error })
+  if (error.code === 'IMAGE_INVALID') return new WorkerError('DEPLOY_INVALID', message, { cause: error })
+  return new WorkerError('SANDBOX_CREATE_FAILED', message, { cause: error })
+}

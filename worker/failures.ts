@@ -1,0 +1,85 @@
+// How things go wrong, as an invocation reports them: one table of codes with component and recorded status, and the mapping
+// from what runtime/ says. Answers no HTTP: the gateway's table does.
+import { type Fault, type FaultCode, RuntimeError } from '../runtime/api.ts'
+import type { FailureCode, FailureComponent, InvocationFailure, InvocationState } from './api.ts'
+import { ownFrames } from './source-map.ts'
+
+/** `status` is what the record shows; 499 is a caller who left. */
+export const FAILURES: Readonly<
+  Record<FailureCode, { readonly component: FailureComponent; readonly status: number }>
+> = Object.freeze({
+  FUNCTION_THREW: { component: 'function', status: 500 },
+  FUNCTION_INVALID_RESPONSE: { component: 'function', status: 502 },
+  FUNCTION_INIT_FAILED: { component: 'function', status: 502 },
+  FUNCTION_INIT_TIMEOUT: { component: 'function', status: 502 },
+  FUNCTION_CRASHED: { component: 'function', status: 502 },
+  FUNCTION_OUT_OF_MEMORY: { component: 'function', status: 502 },
+  FUNCTION_PROTOCOL: { component: 'function', status: 502 },
+  FUNCTION_TIMEOUT: { component: 'function', status: 504 },
+  FUNCTION_KILLED: { component: 'sandbox', status: 502 },
+  FUNCTION_BUSY: { component: 'queue', status: 429 },
+  HOST_FULL: { component: 'worker', status: 503 },
+  SANDBOX_CREATE_FAILED: { component: 'sandbox', status: 503 },
+  LIMIT_BELOW_USE: { component: 'worker', status: 409 },
+  LIMIT_INVALID: { component: 'worker', status: 400 },
+  BODY_ABORTED: { component: 'gateway', status: 400 },
+  BODY_TOO_LARGE: { component: 'gateway', status: 413 },
+  CLIENT_GONE: { component: 'gateway', status: 499 },
+  CLIENT_SLOW: { component: 'gateway', status: 499 },
+  CANCELLED: { component: 'worker', status: 499 },
+  DRAINING: { component: 'worker', status: 503 },
+})
+
+/** A failure with its component from the table. */
+export function failure(
+  code: FailureCode,
+  message: string,
+  more: Pick<InvocationFailure, 'stack' | 'data' | 'retryAfterS'> = {},
+): InvocationFailure {
+  return { code, component: FAILURES[code].component, message, ...more }
+}
+
+const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
+  HANDLER_THREW: 'FUNCTION_THREW',
+  INVALID_RESPONSE: 'FUNCTION_INVALID_RESPONSE',
+  LOAD_FAILED: 'FUNCTION_INIT_FAILED',
+  LOAD_TIMEOUT: 'FUNCTION_INIT_TIMEOUT',
+  EXITED: 'FUNCTION_CRASHED',
+  OUT_OF_MEMORY: 'FUNCTION_OUT_OF_MEMORY',
+  PROTOCOL: 'FUNCTION_PROTOCOL',
+  KILLED: 'FUNCTION_KILLED',
+  BODY_ABORTED: 'BODY_ABORTED',
+}
+
+/** `mapStack` turns positions in the bundle into the author's own. */
+export function failureOfFault(fault: Fault, mapStack: (text: string) => string): InvocationFailure {
+  return failure(BY_FAULT[fault.code], fault.message, {
+    ...(fault.stack === undefined ? {} : { stack: mapStack(ownFrames(fault.stack)) }),
+    ...(fault.data === undefined ? {} : { data: fault.data }),
+  })
+}
+
+/** Why a sandbox could not be had. During load the function's own crash or want of memory counts as its failed init. */
+export function failureOfLaunch(error: unknown, mapStack: (text: string) => string): InvocationFailure {
+  if (!(error instanceof RuntimeError)) return failure('SANDBOX_CREATE_FAILED', messageOf(error))
+  const { fault } = error
+  if (fault !== null && fault.code === 'OUT_OF_MEMORY') return failureOfFault(fault, mapStack)
+  if (error.code === 'LOAD_FAILED' || (fault !== null && error.code === 'SANDBOX_STOPPED')) {
+    if (fault?.code === 'KILLED') return failureOfFault(fault, mapStack)
+    const { message, ...more } =
+      fault === null ? { message: error.message } : failureOfFault({ ...fault, code: 'LOAD_FAILED' }, mapStack)
+    return failure('FUNCTION_INIT_FAILED', message, more)
+  }
+  if (error.code === 'LOAD_TIMEOUT') return failure('FUNCTION_INIT_TIMEOUT', fault?.message ?? error.message)
+  return failure('SANDBOX_CREATE_FAILED', error.message)
+}
+
+/** State of the record of an invocation that ended with this failure. */
+export function stateOfFailure(code: FailureCode): InvocationState {
+  if (code === 'FUNCTION_TIMEOUT') return 'timed-out'
+  return code === 'CLIENT_GONE' || code === 'CANCELLED' ? 'cancelled' : 'failed'
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,169 @@
+// The functions' logs: takes lines without waiting, writes them in batches, answers queries. A slow or full disk drops lines,
+// counted, and never fails or delays a call.
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock, Logger } from '../../runtime/api.ts'
+import type { LogLine, LogQuery } from '../api.ts'
+import { messageOf } from '../failures.ts'
+import { DEFAULT_LOG_FILE, LogFile, type LogFileOptions } from './log-file.ts'
+
+export interface LogStoreOptions {
+  /** `<state>/logs`; holds `<namespace>/<function>.jsonl`. */
+  readonly directory: string
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly file?: LogFileOptions
+  /** Characters that may wait for the disk, all functions together. */
+  readonly bufferChars?: number
+}
+
+const FLUSH_MS = 200
+const DEFAULT_BUFFER_CHARS = 16 * 1024 ** 2
+/** JSON around the text of a line, roughly. */
+const LINE_OVERHEAD = 256
+const SUFFIX = '.jsonl'
+
+/** One function's file and the lines that wait for it. */
+class FunctionLog {
+  readonly file: LogFile
+  pending: LogLine[] = []
+  /** Lines dropped since the last that was written. */
+  dropped = 0
+
+  constructor(file: LogFile) {
+    this.file = file
+  }
+}
+
+export class LogStore {
+  readonly #options: LogStoreOptions
+  readonly #logs = new Map<string, FunctionLog>()
+  #chars = 0
+  #cancelTimer: (() => void) | null = null
+  #writing: Promise<void> = Promise.resolve()
+  #closed = false
+  #diskFailed = false
+
+  constructor(options: LogStoreOptions) {
+    this.#options = options
+  }
+
+  /** Takes a line; it is on disk some 200 ms later, and in queries at once. Never throws. */
+  append(line: LogLine): void {
+    if (this.#closed) return
+    const log = this.#of(line.namespace, line.function)
+    if (this.#chars > (this.#options.bufferChars ?? DEFAULT_BUFFER_CHARS)) {
+      log.dropped++
+      return
+    }
+    log.pending.push(line)
+    this.#chars += line.line.length + LINE_OVERHEAD
+    this.#cancelTimer ??= this.#options.clock.after(FLUSH_MS, () => {
+      this.#cancelTimer = null
+      void this.flush()
+    })
+  }
+
+  /** Writes all that waits. Never rejects. */
+  flush(): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#writeAll())
+    return this.#writing
+  }
+
+  /** Oldest first. Lines that were rotated away are gone. */
+  async query(query: LogQuery): Promise<LogLine[]> {
+    await this.flush()
+    const names = query.function === undefined ? await this.#functionsOf(query.namespace) : [query.function]
+    const found: LogLine[] = []
+    for (const name of names) found.push(...(await this.#read(this.#of(query.namespace, name), query)))
+    if (names.length > 1) found.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
+    return query.tail === undefined ? found : found.slice(Math.max(0, found.length - query.tail))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    await this.flush()
+  }
+
+  #of(namespace: string, name: string): FunctionLog {
+    const key = `${namespace}/${name}`
+    let log = this.#logs.get(key)
+    if (log === undefined) {
+      const path = join(this.#options.directory, namespace, `${name}${SUFFIX}`)
+      log = new FunctionLog(new LogFile(path, this.#options.file ?? DEFAULT_LOG_FILE))
+      this.#logs.set(key, log)
+    }
+    return log
+  }
+
+  async #writeAll(): Promise<void> {
+    for (const log of this.#logs.values()) {
+      if (log.pending.length > 0) await this.#write(log)
+    }
+  }
+
+  async #write(log: FunctionLog): Promise<void> {
+    const { pending, dropped } = log
+    log.pending = []
+    log.dropped = 0
+    let text = ''
+    for (const line of pending) {
+      text += `${JSON.stringify(line)}\n`
+      this.#chars -= line.line.length + LINE_OVERHEAD
+    }
+    if (dropped > 0) text += `${JSON.stringify(droppedNotice(pending.at(-1)!, dropped))}\n`
+    try {
+      await log.file.append(text)
+      this.#diskFailed = false
+    } catch (error) {
+      log.dropped += pending.length + dropped
+      if (!this.#diskFailed) this.#options.logger.warn({ error: messageOf(error) }, 'function logs cannot be written')
+      this.#diskFailed = true
+    }
+  }
+
+  async #read(log: FunctionLog, query: LogQuery): Promise<LogLine[]> {
+    const lists: LogLine[][] = []
+    let count = 0
+    for await (const texts of log.file.lists()) {
+      const wanted = query.tail === undefined ? Number.POSITIVE_INFINITY : query.tail - count
+      const lines = parseLines(texts, query.invocation ?? null, wanted)
+      lists.unshift(lines)
+      count += lines.length
+      if (query.tail !== undefined && count >= query.tail) break
+    }
+    return lists.flat()
+  }
+
+  async #functionsOf(namespace: string): Promise<string[]> {
+    const names = await readdir(join(this.#options.directory, namespace)).catch(() => [])
+    return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length))
+  }
+}
+
+/** The last `wanted` lines (of one invocation), oldest first. */
+function parseLines(texts: readonly string[], invocation: string | null, wanted: number): LogLine[] {
+  const lines: LogLine[] = []
+  for (let index = texts.length - 1; index >= 0 && lines.length < wanted; index--) {
+    const text = texts[index]!
+    if (text === '' || (invocation !== null && !text.includes(invocation))) continue
+    try {
+      const line = JSON.parse(text) as LogLine
+      if (invocation === null || line.invocation === invocation) lines.push(line)
+    } catch {
+      // Cut by a full disk or a crash.
+    }
+  }
+  return lines.reverse()
+}
+
+function droppedNotice(like: LogLine, count: number): LogLine {
+  return {
+    ...like,
+    invocation: null,
+    stream: 'stderr',
+    line: `${count} log lines were dropped: the disk did not keep up`,
+  }
+}

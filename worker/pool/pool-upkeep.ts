@@ -1,0 +1,104 @@
+// What time does to the pool: freezes after the grace, scale to zero after the keep-alive, calls that waited too long,
+// kills that fall due. Runs when the one shared timer says so; decides by the pure policies.
+import { messageOf } from '../failures.ts'
+import { expiredCount, expiresAtMs } from './keep-alive.ts'
+import { type Pool, SCALING_INTERVAL_MS } from './pool.ts'
+import type { Slot } from './slot.ts'
+import type { VersionPool } from './version-pool.ts'
+
+/** A freeze that failed is tried again after this, doubling. */
+const FREEZE_RETRY_MS = 1000
+const LONGEST_FREEZE_RETRY_MS = 60_000
+
+/** Does what is due and returns the next instant (monotonic ms) to look again; Infinity: nothing is pending. */
+export function runUpkeep(pool: Pool, nowMs: number): number {
+  let nextMs = Number.POSITIVE_INFINITY
+  for (const version of pool.versions.values()) {
+    for (const slot of version.slots) nextMs = Math.min(nextMs, lookAtSlot(pool, slot, nowMs))
+    nextMs = Math.min(nextMs, expire(pool, version, nowMs))
+    if (version.waitingCalls > 0 || version.probes.size > 0) {
+      refuseTheOld(pool, version, nowMs)
+      pool.supply.want(version)
+      nextMs = Math.min(nextMs, nowMs + SCALING_INTERVAL_MS)
+    }
+    if (isForgettable(version, nowMs)) pool.detach(version)
+  }
+  pool.supply.schedule()
+  return nextMs
+}
+
+/** Freezes an idle slot. Resolves to true when it is frozen; false when a call came first or the kernel did not confirm
+ *  (it is then tried again later: a sandbox is never lost to a freeze). */
+export async function freezeSlot(pool: Pool, slot: Slot): Promise<boolean> {
+  const sandbox = slot.sandbox!
+  slot.freezing = true
+  slot.freezeAtMs = Number.POSITIVE_INFINITY
+  try {
+    const us = await sandbox.freeze()
+    slot.freezing = false
+    if (us === null || slot.state !== 'idle' || sandbox.state !== 'frozen') return false
+    slot.freezeFailures = 0
+    slot.move('frozen')
+    pool.supply.chargeFrozen(slot)
+    pool.options.moved(slot)
+    return true
+  } catch (error) {
+    slot.freezing = false
+    if (slot.state !== 'idle' || sandbox.state === 'stopped') return false
+    const delayMs = Math.min(FREEZE_RETRY_MS * 2 ** slot.freezeFailures++, LONGEST_FREEZE_RETRY_MS)
+    slot.freezeAtMs = pool.options.clock.monotonicMs() + delayMs
+    pool.options.wakeAt(slot.freezeAtMs)
+    pool.options.logger.warn({ sandbox: sandbox.id, error: messageOf(error) }, 'a sandbox did not freeze')
+    return false
+  }
+}
+
+function lookAtSlot(pool: Pool, slot: Slot, nowMs: number): number {
+  if (slot.killAtMs <= nowMs) {
+    slot.killAtMs = Number.POSITIVE_INFINITY
+    slot.sandbox?.kill({ code: 'KILLED', message: 'killed by the platform: its calls did not end in time' })
+  }
+  if (slot.state === 'idle' && slot.freezeAtMs <= nowMs && !slot.freezing) void freezeSlot(pool, slot)
+  // A freeze that a call overtook has not reported back yet.
+  const freezeAtMs = slot.freezing ? Math.max(slot.freezeAtMs, nowMs + 5) : slot.freezeAtMs
+  return Math.min(slot.killAtMs, freezeAtMs)
+}
+
+/** Gives up sandboxes past the keep-alive, those at the bottom of the stack first. */
+function expire(pool: Pool, version: VersionPool, nowMs: number): number {
+  const resting = version.available.filter((slot) => slot.resting)
+  if (resting.length === 0) return Number.POSITIVE_INFINITY
+  const { minWarm } = version
+  const keepAliveMs = version.retired ? 0 : version.config.keepAliveMs
+  const idleSinceMs = resting.map((slot) => slot.idleSinceMs)
+  const count = expiredCount({ idleSinceMs, total: version.slots.size, minWarm, keepAliveMs, nowMs })
+  resting.sort((a, b) => a.idleSinceMs - b.idleSinceMs)
+  for (const slot of resting.slice(0, count)) void pool.supply.discard(slot)
+  const oldest = resting[count]
+  if (oldest === undefined || version.slots.size <= minWarm) return Number.POSITIVE_INFINITY
+  return expiresAtMs(oldest.idleSinceMs, keepAliveMs)
+}
+
+function refuseTheOld(pool: Pool, version: VersionPool, nowMs: number): void {
+  // A launch that is under way has bounds of its own.
+  if (version.starting > 0) return
+  const { maxWaitMs } = pool.options.queue
+  for (let call = version.oldestWaiter; call !== null; call = version.oldestWaiter) {
+    if (nowMs - call.arrivedAtMs < maxWaitMs) return
+    pool.leave(call)
+    const waited = `waited ${Math.round(maxWaitMs / 1000)} s for a sandbox`
+    call.refuse(
+      version.starved ? pool.hostFull(`${waited}: the host is full`) : pool.busy(version, `${waited}: all are busy`),
+    )
+  }
+  for (const probe of version.probes) {
+    if (nowMs - probe.sinceMs < maxWaitMs) continue
+    version.probes.delete(probe)
+    probe.failed(pool.hostFull('no room for another sandbox'))
+  }
+}
+
+function isForgettable(version: VersionPool, nowMs: number): boolean {
+  const unused = version.slots.size === 0 && version.waitingCalls + version.probes.size + version.minWarm === 0
+  return unused && (version.retired || expiresAtMs(version.lastUsedMs, version.config.keepAliveMs) <= nowMs)
+}

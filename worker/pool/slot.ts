@@ -1,0 +1,81 @@
+// One place in a warm pool, holding one sandbox: its state and figures. Decides nothing; pool.ts does.
+import type { Limits, Sandbox } from '../../runtime/api.ts'
+import type { SandboxInfo, SlotState } from '../api.ts'
+import { move } from './slot-state.ts'
+import type { VersionPool } from './version-pool.ts'
+
+/** Instants are monotonic ms unless their name says wall. */
+export class Slot {
+  readonly pool: VersionPool
+  /** Null while it is being created. */
+  sandbox: Sandbox | null = null
+  state: SlotState = 'starting'
+  /** Calls in it now, and ever. */
+  inFlight = 0
+  calls = 0
+  /** What the kernel enforces now; null after a change that failed half-way. */
+  limits: Limits | null
+  chargedBytes: number
+  readonly launchedAtMs: number
+  createdAtMs = 0
+  loadedAtMs = 0
+  idleSinceMs = 0
+  idleSinceWallMs = 0
+  /** When to freeze it; Infinity while it is busy or frozen. */
+  freezeAtMs = Number.POSITIVE_INFINITY
+  freezing = false
+  freezeFailures = 0
+  /** Takes no new call and goes when its calls have ended. */
+  condemned = false
+  /** When to kill it whatever runs in it; Infinity: not at all. */
+  killAtMs = Number.POSITIVE_INFINITY
+  /** The eviction clock when it last ran a call. */
+  agedFrom = 0
+
+  constructor(pool: VersionPool, chargedBytes: number, nowMs: number) {
+    this.pool = pool
+    this.limits = pool.config.limits
+    this.chargedBytes = chargedBytes
+    this.launchedAtMs = nowMs
+  }
+
+  /** Throws SlotStateError on an illegal move. */
+  move(to: SlotState): void {
+    this.state = move(this.state, to)
+  }
+
+  /** True when a call may be put in. */
+  get open(): boolean {
+    return (
+      !this.condemned &&
+      (this.state === 'idle' || this.state === 'frozen' || this.state === 'busy') &&
+      this.inFlight < this.pool.config.sandboxConcurrency
+    )
+  }
+
+  /** Idle or frozen: no call in it. */
+  get resting(): boolean {
+    return this.state === 'idle' || this.state === 'frozen'
+  }
+}
+
+/** The slot as the outside sees it. Reads two kernel counters. The slot must have a sandbox. */
+export function slotInfo(slot: Slot): SandboxInfo {
+  const sandbox = slot.sandbox!
+  const { version } = slot.pool
+  const stopped = slot.state === 'gone'
+  return {
+    id: sandbox.id,
+    namespace: version.namespace,
+    function: version.name,
+    version: version.version,
+    state: slot.state,
+    pid: sandbox.pid,
+    memoryBytes: stopped ? 0 : sandbox.memoryBytes(),
+    cpuUs: stopped ? 0 : sandbox.cpuUs(),
+    calls: slot.calls,
+    inFlight: slot.inFlight,
+    createdAt: new Date(sandbox.createdAtMs).toISOString(),
+    idleSince: slot.resting ? new Date(slot.idleSinceWallMs).toISOString() : null,
+  }
+}

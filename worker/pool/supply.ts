@@ -1,0 +1,279 @@
+// Starts, evicts and destroys sandboxes as far as cores and room allow. Hands slots to nobody: pool.ts does, when told of a
+// loaded slot; policy is in scaling.ts and eviction.ts.
+import type { Clock, Logger, Runtime } from '../../runtime/api.ts'
+import type { InvocationFailure } from '../api.ts'
+import { failureOfLaunch, messageOf } from '../failures.ts'
+import { chooseVictims } from './eviction.ts'
+import { HostRoom } from './host-room.ts'
+import { type LaunchHost, launchSandbox } from './launcher.ts'
+import { launchesWanted } from './scaling.ts'
+import { Slot } from './slot.ts'
+import type { VersionPool } from './version-pool.ts'
+
+export interface SupplyOptions {
+  readonly runtime: Runtime
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly cores: number
+  /** What all sandboxes together may be charged with. */
+  readonly memoryBytes: number
+  readonly maxSandboxes: number
+  /** Asks for a run of the upkeep no later than this instant. */
+  readonly wakeAt: (atMs: number) => void
+  /** A slot changed its state (not told of idle ⇄ busy). */
+  readonly moved: (slot: Slot) => void
+  /** A line that the code printed while it loaded. */
+  readonly output: LaunchHost['output']
+}
+
+/** What the supply tells the pool. */
+export interface SupplyEvents {
+  /** The slot is idle and in no list yet. */
+  loaded(slot: Slot): void
+  failed(pool: VersionPool, why: InvocationFailure): void
+  /** Calls of the version found no room to thaw a slot; there may be some now. */
+  roomFreed(pool: VersionPool): void
+}
+
+const FIRST_BACKOFF_MS = 100
+const LONGEST_BACKOFF_MS = 5000
+/** A sandbox that dies unused so soon counts as a failed launch. */
+const SHORT_LIFE_MS = 1000
+
+export class Supply {
+  readonly room: HostRoom
+  readonly #options: SupplyOptions
+  readonly #versions: ReadonlyMap<string, VersionPool>
+  readonly #events: SupplyEvents
+  /** Versions that may want launches, the longest unserved first. */
+  readonly #wanting = new Set<VersionPool>()
+  readonly #pending = new Set<Promise<void>>()
+  #launching = 0
+  #evictionClock = 0
+  #closed = false
+
+  constructor(options: SupplyOptions, versions: ReadonlyMap<string, VersionPool>, events: SupplyEvents) {
+    this.#options = options
+    this.#versions = versions
+    this.#events = events
+    this.room = new HostRoom(options.memoryBytes, options.maxSandboxes)
+  }
+
+  /** True while some version waits for a launch or for room. */
+  get wanted(): boolean {
+    return this.#wanting.size > 0
+  }
+
+  /** Later uses of a sandbox age from here. */
+  get evictionClock(): number {
+    return this.#evictionClock
+  }
+
+  /** The version may want launches: the next `schedule` looks at it. */
+  want(pool: VersionPool): void {
+    if (pool.waitingCalls > 0 || pool.probes.size > 0 || pool.slots.size < pool.minWarm) this.#wanting.add(pool)
+  }
+
+  /** Starts what is wanted, one version after the other, as far as cores and room allow. */
+  schedule(): void {
+    if (this.#closed || this.#wanting.size === 0) return
+    const nowMs = this.#options.clock.monotonicMs()
+    let launched = true
+    while (launched && this.#launching < this.#options.cores) {
+      launched = false
+      for (const pool of [...this.#wanting]) {
+        if (this.#launching >= this.#options.cores) return
+        if (pool.starved && pool.available.length > 0) this.#events.roomFreed(pool)
+        const count = this.#launchesFor(pool, nowMs)
+        if (count === null) this.#wanting.delete(pool)
+        pool.starved = count !== null && count > 0 && !this.#makeRoom(pool)
+        if (count === null || count <= 0 || pool.starved) continue
+        this.#wanting.delete(pool)
+        this.#wanting.add(pool)
+        void this.#track(this.#launch(pool, nowMs))
+        launched = true
+      }
+    }
+  }
+
+  /** Charges the slot up to `bytes`, evicting others where that helps; false when there is no room. */
+  charge(slot: Slot, bytes: number): boolean {
+    const growth = bytes - slot.chargedBytes
+    if (growth <= 0) return true
+    if (!this.room.charge(growth) && !(this.#evict(growth, false, slot) && this.room.charge(growth))) return false
+    slot.chargedBytes = bytes
+    return true
+  }
+
+  /** A frozen slot is charged with what it really holds. */
+  chargeFrozen(slot: Slot): void {
+    const bytes = Math.min(slot.chargedBytes, slot.sandbox!.memoryBytes())
+    this.room.charge(bytes - slot.chargedBytes)
+    slot.chargedBytes = bytes
+    this.schedule()
+  }
+
+  /** The loaded slot is gone and its sandbox destroyed in the background. Resolves when its room is free. */
+  discard(slot: Slot): Promise<void> {
+    const { pool, sandbox } = slot
+    if (slot.state === 'gone' || sandbox === null) return Promise.resolve()
+    slot.move('gone')
+    pool.dropAvailable(slot)
+    pool.slots.delete(slot)
+    this.room.leaving(slot.chargedBytes)
+    this.#options.moved(slot)
+    return this.#track(this.#destroy(slot))
+  }
+
+  /** A function that holds more than its share gives a slot up for one that finds no room. */
+  yields(slot: Slot): boolean {
+    for (const pool of this.#wanting) {
+      if (!pool.starved || pool.fn === slot.pool.fn || pool.fn.slots + 1 >= slot.pool.fn.slots) continue
+      const missing = this.room.missing(pool.config.limits.memory, true)
+      if (missing.bytes > 0 || missing.count > 0) return true
+    }
+    return false
+  }
+
+  /** Starts nothing more, and destroys everything, busy or not. */
+  async close(message: string): Promise<void> {
+    this.#closed = true
+    for (const pool of this.#versions.values()) {
+      for (const slot of [...pool.slots]) {
+        slot.condemned = true
+        if (slot.inFlight > 0 || slot.state === 'loading') slot.sandbox?.kill({ code: 'KILLED', message })
+        if (slot.state !== 'starting' && slot.state !== 'loading') void this.discard(slot)
+      }
+    }
+    while (this.#pending.size > 0) await Promise.all(this.#pending)
+  }
+
+  async #destroy(slot: Slot): Promise<void> {
+    const sandbox = slot.sandbox!
+    try {
+      await sandbox.destroy()
+    } catch (error) {
+      this.#options.logger.error({ sandbox: sandbox.id, error: messageOf(error) }, 'a sandbox could not be destroyed')
+    }
+    this.room.left(slot.chargedBytes)
+    this.want(slot.pool)
+    this.schedule()
+  }
+
+  #track(work: Promise<void>): Promise<void> {
+    const tracked = work.finally(() => this.#pending.delete(tracked))
+    this.#pending.add(tracked)
+    return tracked
+  }
+
+  /** Launches wanted now; null: nothing to look at again until somebody asks. */
+  #launchesFor(pool: VersionPool, nowMs: number): number | null {
+    const spare = Math.max(pool.minWarm - pool.slots.size, pool.probes.size > 0 && pool.starting === 0 ? 1 : 0)
+    const waiting = pool.waitingCalls
+    if (waiting === 0 && spare <= 0) return null
+    if (nowMs < pool.notBeforeMs) {
+      this.#options.wakeAt(pool.notBeforeMs)
+      return 0
+    }
+    const { fn, config } = pool
+    const wanted = launchesWanted({
+      waiting,
+      starting: pool.starting,
+      live: pool.slots.size - pool.starting,
+      sandboxConcurrency: config.sandboxConcurrency,
+      concurrency: config.concurrency,
+      cores: this.#options.cores,
+      sinceProgressMs: nowMs - fn.progressAtMs,
+      runMs: fn.runMs,
+      cpuFraction: fn.cpuFraction,
+      startMs: pool.startMs,
+    })
+    return Math.max(wanted, spare, pool.freshWaiters.size > pool.starting ? 1 : 0)
+  }
+
+  /** Room for one more sandbox of the version; false when there is none yet. */
+  #makeRoom(pool: VersionPool): boolean {
+    const bytes = pool.config.limits.memory
+    if (this.room.takeSandbox(bytes)) return true
+    this.#evict(bytes, true, null)
+    return false
+  }
+
+  /** Evicts idle sandboxes until there is, or soon will be, room for `bytes`; false when that is not possible. */
+  #evict(bytes: number, newSandbox: boolean, except: Slot | null): boolean {
+    const need = this.room.missing(bytes, newSandbox)
+    if (need.bytes === 0 && need.count === 0) return true
+    const candidates = []
+    for (const pool of this.#versions.values()) {
+      let spare = pool.slots.size - pool.minWarm
+      for (const slot of pool.available) {
+        if (!slot.resting || slot === except || slot.freezing || spare-- <= 0) continue
+        const { agedFrom, idleSinceMs, chargedBytes: sizeBytes } = slot
+        candidates.push({ slot, agedFrom, idleSinceMs, sizeBytes, frequency: pool.calls, startMs: pool.startMs })
+      }
+    }
+    const choice = chooseVictims(candidates, need)
+    if (choice === null) return false
+    this.#evictionClock = Math.max(this.#evictionClock, choice.clock)
+    for (const { slot } of choice.victims) void this.discard(slot)
+    return true
+  }
+
+  async #launch(pool: VersionPool, nowMs: number): Promise<void> {
+    const slot = new Slot(pool, pool.config.limits.memory, nowMs)
+    pool.slots.add(slot)
+    pool.starting++
+    this.#launching++
+    let error: unknown = null
+    try {
+      await launchSandbox(slot, this.#options)
+    } catch (caught) {
+      error = caught ?? new Error('the launch failed')
+    }
+    pool.starting--
+    this.#launching--
+    if (error === null) this.#loaded(slot)
+    else this.#launchFailed(slot, error)
+    this.schedule()
+  }
+
+  #loaded(slot: Slot): void {
+    const { pool } = slot
+    pool.launchFailures = 0
+    pool.startMs += (slot.loadedAtMs - slot.launchedAtMs - pool.startMs) / 2
+    this.#options.moved(slot)
+    void slot.sandbox!.stopped.then(() => this.#died(slot))
+    if (this.#closed) void this.discard(slot)
+    else this.#events.loaded(slot)
+  }
+
+  #launchFailed(slot: Slot, error: unknown): void {
+    const { pool } = slot
+    slot.move('gone')
+    pool.slots.delete(slot)
+    this.room.leaving(slot.chargedBytes)
+    this.room.left(slot.chargedBytes)
+    this.#backOff(pool)
+    if (slot.sandbox !== null) this.#options.moved(slot)
+    const why = failureOfLaunch(error, (text) => pool.mapPositions(text))
+    this.#options.logger.warn({ function: pool.fn.key, version: pool.version.version, why }, 'a sandbox did not start')
+    this.#events.failed(pool, why)
+    this.want(pool)
+  }
+
+  /** The sandbox ended by itself. Calls in it hear of it through their sinks. */
+  #died(slot: Slot): void {
+    if (slot.state === 'gone') return
+    slot.condemned = true
+    slot.pool.dropAvailable(slot)
+    if (slot.inFlight > 0) return
+    if (slot.calls === 0 && this.#options.clock.monotonicMs() - slot.loadedAtMs < SHORT_LIFE_MS)
+      this.#backOff(slot.pool)
+    void this.discard(slot)
+  }
+
+  #backOff(pool: VersionPool): void {
+    const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** pool.launchFailures++, LONGEST_BACKOFF_MS)
+    pool.notBeforeMs = this.#options.clock.monotonicMs() + delayMs
+  }
+}

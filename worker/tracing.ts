@@ -1,0 +1,27 @@
+// The tracing seam: what the worker tells about an invocation when tracing is on. No span type of any library comes in here.
+import type { InvocationRecord, InvocationRequest } from './api.ts'
+
+/** One traced invocation. */
+export interface InvocationTrace {
+  /** W3C `traceparent` the function is to see, naming the invocation's own span. */
+  readonly traceparent: string
+  /** Ends the trace. The phases of the record (queue, start, thaw, init, run, in this order from `createdAt`) become its
+   *  children. Must not throw. */
+  end(record: InvocationRecord): void
+}
+
+/** Given to the worker only when tracing is on. */
+export interface Tracing {
+  /** Called once per attempt, at its arrival. null: not sampled, and no span object is made. Must not throw. */
+  startInvocation(request: InvocationRequest): InvocationTrace | null
+}
+
+/** The header list with `traceparent` replaced or added; the given list stays as it is. */
+export function withTraceparent(headers: readonly string[], traceparent: string): string[] {
+  const changed: string[] = []
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    if (headers[index]!.toLowerCase() !== 'traceparent') changed.push(headers[index]!, headers[index + 1]!)
+  }
+  changed.push('traceparent', traceparent)
+  return changed
+}

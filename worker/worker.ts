@@ -1,0 +1,277 @@
+// The worker of one host: joins calls, pool, records and logs behind worker/api.ts. Holds no policy of its own.
+import { join } from 'node:path'
+import {
+  type Clock,
+  LimitError,
+  type Limits,
+  type Logger,
+  lowerLimits,
+  type Runtime,
+  RuntimeError,
+} from '../runtime/api.ts'
+import type {
+  FunctionVersion,
+  Invocation,
+  InvocationFailure,
+  InvocationRecord,
+  InvocationRequest,
+  InvocationSink,
+  LogLine,
+  LogQuery,
+  PlatformEvent,
+  RecordQuery,
+  SandboxAction,
+  SandboxInfo,
+  SlotState,
+  Worker,
+  WorkerErrorCode,
+  WorkerStats,
+} from './api.ts'
+import { WorkerError } from './api.ts'
+import { failure } from './failures.ts'
+import { Call, type CallHost } from './invoke.ts'
+import { LogStore } from './logs/log-store.ts'
+import { DeadlineTimer } from './pool/deadline-timer.ts'
+import { Pool, type QueueBounds } from './pool/pool.ts'
+import { runUpkeep } from './pool/pool-upkeep.ts'
+import { type Slot, slotInfo } from './pool/slot.ts'
+import { SLOT_STATES } from './pool/slot-state.ts'
+import type { VersionPool } from './pool/version-pool.ts'
+import { Records } from './records.ts'
+import { actOnSandbox, listSandboxes } from './sandbox-actions.ts'
+import type { Tracing } from './tracing.ts'
+import { CallLog } from './worker-logs.ts'
+
+export interface WorkerOptions {
+  readonly runtime: Runtime
+  /** Logs lie in `<stateDir>/logs`. */
+  readonly stateDir: string
+  readonly clock: Clock
+  readonly logger: Logger
+  /** null: off, at no cost. */
+  readonly tracing: Tracing | null
+  /** Sandboxes started at once; default: the host's. */
+  readonly cores?: number
+  /** What all sandboxes together may be charged with. */
+  readonly memoryBytes: number
+  readonly maxSandboxes?: number
+  readonly queue?: QueueBounds
+}
+
+const DEFAULT_QUEUE: QueueBounds = { perFunction: 1000, perHost: 10_000, maxWaitMs: 60_000 }
+const DEFAULT_MAX_SANDBOXES = 1000
+
+/** Makes the worker of this host. `close` it to destroy its sandboxes; the runtime stays the caller's. */
+export function createWorker(options: WorkerOptions): Worker {
+  return new HostWorker(options)
+}
+
+class HostWorker implements Worker, CallHost {
+  readonly clock: Clock
+  readonly pool: Pool
+  readonly #options: WorkerOptions
+  readonly #timer: DeadlineTimer
+  readonly #logs: LogStore
+  readonly #callLog: CallLog
+  readonly #records = new Records()
+  readonly #open = new Map<string, Call>()
+  readonly #listeners = new Set<(event: PlatformEvent) => void>()
+  #draining = false
+  #drained: (() => void) | null = null
+
+  constructor(options: WorkerOptions) {
+    const { runtime, clock, logger } = options
+    this.#options = options
+    this.clock = clock
+    this.#timer = new DeadlineTimer(clock, (nowMs) => this.#scan(nowMs))
+    this.#logs = new LogStore({ directory: join(options.stateDir, 'logs'), clock, logger })
+    this.#callLog = new CallLog(clock, (line) => this.#write(line))
+    this.pool = new Pool({
+      runtime,
+      clock,
+      logger,
+      cores: options.cores ?? runtime.host.cores,
+      memoryBytes: options.memoryBytes,
+      maxSandboxes: options.maxSandboxes ?? DEFAULT_MAX_SANDBOXES,
+      queue: options.queue ?? DEFAULT_QUEUE,
+      wakeAt: (atMs) => this.wakeAt(atMs),
+      moved: (slot) => this.#moved(slot),
+      output: (slot, stream, line) => this.#callLog.loading(slot, stream, line),
+    })
+  }
+
+  invoke(request: InvocationRequest, sink: InvocationSink): Invocation {
+    const pool = this.pool.of(request.version)
+    const asked = this.#limitsOf(pool, request)
+    const limits = 'code' in asked ? pool.config.limits : asked
+    const { tracing } = this.#options
+    const trace = tracing === null ? null : tracing.startInvocation(request)
+    const call = new Call(this, request, sink, pool, limits, trace)
+    this.#open.set(call.id, call)
+    pool.lastUsedMs = call.arrivedAtMs
+    pool.fn.arrivals.arrived(call.arrivedAtMs)
+    if (this.#draining) call.refuse(draining())
+    else if ('code' in asked) call.refuse(asked)
+    else this.pool.acquire(call)
+    return call
+  }
+
+  verify(version: FunctionVersion): Promise<void> {
+    if (this.#draining) return Promise.reject(workerError(draining()))
+    const pool = this.pool.of(version)
+    pool.fn.newest = pool
+    pool.retired = false
+    if (pool.slots.size > pool.starting) return Promise.resolve()
+    const sinceMs = this.clock.monotonicMs()
+    pool.lastUsedMs = sinceMs
+    return new Promise((resolve, reject) => {
+      this.pool.probe(pool, { sinceMs, loaded: resolve, failed: (why) => reject(workerError(why)) })
+    })
+  }
+
+  async retire(keep: Parameters<Worker['retire']>[0]): Promise<void> {
+    const destroyed: Promise<void>[] = []
+    for (const pool of this.pool.versions.values()) {
+      pool.retired = !keep(pool.version)
+      if (!pool.retired) continue
+      for (const slot of pool.slots) if (slot.resting) destroyed.push(this.pool.supply.discard(slot))
+    }
+    await Promise.all(destroyed)
+  }
+
+  sandboxes(namespace: string | null): SandboxInfo[] {
+    return listSandboxes(this.pool, namespace)
+  }
+
+  act(sandboxId: string, action: SandboxAction): Promise<SandboxInfo> {
+    return actOnSandbox(this.pool, sandboxId, action)
+  }
+
+  async record(id: string): Promise<InvocationRecord | null> {
+    const open = this.#open.get(id)
+    return open === undefined ? this.#records.get(id) : open.done
+  }
+
+  records(query: RecordQuery): InvocationRecord[] {
+    return this.#records.query(query)
+  }
+
+  logs(query: LogQuery): Promise<LogLine[]> {
+    const known = query.invocation === undefined ? null : this.#records.get(query.invocation)
+    const narrowed = query.function === undefined && known?.namespace === query.namespace
+    return this.#logs.query(narrowed ? { ...query, function: known.function } : query)
+  }
+
+  subscribe(listener: (event: PlatformEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  stats(): WorkerStats {
+    const sandboxes = Object.fromEntries(SLOT_STATES.map((state) => [state, 0])) as Record<SlotState, number>
+    let running = 0
+    for (const pool of this.pool.versions.values()) for (const slot of pool.slots) sandboxes[slot.state]++
+    for (const fn of this.pool.functions.values()) running += fn.running
+    return { sandboxes, waiting: this.pool.waiting, running, memoryBytes: this.pool.supply.room.usedBytes }
+  }
+
+  async drain(ms: number): Promise<void> {
+    this.#draining = true
+    if (this.#open.size > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.clock.after(ms, resolve)
+        this.#drained = () => {
+          cancel()
+          resolve()
+        }
+      })
+    }
+    this.pool.refuseWaiting(draining())
+  }
+
+  async close(): Promise<void> {
+    this.#draining = true
+    this.pool.refuseWaiting(draining())
+    await this.pool.supply.close('the platform is stopping')
+    this.#timer.close()
+    await this.#logs.close()
+  }
+
+  // ---- for calls ----
+
+  wakeAt(atMs: number): void {
+    this.#timer.wakeAt(atMs)
+  }
+
+  log(call: Call, stream: 'stdout' | 'stderr', line: string): void {
+    this.#callLog.output(call, stream, line)
+  }
+
+  ended(call: Call, record: InvocationRecord): void {
+    if (this.#open.get(call.id) === call) this.#open.delete(call.id)
+    this.#records.add(record)
+    this.#callLog.ended(call, record)
+    if (this.#listeners.size > 0) this.#publish({ type: 'invocation', record })
+    call.trace?.end(record)
+    if (this.#open.size === 0) this.#drained?.()
+  }
+
+  /** The call's complete limits, or why it may not have them. */
+  #limitsOf(pool: VersionPool, request: InvocationRequest): Limits | InvocationFailure {
+    const { limits: own, maxLimits, sandboxConcurrency } = pool.config
+    if (isEmpty(request.limits)) return own
+    if (sandboxConcurrency > 1) {
+      return failure('LIMIT_INVALID', 'a function with sandboxConcurrency above 1 has no limits per call')
+    }
+    try {
+      const limits = lowerLimits(own, maxLimits, request.limits)
+      this.#options.runtime.checkLimits(request.limits)
+      return limits
+    } catch (error) {
+      if (error instanceof LimitError || error instanceof RuntimeError) return failure('LIMIT_INVALID', error.message)
+      throw error
+    }
+  }
+
+  #scan(nowMs: number): number {
+    let nextMs = runUpkeep(this.pool, nowMs)
+    for (const call of this.#open.values()) nextMs = Math.min(nextMs, call.lookAt(nowMs))
+    return nextMs
+  }
+
+  #moved(slot: Slot): void {
+    if (this.#listeners.size > 0 && slot.sandbox !== null) this.#publish({ type: 'sandbox', sandbox: slotInfo(slot) })
+  }
+
+  #write(line: LogLine): void {
+    this.#logs.append(line)
+    if (this.#listeners.size > 0) this.#publish({ type: 'log', line })
+  }
+
+  #publish(event: PlatformEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}
+
+function isEmpty(limits: Partial<Limits>): boolean {
+  for (const _ in limits) return false
+  return true
+}
+
+function draining(): InvocationFailure {
+  return failure('DRAINING', 'the platform is stopping', { retryAfterS: 1 })
+}
+
+const WORKER_CODES: ReadonlySet<string> = new Set<WorkerErrorCode>([
+  'FUNCTION_INIT_FAILED',
+  'FUNCTION_INIT_TIMEOUT',
+  'SANDBOX_CREATE_FAILED',
+  'HOST_FULL',
+  'DRAINING',
+])
+
+/** A version that could not be loaded, as an error of `verify`. */
+function workerError(why: InvocationFailure): WorkerError {
+  const code = WORKER_CODES.has(why.code) ? (why.code as WorkerErrorCode) : 'FUNCTION_INIT_FAILED'
+  return new WorkerError(code, why.message, why.stack === undefined ? {} : { functionStack: why.stack })
+}
