@@ -1,8 +1,10 @@
 // `fn get`: one function, or one invocation with its record or result.
 import type { Command } from 'commander'
+import { parseDurationMs } from '../../runtime/api.ts'
 import { aliasText, type FunctionAnswer, type InvocationRecord, mainVersion } from '../answers.ts'
 import { isProblem, readProblem } from '../client.ts'
 import { CliError, EXIT } from '../errors.ts'
+import type { HttpResponse } from '../http-exchange.ts'
 import { formatInvocation } from '../output/invocation.ts'
 import { ageText } from '../output/quantity.ts'
 import { formatSettings } from '../output/settings.ts'
@@ -63,17 +65,30 @@ async function getRecord(id: string, context: CommandContext): Promise<void> {
   context.show(answer, (json) => formatInvocation(json as InvocationRecord, context.style))
 }
 
+/** The gateway waits a minute at most for each question. */
+const ASK_MAX_MS = 60_000
+
 async function getResult(id: string, wait: string, context: CommandContext): Promise<void> {
-  const response = await context
-    .client()
-    .open('GET', `/v1/invocations/${encodeURIComponent(id)}/result`, { query: { wait } })
-  if (isProblem(response)) throw await readProblem(response)
-  if (response.status === 202) {
+  const client = context.client()
+  const deadlineMs = performance.now() + parseDurationMs(wait)
+  for (;;) {
+    const leftMs = Math.max(0, Math.round(deadlineMs - performance.now()))
+    const query = { wait: `${Math.min(leftMs, ASK_MAX_MS)}ms` }
+    const response = await client.open('GET', `/v1/invocations/${encodeURIComponent(id)}/result`, { query })
+    // A function may answer 202 itself: only an answer of the platform names no version.
+    const isPending = response.status === 202 && response.header('fn-version') === null
+    if (!isPending) return printResult(response, context)
     response.body.destroy()
-    throw new CliError('PROBLEM', `invocation ${id} has no result yet`, {
-      hints: [`wait longer: fn get invocation ${id} --result --wait 5m`],
-    })
+    if (leftMs <= ASK_MAX_MS) {
+      throw new CliError('PROBLEM', `invocation ${id} has no result yet`, {
+        hints: [`wait longer: fn get invocation ${id} --result --wait 5m`],
+      })
+    }
   }
+}
+
+async function printResult(response: HttpResponse, context: CommandContext): Promise<void> {
+  if (isProblem(response) && response.status >= 400) throw await readProblem(response)
   await copyBody(response.body, context.io.stdout)
   if (response.status >= 500) context.exit(EXIT.functionFailed)
 }
