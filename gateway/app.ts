@@ -1,0 +1,81 @@
+// Owns the control API's router: every row of the route table becomes a Hono route; what throws becomes a problem. Who may call
+// was settled before (control-gate.ts).
+import { getRequestListener } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { Hono } from 'hono'
+import type { Control } from './control-gate.ts'
+import { GatewayError, refusalOf, refusalOfError } from './errors.ts'
+import { openApiDocument } from './openapi.ts'
+import { answerProblem } from './problem.ts'
+import { functionRoutes } from './routes/functions.ts'
+import { invocationRoutes } from './routes/invocations.ts'
+import { logRoutes } from './routes/logs.ts'
+import { notBuiltRoutes } from './routes/not-built.ts'
+import { platformRoutes } from './routes/platform.ts'
+import type { ControlContext, ControlEnv, ControlParts, Route } from './routes/route.ts'
+import { sandboxRoutes } from './routes/sandboxes.ts'
+
+/** All control routes, in the order of the OpenAPI document. */
+export function controlRoutes(parts: ControlParts): Route[] {
+  const routes: Route[] = []
+  routes.push(
+    ...functionRoutes(parts),
+    ...invocationRoutes(parts),
+    ...logRoutes(parts),
+    ...sandboxRoutes(parts),
+    ...notBuiltRoutes(),
+    ...platformRoutes(parts, () => openApiDocument(routes, parts.version)),
+  )
+  return routes
+}
+
+/** The control API as a node:http handler. */
+export function createControl(parts: ControlParts): Control {
+  const routes = controlRoutes(parts)
+  const app = new Hono<ControlEnv>()
+  for (const { method, path, handle } of routes)
+    if (handle !== null) app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), handle)
+  app.notFound((context) => refuse(context, missing(context, routes)))
+  app.onError((error, context) => {
+    const refusal = refusalOfError(error)
+    if (refusal.problem.code === 'INTERNAL')
+      parts.logger.error({ err: error, path: context.req.path }, 'control call failed')
+    return refuse(context as ControlContext, error)
+  })
+  const listener = getRequestListener((request, bindings) => app.fetch(request, bindings), {
+    overrideGlobalObjects: false,
+    errorHandler: (error) => {
+      parts.logger.warn({ err: error }, 'control call could not be read')
+      return new Response(null, { status: 400 })
+    },
+  })
+  return (incoming, outgoing) => {
+    listener(incoming, outgoing).catch((error: unknown) => {
+      parts.logger.error({ err: error }, 'control call failed')
+      answerProblem(incoming, outgoing, refusalOf('INTERNAL', 'the platform failed; its log says why'))
+    })
+  }
+}
+
+// Written straight to the socket: the body may still be on its way, and that needs care (problem.ts).
+function refuse(context: ControlContext, error: unknown): Response {
+  answerProblem(context.env.incoming, context.env.outgoing, refusalOfError(error))
+  return RESPONSE_ALREADY_SENT
+}
+
+function missing(context: ControlContext, routes: readonly Route[]): GatewayError {
+  const { path, method } = context.req
+  const allowed = routes.filter((route) => matches(route.path, path)).map((route) => route.method)
+  if (allowed.length === 0) return new GatewayError('NOT_FOUND', `nothing is at ${path.slice(0, 200)}`)
+  return new GatewayError('METHOD_NOT_ALLOWED', `${method} is not allowed here; ${allowed.join(', ')} is`, {
+    headers: ['Allow', allowed.join(', ')],
+  })
+}
+
+function matches(pattern: string, path: string): boolean {
+  const expected = pattern.split('/')
+  const actual = path.split('/')
+  return (
+    expected.length === actual.length && expected.every((part, index) => part.startsWith('{') || part === actual[index])
+  )
+}

@@ -1,0 +1,224 @@
+// Owns the one table code → HTTP (status, title, component) and the gateway's own error class. Every code that any layer
+// can report has a row here, and only here. Writes nothing: problem.ts does.
+import { LimitError, UnitError } from '../runtime/api.ts'
+import type { FailureCode, FailureComponent, InvocationFailure, WorkerErrorCode } from '../worker/api.ts'
+import { WorkerError } from '../worker/api.ts'
+import { QueueError, type QueueErrorCode } from '../worker/queue/api.ts'
+import { RegistryError, type RegistryErrorCode } from '../worker/registry/api.ts'
+
+export type GatewayErrorCode =
+  /** the request is malformed: target, header, query or body */
+  | 'BAD_REQUEST'
+  /** no token, or not one of ours */
+  | 'UNAUTHORIZED'
+  /** `/v1` was called under a host name that is not known (DNS rebinding) */
+  | 'FORBIDDEN_HOST'
+  /** no such route */
+  | 'NOT_FOUND'
+  | 'METHOD_NOT_ALLOWED'
+  /** head or body did not arrive in time */
+  | 'REQUEST_TIMEOUT'
+  /** an `Expect` other than `100-continue` */
+  | 'EXPECTATION_FAILED'
+  | 'HEADERS_TOO_LARGE'
+  /** an `Upgrade` nobody here speaks */
+  | 'UPGRADE_UNSUPPORTED'
+  /** belongs to the surface, not built yet */
+  | 'NOT_IMPLEMENTED'
+  /** the invocation waited longer than its maximum age */
+  | 'INVOCATION_EXPIRED'
+  /** no result is kept for this invocation */
+  | 'RESULT_NOT_FOUND'
+  /** the platform is not ready yet */
+  | 'NOT_READY'
+  /** a fault of the platform nobody foresaw */
+  | 'INTERNAL'
+
+export type ErrorCode = FailureCode | WorkerErrorCode | RegistryErrorCode | QueueErrorCode | GatewayErrorCode
+
+export interface ErrorRow {
+  readonly status: number
+  readonly title: string
+  readonly component: FailureComponent
+  /** Status when the code came from a deploy. */
+  readonly deployStatus?: number
+  /** Seconds for `Retry-After` when nobody computed better ones. */
+  readonly retryAfterS?: number
+}
+
+/** Every code and what it is over HTTP. */
+export const ERRORS = {
+  FUNCTION_THREW: { status: 500, title: 'The function threw', component: 'function' },
+  FUNCTION_INVALID_RESPONSE: { status: 502, title: 'The function gave no valid response', component: 'function' },
+  FUNCTION_INIT_FAILED: {
+    status: 502,
+    title: 'The function failed to load',
+    component: 'function',
+    deployStatus: 422,
+  },
+  FUNCTION_INIT_TIMEOUT: {
+    status: 502,
+    title: 'The function did not load in time',
+    component: 'function',
+    deployStatus: 422,
+  },
+  FUNCTION_CRASHED: { status: 502, title: 'The function ended its process', component: 'function' },
+  FUNCTION_OUT_OF_MEMORY: { status: 502, title: 'The function ran out of memory', component: 'function' },
+  FUNCTION_PROTOCOL: { status: 502, title: 'The function broke the sandbox protocol', component: 'function' },
+  FUNCTION_TIMEOUT: { status: 504, title: 'The function ran out of time', component: 'function' },
+  FUNCTION_KILLED: { status: 502, title: 'The sandbox was killed', component: 'sandbox' },
+  FUNCTION_BUSY: { status: 429, title: 'The function is at its own limit', component: 'queue', retryAfterS: 1 },
+  HOST_FULL: { status: 503, title: 'The host has no room', component: 'worker', retryAfterS: 1 },
+  SANDBOX_CREATE_FAILED: {
+    status: 503,
+    title: 'No sandbox could be created',
+    component: 'sandbox',
+    retryAfterS: 1,
+  },
+  LIMIT_BELOW_USE: { status: 409, title: 'The limit is below what is in use', component: 'worker' },
+  LIMIT_INVALID: { status: 400, title: 'The limit is not valid', component: 'worker' },
+  LIMIT_UNSUPPORTED: { status: 400, title: 'This host cannot enforce the limit', component: 'worker' },
+  BODY_ABORTED: { status: 400, title: 'The request body ended early', component: 'gateway' },
+  BODY_TOO_LARGE: { status: 413, title: 'The request body is too large', component: 'gateway' },
+  CLIENT_GONE: { status: 499, title: 'The caller left', component: 'gateway' },
+  CLIENT_SLOW: { status: 499, title: 'The caller did not read its response', component: 'gateway' },
+  CANCELLED: { status: 499, title: 'The invocation was cancelled', component: 'worker' },
+  DRAINING: { status: 503, title: 'The platform is stopping', component: 'worker', retryAfterS: 5 },
+  SANDBOX_NOT_FOUND: { status: 404, title: 'No such sandbox', component: 'worker' },
+  SANDBOX_STATE: { status: 409, title: 'The sandbox is in another state', component: 'worker' },
+  DEPLOY_INVALID: { status: 400, title: 'The upload is not a valid function', component: 'worker' },
+  DISK_FULL: { status: 507, title: 'The state directory is full', component: 'worker' },
+  NAME_INVALID: { status: 400, title: 'The name is not valid', component: 'gateway' },
+  FUNCTION_NOT_FOUND: { status: 404, title: 'No such function', component: 'gateway' },
+  VERSION_NOT_FOUND: { status: 404, title: 'No such version or alias', component: 'gateway' },
+  ALIAS_NOT_FOUND: { status: 404, title: 'No such alias', component: 'gateway' },
+  ALIAS_INVALID: { status: 400, title: 'The alias is not valid', component: 'gateway' },
+  CONFIG_INVALID: { status: 400, title: 'The configuration is not valid', component: 'gateway' },
+  VERSION_IN_USE: { status: 409, title: 'Queued invocations still need this', component: 'queue' },
+  REGISTRY_UNAVAILABLE: { status: 503, title: 'The registry is read-only', component: 'queue', retryAfterS: 1 },
+  QUEUE_UNAVAILABLE: { status: 503, title: 'The durable lane is away', component: 'queue', retryAfterS: 1 },
+  INVOCATION_NOT_FOUND: { status: 404, title: 'No such invocation', component: 'gateway' },
+  IDEMPOTENCY_MISMATCH: {
+    status: 422,
+    title: 'The idempotency key was used with another body',
+    component: 'queue',
+  },
+  NOT_CANCELLABLE: { status: 409, title: 'The invocation cannot be cancelled', component: 'queue' },
+  BAD_REQUEST: { status: 400, title: 'Bad request', component: 'gateway' },
+  UNAUTHORIZED: { status: 401, title: 'A token is needed', component: 'gateway' },
+  FORBIDDEN_HOST: { status: 403, title: 'Unknown host name', component: 'gateway' },
+  NOT_FOUND: { status: 404, title: 'Not found', component: 'gateway' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed', component: 'gateway' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time', component: 'gateway' },
+  EXPECTATION_FAILED: { status: 417, title: 'Unknown expectation', component: 'gateway' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The request headers are too large', component: 'gateway' },
+  UPGRADE_UNSUPPORTED: { status: 400, title: 'Unknown upgrade', component: 'gateway' },
+  NOT_IMPLEMENTED: { status: 501, title: 'Not built yet', component: 'gateway' },
+  INVOCATION_EXPIRED: { status: 410, title: 'The invocation expired', component: 'queue' },
+  RESULT_NOT_FOUND: { status: 404, title: 'No result is kept', component: 'gateway' },
+  NOT_READY: { status: 503, title: 'Not ready', component: 'gateway', retryAfterS: 1 },
+  INTERNAL: { status: 500, title: 'Internal error', component: 'gateway' },
+} as const satisfies Record<ErrorCode, ErrorRow>
+
+/** An error of the gateway itself; `headers` (flat list) go with the answer, e.g. `Allow`. */
+export class GatewayError extends Error {
+  readonly code: ErrorCode
+  readonly headers: readonly string[]
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; headers?: readonly string[] } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'GatewayError'
+    this.code = code
+    this.headers = options.headers ?? []
+  }
+}
+
+/** RFC 9457 problem details, with DESIGN section 10's extensions. */
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly code: ErrorCode
+  readonly component: FailureComponent
+  readonly invocationId?: string
+  /** Stack of the function's own error, positions of its source. */
+  readonly stack?: string
+  /** All that is wrong with a configuration. */
+  readonly problems?: readonly string[]
+  /** Figures that belong to the code. */
+  readonly data?: Readonly<Record<string, number | string>>
+}
+/** A problem and the headers that go with it. */
+export interface Refusal {
+  readonly problem: Problem
+  /** Flat list. */
+  readonly headers: readonly string[]
+}
+
+interface Extensions {
+  readonly component?: FailureComponent
+  readonly invocationId?: string | null
+  readonly stack?: string | null
+  readonly problems?: readonly string[]
+  readonly data?: Problem['data']
+  readonly retryAfterS?: number | null
+  readonly headers?: readonly string[]
+  readonly deploying?: boolean
+}
+
+/** The refusal for a code. */
+export function refusalOf(code: ErrorCode, detail: string, more: Extensions = {}): Refusal {
+  const row: ErrorRow = ERRORS[code]
+  const problem: Problem = {
+    type: `urn:thaw:problem:${code.toLowerCase().replaceAll('_', '-')}`,
+    title: row.title,
+    status: more.deploying && row.deployStatus !== undefined ? row.deployStatus : row.status,
+    detail,
+    code,
+    component: more.component ?? row.component,
+    ...(more.invocationId ? { invocationId: more.invocationId } : {}),
+    ...(more.stack ? { stack: more.stack } : {}),
+    ...(more.problems && more.problems.length > 0 ? { problems: more.problems } : {}),
+    ...(more.data ? { data: more.data } : {}),
+  }
+  const headers = [...(more.headers ?? [])]
+  const retryAfterS = more.retryAfterS ?? row.retryAfterS
+  if (retryAfterS !== undefined) headers.push('Retry-After', String(Math.max(1, Math.ceil(retryAfterS))))
+  if (code === 'UNAUTHORIZED') headers.push('WWW-Authenticate', 'Bearer realm="thaw"')
+  return { problem, headers }
+}
+
+/** The refusal for a failed invocation. */
+export function refusalOfFailure(failure: InvocationFailure, invocationId: string): Refusal {
+  return refusalOf(failure.code, failure.message, {
+    component: failure.component,
+    invocationId,
+    stack: failure.stack ?? null,
+    ...(failure.data ? { data: failure.data } : {}),
+    retryAfterS: failure.retryAfterS ?? null,
+  })
+}
+
+/** The refusal for anything thrown. What is not an error of ours becomes INTERNAL, its text kept for the log alone. */
+export function refusalOfError(error: unknown, invocationId: string | null = null): Refusal {
+  if (error instanceof GatewayError)
+    return refusalOf(error.code, error.message, { invocationId, headers: error.headers })
+  if (error instanceof RegistryError)
+    return refusalOf(error.code, error.message, { invocationId, problems: error.problems })
+  if (error instanceof QueueError)
+    return refusalOf(error.code, error.message, { invocationId, retryAfterS: error.retryAfterS })
+  if (error instanceof WorkerError)
+    return refusalOf(error.code, error.message, { invocationId, stack: error.functionStack, deploying: true })
+  if (error instanceof LimitError) return refusalOf('LIMIT_INVALID', error.message, { invocationId })
+  if (error instanceof UnitError) return refusalOf('BAD_REQUEST', error.message, { invocationId })
+  // The border's errors carry their code as data, so one that crossed a process or a second copy of a class is still known.
+  const code = (error as { code?: unknown } | null)?.code
+  if (typeof code === 'string' && Object.hasOwn(ERRORS, code))
+    return refusalOf(code as ErrorCode, (error as Error).message, { invocationId })
+  return refusalOf('INTERNAL', 'the platform failed; its log says why', { invocationId })
+}
+
+/** The status a failed invocation has over HTTP. */
+export function statusOf(code: ErrorCode): number {
+  return ERRORS[code].status
+}

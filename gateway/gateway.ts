@@ -1,0 +1,244 @@
+// Owns the listener: what is an invocation, what is a control call, what is refused before either. Works on raw request targets;
+// Hono sees only control calls that passed. Owns start and stop of the HTTP face, nothing of what lies behind it.
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Clock, HostReport, Limits, Logger } from '../runtime/api.ts'
+import type { Deployer, Worker } from '../worker/api.ts'
+import type { DurableLane } from '../worker/queue/api.ts'
+import type { Registry } from '../worker/registry/api.ts'
+import { createControl } from './app.ts'
+import { createHostCheck } from './auth/known-host.ts'
+import { TokenCheck } from './auth/token.ts'
+import { ControlGate } from './control-gate.ts'
+import { GatewayError, type Refusal, refusalOf, refusalOfError } from './errors.ts'
+import { Invoker } from './invocation/invoker.ts'
+import { readRequestHeaders } from './invocation/request-headers.ts'
+import { parseHostTarget, parsePathTarget, toOriginForm } from './invocation/target.ts'
+import { LiveStreams } from './live-stream.ts'
+import { Metrics } from './metrics.ts'
+import { answerProblem, refuseSocket } from './problem.ts'
+import { GatewayResponse } from './response.ts'
+
+export interface GatewayOptions {
+  readonly worker: Worker
+  readonly deployer: Deployer
+  readonly registry: Registry
+  /** Null: no durable lane; asynchronous calls are 503. */
+  readonly lane: DurableLane | null
+  readonly runtimeHost: HostReport
+  readonly token: string
+  readonly listen: { readonly host: string; readonly port: number }
+  /** Further host names under which `/v1` answers (FN_HOSTS). */
+  readonly hosts: readonly string[]
+  readonly stateDir: string
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly version: string
+  /** Throws RuntimeError LIMIT_UNSUPPORTED. */
+  readonly checkLimits: (asked: Partial<Limits>) => void
+  /** The configuration for people; nothing secret. */
+  readonly config: object
+  readonly ready: () => { readonly ready: boolean; readonly reason?: string }
+  /** True: `X-Forwarded-*` of the peer are believed and extended. */
+  readonly behindProxy?: boolean
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  /** Highest bodies, bytes; for tests. */
+  readonly bodyLimits?: { readonly sync: number; readonly async: number }
+}
+
+export interface Gateway {
+  readonly url: string
+  readonly server: Server
+  /** Accepts no more connections, lets running requests end for up to `graceMs`, then cuts what is left. Idempotent. */
+  close(graceMs: number): Promise<void>
+}
+
+/** Highest request head, bytes; beyond it 431. */
+const MAX_HEAD_BYTES = 32 * 1024
+const HEADERS_TIMEOUT_MS = 15_000
+const KEEP_ALIVE_MS = 65_000
+const CHECK_INTERVAL_MS = 5000
+const CLOSE_POLL_MS = 20
+
+/** Listens. Rejects with node's own error (`code: 'EADDRINUSE'` …) when it cannot. */
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+  const tokens = new TokenCheck(options.token)
+  const streams = new LiveStreams(options.clock)
+  const metrics = new Metrics(options.worker, options.lane, options.clock)
+  const invoker = new Invoker({
+    ...options,
+    tokens,
+    behindProxy: options.behindProxy ?? false,
+    secure: options.tls !== undefined,
+  })
+  const control = createControl({ ...options, streams, metrics, secure: options.tls !== undefined })
+  const gate = new ControlGate({
+    control,
+    invoker,
+    tokens,
+    isKnownHost: createHostCheck(options.listen.host, options.hosts),
+    behindProxy: options.behindProxy ?? false,
+  })
+  const front = new Front(invoker, gate, tokens)
+  const server = serve(options, front)
+  try {
+    await listen(server, options.listen)
+  } catch (error) {
+    metrics.close()
+    invoker.close()
+    throw error
+  }
+  let closing: Promise<void> | null = null
+  return {
+    url: urlOf(server, options),
+    server,
+    close: (graceMs) => {
+      closing ??= closeServer(server, streams, options.clock, graceMs).finally(() => {
+        metrics.close()
+        invoker.close()
+      })
+      return closing
+    },
+  }
+}
+
+/** Tells invocations from control calls by the raw target and the Host, and refuses what neither may see. */
+class Front {
+  readonly #invoker: Invoker
+  readonly #gate: ControlGate
+  readonly #tokens: TokenCheck
+
+  constructor(invoker: Invoker, gate: ControlGate, tokens: TokenCheck) {
+    this.#invoker = invoker
+    this.#gate = gate
+    this.#tokens = tokens
+  }
+
+  readonly handle = (incoming: IncomingMessage, outgoing: GatewayResponse): void => {
+    try {
+      const headers = readRequestHeaders(incoming.rawHeaders, this.#tokens.isOurs)
+      if (headers.hosts !== 1) checkHosts(headers.hosts, incoming)
+      if (incoming.method === 'TRACE') throw new GatewayError('METHOD_NOT_ALLOWED', 'TRACE is not allowed')
+      let url = incoming.url!
+      if (url.charCodeAt(0) !== 47) {
+        const origin = toOriginForm(url, headers.host)
+        if (origin === null) throw new GatewayError('BAD_REQUEST', 'the request target is not a path of this host')
+        url = origin
+      }
+      const target = parseHostTarget(headers.host, url) ?? parsePathTarget(url)
+      if (target !== null) this.#invoker.invoke(incoming, outgoing, headers, target)
+      else this.#gate.handle(incoming, outgoing, headers, url)
+    } catch (error) {
+      answerProblem(incoming, outgoing, refusalOfError(error))
+    }
+  }
+}
+
+function checkHosts(hosts: number, incoming: IncomingMessage): void {
+  if (hosts > 1) throw new GatewayError('BAD_REQUEST', 'the request has more than one Host header')
+  if (incoming.httpVersionMinor > 0) throw new GatewayError('BAD_REQUEST', 'the request has no Host header')
+}
+
+function serve(options: GatewayOptions, front: Front): Server {
+  const settings = {
+    ServerResponse: GatewayResponse,
+    maxHeaderSize: MAX_HEAD_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    // A long upload is fine while it moves: UploadWatch ends those that stand still.
+    requestTimeout: 0,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    highWaterMark: 64 * 1024,
+    // Ours says it as a problem.
+    requireHostHeader: false,
+  }
+  const server = (options.tls ? createTlsServer({ ...settings, ...options.tls }) : createServer(settings)) as Server<
+    typeof IncomingMessage,
+    typeof GatewayResponse
+  >
+  // Node would silently drop headers above 2,000, and with them perhaps the ones we judge by; the head's size is bounded anyway.
+  server.maxHeadersCount = 0
+  server.on('request', front.handle as RequestListener<typeof IncomingMessage, typeof GatewayResponse>)
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: GatewayResponse) => {
+    outgoing.awaitsContinue = true
+    front.handle(incoming, outgoing)
+  })
+  server.on('checkExpectation', (incoming: IncomingMessage, outgoing: GatewayResponse) => {
+    outgoing.awaitsContinue = true
+    const refusal = refusalOf('EXPECTATION_FAILED', `expected 100-continue, got ${incoming.headers.expect}`)
+    answerProblem(incoming, outgoing, refusal)
+  })
+  server.on('upgrade', (incoming: IncomingMessage, socket: Duplex) => {
+    const asked = JSON.stringify(incoming.headers.upgrade ?? '')
+    refuseSocket(socket, refusalOf('UPGRADE_UNSUPPORTED', `this server does not upgrade to ${asked}`))
+  })
+  server.on('connect', (_incoming: IncomingMessage, socket: Duplex) => {
+    refuseSocket(socket, refusalOf('METHOD_NOT_ALLOWED', 'CONNECT is not allowed'))
+  })
+  server.on('clientError', answerClientError)
+  return server as unknown as Server
+}
+
+/** What node's parser and timers refuse, as problems like all others. */
+function answerClientError(error: Error & { code?: string }, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  // `_httpMessage` is the response in progress on a socket: bytes of ours must not land in the middle of one.
+  const open = (socket as Socket & { _httpMessage?: GatewayResponse | null })._httpMessage
+  if (open?.headersSent) socket.destroy()
+  else refuseSocket(socket, refusalOfClientError(error, open !== undefined && open !== null))
+}
+
+function refusalOfClientError(error: Error & { code?: string }, inBody: boolean): Refusal {
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return refusalOf('HEADERS_TOO_LARGE', `the request's head is larger than ${MAX_HEAD_BYTES} bytes`)
+  if (error.code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
+    return refusalOf('BODY_TOO_LARGE', 'the chunk extensions are too large')
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return refusalOf('REQUEST_TIMEOUT', `the request's head did not arrive within ${HEADERS_TIMEOUT_MS / 1000} s`)
+  if (inBody) return refusalOf('BODY_ABORTED', 'the request body ended early or is malformed')
+  return refusalOf('BAD_REQUEST', `not a valid HTTP request: ${error.message}`)
+}
+
+function listen(server: Server, at: GatewayOptions['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(at.port, at.host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function urlOf(server: Server, options: GatewayOptions): string {
+  const { port } = server.address() as AddressInfo
+  const { host } = options.listen
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
+  return `${options.tls ? 'https' : 'http'}://${name}:${port}`
+}
+
+async function closeServer(server: Server, streams: LiveStreams, clock: Clock, graceMs: number): Promise<void> {
+  let done = false
+  const closed = new Promise<void>((resolve) =>
+    server.close(() => {
+      done = true
+      resolve()
+    }),
+  )
+  // Live streams never end by themselves.
+  streams.close()
+  const deadline = clock.monotonicMs() + graceMs
+  // Connections kept alive turn idle one by one; node closes only those idle at the time of the call.
+  const poll = (): void => {
+    if (done) return
+    if (clock.monotonicMs() >= deadline) server.closeAllConnections()
+    else server.closeIdleConnections()
+    setTimeout(poll, CLOSE_POLL_MS)
+  }
+  poll()
+  await closed
+}

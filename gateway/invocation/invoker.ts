@@ -1,0 +1,271 @@
+// Owns the way of an invocation through the gateway: resolve, authorise, read options, take the body, hand it to the worker or
+// to the durable lane. Everything that runs on a warm call is here and in the files beside it; no Hono, no URL objects.
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { Clock, Limits, Logger } from '../../runtime/api.ts'
+import type { FunctionVersion, Worker } from '../../worker/api.ts'
+import type { DurableLane } from '../../worker/queue/api.ts'
+import type { Registry } from '../../worker/registry/api.ts'
+import type { TokenCheck } from '../auth/token.ts'
+import { GatewayError, refusalOf, refusalOfError } from '../errors.ts'
+import { answerProblem } from '../problem.ts'
+import type { GatewayResponse } from '../response.ts'
+import { AsyncCalls } from './async-calls.ts'
+import { type CallOptions, namespaceOf, parseCallOptions, prefersAsync } from './call-options.ts'
+import { IdSource } from './id.ts'
+import { GATHER_BYTES, gatherBody, RequestBody, tooLarge, UploadWatch } from './request-body.ts'
+import { addForwarded, type RequestHeaders } from './request-headers.ts'
+import { ResponseSink } from './response-sink.ts'
+import { RouteCache } from './route-cache.ts'
+import type { InvocationTarget } from './target.ts'
+
+const GIB = 1024 ** 3
+/** Highest body of a synchronous and of an asynchronous call. */
+export const BODY_LIMITS = Object.freeze({ sync: GIB, async: 100 * 1024 ** 2 })
+export const DEFAULT_NAMESPACE = 'default'
+
+export interface InvokerOptions {
+  readonly worker: Worker
+  readonly registry: Registry
+  readonly lane: DurableLane | null
+  readonly tokens: TokenCheck
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly behindProxy: boolean
+  readonly secure: boolean
+  /** Throws when this host cannot enforce a limit. */
+  readonly checkLimits: (asked: Partial<Limits>) => void
+  readonly bodyLimits?: { readonly sync: number; readonly async: number }
+}
+
+/** `sync`: straight to the worker. `accept`: down the durable lane, answered with 202. `dispatch`: down the lane and awaited. */
+export type Lane = 'sync' | 'accept' | 'dispatch'
+
+/** One call as the gateway understood it, before its body. */
+export interface Call {
+  readonly incoming: IncomingMessage
+  readonly outgoing: GatewayResponse
+  readonly sink: ResponseSink
+  readonly lane: Lane
+  readonly id: string
+  readonly version: FunctionVersion
+  readonly options: CallOptions
+  readonly headers: RequestHeaders
+  /** Raw `/path?query` for the function. */
+  readonly target: string
+  readonly method: string
+  /** Token id or `anonymous`. */
+  readonly caller: string
+}
+
+export class Invoker {
+  readonly #options: InvokerOptions
+  readonly #routes: RouteCache
+  readonly #ids: IdSource
+  readonly #async: AsyncCalls
+  readonly #watch: UploadWatch
+  readonly #limits: { readonly sync: number; readonly async: number }
+  readonly #proto: string
+
+  constructor(options: InvokerOptions) {
+    this.#options = options
+    this.#routes = new RouteCache(options.registry)
+    this.#ids = new IdSource(() => options.clock.now())
+    this.#async = new AsyncCalls(options.lane, options.logger)
+    this.#watch = new UploadWatch(options.clock)
+    this.#limits = options.bodyLimits ?? BODY_LIMITS
+    this.#proto = options.secure ? 'https' : 'http'
+  }
+
+  /** Answers a call of `/fn/…` or of a function's own host. Never throws. */
+  invoke(
+    incoming: IncomingMessage,
+    outgoing: GatewayResponse,
+    headers: RequestHeaders,
+    target: InvocationTarget,
+  ): void {
+    let id: string | null = null
+    let version: FunctionVersion | null = null
+    try {
+      const namespace = target.namespace ?? namespaceOf(headers.own) ?? DEFAULT_NAMESPACE
+      const candidate = this.#ids.next()
+      version = this.#routes.find(namespace, target.spec, candidate)
+      const authorised = this.#authorise(headers, version)
+      id = candidate
+      const options = parseCallOptions(headers.own, version.config)
+      const lane: Lane = prefersAsync(headers.prefer) ? 'accept' : options.durable ? 'dispatch' : 'sync'
+      if (headers.own !== null) this.#checkOptions(options, authorised, lane)
+      addForwarded(headers, {
+        address: addressOf(incoming),
+        proto: this.#proto,
+        prefix: target.prefix,
+        behindProxy: this.#options.behindProxy,
+      })
+      const call: Call = {
+        incoming,
+        outgoing,
+        sink: new ResponseSink(incoming, outgoing, id, version.version, options.wantsMetering),
+        lane,
+        id,
+        version,
+        options,
+        headers,
+        target: target.target,
+        method: incoming.method ?? 'GET',
+        caller: authorised ? 'token' : 'anonymous',
+      }
+      if (headers.chunked || headers.contentLength > 0) this.#takeBody(call)
+      else this.#start(call, null)
+    } catch (error) {
+      this.#refuse(incoming, outgoing, error, id, version)
+    }
+  }
+
+  /** Answers `POST /v1/functions/{name}/invocations`; the caller is authorised already. `spec` is `name` or `name@reference`.
+   *  The function sees `POST /` with body and content type as sent. Never throws. */
+  enqueue(incoming: IncomingMessage, outgoing: GatewayResponse, headers: RequestHeaders, spec: string): void {
+    let id: string | null = null
+    let version: FunctionVersion | null = null
+    try {
+      const candidate = this.#ids.next()
+      version = this.#routes.find(namespaceOf(headers.own) ?? DEFAULT_NAMESPACE, spec, candidate)
+      id = candidate
+      const options = parseCallOptions(headers.own, version.config)
+      if (headers.own !== null) this.#checkOptions(options, true, 'accept')
+      keepContentHeaders(headers)
+      const call: Call = {
+        incoming,
+        outgoing,
+        sink: new ResponseSink(incoming, outgoing, id, version.version, false),
+        lane: 'accept',
+        id,
+        version,
+        options,
+        headers,
+        target: '/',
+        method: 'POST',
+        caller: 'token',
+      }
+      if (headers.chunked || headers.contentLength > 0) this.#takeBody(call)
+      else this.#start(call, null)
+    } catch (error) {
+      this.#refuse(incoming, outgoing, error, id, version)
+    }
+  }
+
+  close(): void {
+    this.#routes.close()
+    this.#watch.close()
+  }
+
+  #authorise(headers: RequestHeaders, version: FunctionVersion): boolean {
+    const { authorization } = headers
+    if (authorization !== null && this.#options.tokens.isOurs(authorization)) {
+      if (this.#options.tokens.isValid(authorization)) return true
+      throw new GatewayError('UNAUTHORIZED', 'the token is not valid')
+    }
+    if (!version.config.public)
+      throw new GatewayError('UNAUTHORIZED', `${version.name} is not public; send Authorization: Bearer TOKEN`)
+    return false
+  }
+
+  #checkOptions(options: CallOptions, authorised: boolean, lane: Lane): void {
+    if (options.needsToken !== null && !authorised)
+      throw new GatewayError('UNAUTHORIZED', `${options.needsToken} needs a token (Authorization: Bearer TOKEN)`)
+    if (options.asyncOnly.length > 0 && lane === 'sync')
+      throw new GatewayError(
+        'BAD_REQUEST',
+        `${options.asyncOnly[0]} is for asynchronous calls; add Prefer: respond-async or Fn-Dispatch: durable`,
+      )
+    if (Object.keys(options.limits).length > 0) this.#options.checkLimits(options.limits)
+  }
+
+  #takeBody(call: Call): void {
+    const { incoming, headers, sink } = call
+    const limit = call.lane === 'sync' ? this.#limits.sync : this.#limits.async
+    if (headers.contentLength > limit) {
+      sink.refuse(refusalOfError(tooLarge(limit), call.id))
+      return
+    }
+    call.outgoing.allowBody()
+    this.#watch.add(incoming, () => {
+      sink.abandon(refusalOf('REQUEST_TIMEOUT', 'the request body stood still', { invocationId: call.id }))
+    })
+    if (!headers.chunked && headers.contentLength <= GATHER_BYTES) {
+      gatherBody(incoming, headers.contentLength, (body) => this.#start(call, body))
+      return
+    }
+    const body = new RequestBody(incoming, limit)
+    body.on('error', (error) => {
+      sink.bodyRefusal = refusalOfError(error, call.id)
+    })
+    this.#start(call, body)
+  }
+
+  #start(call: Call, body: Buffer | Readable | null): void {
+    if (call.lane === 'sync') this.#run(call, body)
+    else if (call.lane === 'accept') void this.#async.accept(call, body)
+    else void this.#async.dispatch(call, body)
+  }
+
+  #run(call: Call, body: Buffer | Readable | null): void {
+    const { options, headers, sink } = call
+    sink.attach(
+      this.#options.worker.invoke(
+        {
+          id: call.id,
+          version: call.version,
+          attempt: 1,
+          method: call.method,
+          target: call.target,
+          headers: headers.headers,
+          body,
+          limits: options.limits,
+          timeoutMs: options.timeoutMs,
+          wantsMetering: options.wantsMetering,
+          traceparent: headers.traceparent,
+          acceptedAtMs: this.#options.clock.now(),
+        },
+        sink,
+      ),
+    )
+  }
+
+  #refuse(
+    incoming: IncomingMessage,
+    outgoing: GatewayResponse,
+    error: unknown,
+    id: string | null,
+    version: FunctionVersion | null,
+  ): void {
+    const refusal = refusalOfError(error, id)
+    if (refusal.problem.code === 'INTERNAL')
+      this.#options.logger.error({ err: error, invocation: id }, 'invocation failed')
+    const resolved = id !== null && version !== null
+    answerProblem(
+      incoming,
+      outgoing,
+      refusal,
+      resolved ? ['Fn-Invocation-Id', id!, 'Fn-Version', String(version!.version)] : [],
+    )
+  }
+}
+
+function addressOf(incoming: IncomingMessage): string {
+  const address = incoming.socket.remoteAddress ?? 'unknown'
+  return address.startsWith('::ffff:') ? address.slice(7) : address
+}
+
+/** Of the caller's headers only those that describe the body. */
+function keepContentHeaders(headers: RequestHeaders): void {
+  const list = headers.headers
+  let kept = 0
+  for (let index = 0; index < list.length; index += 2) {
+    const lower = list[index]!.toLowerCase()
+    if (!lower.startsWith('content-') && lower !== 'host' && lower !== 'traceparent') continue
+    list[kept] = list[index]!
+    list[kept + 1] = list[index + 1]!
+    kept += 2
+  }
+  list.length = kept
+}

@@ -1,0 +1,164 @@
+// Owns the one pass over a request's raw headers: what goes on to the function, what is ours, what is hop-by-hop. Decides
+// nothing about the call: call-options.ts does. Runs on every warm call: no regular expressions, no objects per header.
+
+const HOP = 1
+const HOST = 2
+const CONNECTION = 3
+const AUTHORIZATION = 4
+const FORWARDED = 5
+const CONTENT_LENGTH = 6
+const TRANSFER_ENCODING = 7
+const PREFER = 8
+const IDEMPOTENCY_KEY = 9
+const TRACEPARENT = 10
+
+const KINDS: ReadonlyMap<string, number> = new Map([
+  ['connection', CONNECTION],
+  ['keep-alive', HOP],
+  ['proxy-connection', HOP],
+  ['proxy-authenticate', HOP],
+  ['proxy-authorization', HOP],
+  ['te', HOP],
+  ['trailer', HOP],
+  ['upgrade', HOP],
+  ['expect', HOP],
+  ['http2-settings', HOP],
+  ['transfer-encoding', TRANSFER_ENCODING],
+  ['host', HOST],
+  ['authorization', AUTHORIZATION],
+  ['x-forwarded-for', FORWARDED],
+  ['x-forwarded-host', FORWARDED],
+  ['x-forwarded-proto', FORWARDED],
+  ['x-forwarded-prefix', FORWARDED],
+  ['content-length', CONTENT_LENGTH],
+  ['prefer', PREFER],
+  ['idempotency-key', IDEMPOTENCY_KEY],
+  ['traceparent', TRACEPARENT],
+])
+
+/** What one pass found. `headers` is what the function may see so far, flat, spelled as sent. */
+export class RequestHeaders {
+  readonly headers: string[] = []
+  /** More than one is a request smuggling attempt: 400. */
+  hosts = 0
+  host = ''
+  /** −1: none given. */
+  contentLength = -1
+  chunked = false
+  /** `Authorization` as sent; only in `headers` when it is not a token of ours. */
+  authorization: string | null = null
+  prefer: string | null = null
+  idempotencyKey: string | null = null
+  traceparent: string | null = null
+  /** The request's `Fn-*` headers, flat, names in lower case; null when there are none. */
+  own: string[] | null = null
+  /** Incoming `X-Forwarded-*`, flat, names in lower case; null when there are none. */
+  forwarded: string[] | null = null
+}
+
+/** Sorts a request's raw headers. `isOurToken` says whether an `Authorization` value is ours, and so never handed on. */
+export function readRequestHeaders(
+  raw: readonly string[],
+  isOurToken: (authorization: string) => boolean,
+): RequestHeaders {
+  const found = new RequestHeaders()
+  let connection: string | null = null
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index]!
+    const value = raw[index + 1]!
+    const lower = name.toLowerCase()
+    const kind = KINDS.get(lower)
+    if (kind === undefined) {
+      if (lower.charCodeAt(0) === 102 && lower.charCodeAt(1) === 110 && lower.charCodeAt(2) === 45) {
+        found.own ??= []
+        found.own.push(lower, value)
+      } else found.headers.push(name, value)
+    } else if (kind === CONNECTION) connection = connection === null ? value : `${connection},${value}`
+    else if (kind !== HOP) takeKnown(found, kind, name, value, isOurToken)
+  }
+  if (connection !== null && !isPlainConnection(connection)) dropNamed(found, connection)
+  return found
+}
+
+function takeKnown(
+  found: RequestHeaders,
+  kind: number,
+  name: string,
+  value: string,
+  isOurToken: (authorization: string) => boolean,
+): void {
+  switch (kind) {
+    case HOST:
+      found.hosts++
+      found.host = value
+      break
+    case AUTHORIZATION:
+      found.authorization = value
+      if (isOurToken(value)) return
+      break
+    case FORWARDED:
+      found.forwarded ??= []
+      found.forwarded.push(name.toLowerCase(), value)
+      return
+    case CONTENT_LENGTH:
+      found.contentLength = Number(value)
+      break
+    case TRANSFER_ENCODING:
+      found.chunked = true
+      return
+    case PREFER:
+      found.prefer = found.prefer === null ? value : `${found.prefer},${value}`
+      break
+    case IDEMPOTENCY_KEY:
+      found.idempotencyKey = value
+      break
+    case TRACEPARENT:
+      found.traceparent = value
+      break
+  }
+  found.headers.push(name, value)
+}
+
+function isPlainConnection(value: string): boolean {
+  return value === 'keep-alive' || value === 'close' || value === 'Keep-Alive'
+}
+
+/** `Connection: x-secret` makes `X-Secret` hop-by-hop. Runs before ours are added, so that it cannot name those away. */
+function dropNamed(found: RequestHeaders, connection: string): void {
+  const named = new Set(connection.split(',').map((token) => token.trim().toLowerCase()))
+  const { headers } = found
+  let kept = 0
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]!
+    const lower = name.toLowerCase()
+    if (named.has(lower) && lower !== 'host') continue
+    headers[kept] = name
+    headers[kept + 1] = headers[index + 1]!
+    kept += 2
+  }
+  headers.length = kept
+}
+
+/** Adds `X-Forwarded-*`. Behind a proxy, what it said is kept and the address it came from is added to the chain; else what
+ *  the client claimed is replaced. `prefix` empty: the function lies at the root of its host. */
+export function addForwarded(
+  found: RequestHeaders,
+  hop: { readonly address: string; readonly proto: string; readonly prefix: string; readonly behindProxy: boolean },
+): void {
+  const { headers, forwarded } = found
+  let chain = ''
+  let host = found.host
+  let proto = hop.proto
+  let prefix = hop.prefix
+  if (hop.behindProxy && forwarded !== null) {
+    for (let index = 0; index < forwarded.length; index += 2) {
+      const value = forwarded[index + 1]!
+      if (forwarded[index] === 'x-forwarded-for') chain += `${value}, `
+      else if (forwarded[index] === 'x-forwarded-host') host = value
+      else if (forwarded[index] === 'x-forwarded-proto') proto = value
+      else prefix = value + hop.prefix
+    }
+  }
+  headers.push('X-Forwarded-For', chain + hop.address, 'X-Forwarded-Host', host, 'X-Forwarded-Proto', proto)
+  if (prefix !== '') headers.push('X-Forwarded-Prefix', prefix)
+}

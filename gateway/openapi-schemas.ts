@@ -1,0 +1,96 @@
+// Owns the JSON schemas of what the control API answers, for the OpenAPI document. Shapes only; the types are worker/api.ts's.
+import { ERRORS } from './errors.ts'
+
+const text = { type: 'string' } as const
+const number = { type: 'number' } as const
+const whole = { type: 'integer' } as const
+const time = { type: 'string', format: 'date-time' } as const
+const maybe = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
+const anything = { type: 'object' } as const
+
+function object(properties: Readonly<Record<string, object>>, optional: readonly string[] = []) {
+  const required = Object.keys(properties).filter((name) => !optional.includes(name))
+  return { type: 'object', properties, required }
+}
+
+const version = { version: whole, image: text, createdAt: time, config: anything }
+const alias = { weights: { type: 'object', additionalProperties: whole } }
+const states = { enum: ['queued', 'running', 'succeeded', 'failed', 'timed-out', 'cancelled', 'expired'] }
+
+export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
+  Problem: object(
+    {
+      type: text,
+      title: text,
+      status: whole,
+      detail: text,
+      code: { enum: Object.keys(ERRORS) },
+      component: { enum: ['gateway', 'queue', 'worker', 'sandbox', 'function'] },
+      invocationId: text,
+      stack: text,
+      problems: { type: 'array', items: text },
+      data: anything,
+    },
+    ['invocationId', 'stack', 'problems', 'data'],
+  ),
+  Version: object(version),
+  Deployed: object({ namespace: text, name: text, ...version, created: { type: 'boolean' }, url: text }),
+  Alias: object({ alias: text, ...alias }),
+  Function: object({
+    namespace: text,
+    name: text,
+    createdAt: time,
+    updatedAt: time,
+    latest: maybe(whole),
+    versions: { type: 'array', items: { $ref: '#/components/schemas/Version' } },
+    aliases: { type: 'object', additionalProperties: object(alias) },
+    url: text,
+  }),
+  Accepted: object({ id: text, state: text, location: text }),
+  Invocation: object({
+    id: text,
+    namespace: text,
+    function: text,
+    version: whole,
+    state: states,
+    attempt: whole,
+    start: maybe({ enum: ['cold', 'stem', 'thawed', 'warm'] }),
+    status: maybe(whole),
+    error: maybe(anything),
+    createdAt: time,
+    startedAt: maybe(time),
+    endedAt: maybe(time),
+    queueMs: number,
+    startMs: number,
+    thawMs: number,
+    initMs: number,
+    runMs: number,
+    limits: anything,
+    metering: maybe(anything),
+  }),
+  LogLine: object({
+    time,
+    namespace: text,
+    function: text,
+    version: whole,
+    invocation: maybe(text),
+    sandbox: text,
+    stream: { enum: ['stdout', 'stderr', 'report'] },
+    line: text,
+  }),
+  Sandbox: object({
+    id: text,
+    namespace: text,
+    function: text,
+    version: whole,
+    state: { enum: ['starting', 'stem', 'loading', 'idle', 'frozen', 'busy', 'gone'] },
+    pid: whole,
+    memoryBytes: whole,
+    cpuUs: whole,
+    calls: whole,
+    inFlight: whole,
+    createdAt: time,
+    idleSince: maybe(time),
+  }),
+  HostReport: anything,
+})

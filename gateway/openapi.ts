@@ -1,0 +1,96 @@
+// Owns the OpenAPI 3.1 document: made from the route table, so that no route can be missing from it, plus the invocation routes,
+// which the router never sees.
+import { API_SCHEMAS } from './openapi-schemas.ts'
+import type { Route } from './routes/route.ts'
+
+/** The whole document as JSON data. */
+export function openApiDocument(routes: readonly Route[], version: string): object {
+  const paths: Record<string, Record<string, unknown>> = { ...INVOCATION_PATHS }
+  for (const route of routes) {
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operationOf(route) }
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Thaw', version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+    paths,
+    components: {
+      schemas: API_SCHEMAS,
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+    },
+    security: [{ token: [] }],
+  }
+}
+
+function operationOf(route: Route): object {
+  return {
+    operationId: route.id,
+    summary: route.summary,
+    ...(route.open ? { security: [] } : {}),
+    parameters: [...pathParameters(route.path), ...queryParameters(route)],
+    ...(route.body
+      ? { requestBody: { required: true, description: route.body.doc, content: { [route.body.type]: {} } } }
+      : {}),
+    responses: answersOf(route),
+  }
+}
+
+function pathParameters(path: string): object[] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map((match) => ({
+    name: match[1],
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+}
+
+function queryParameters(route: Route): object[] {
+  return Object.entries(route.query ?? {}).map(([name, doc]) => ({
+    name,
+    in: 'query',
+    description: doc,
+    schema: { type: 'string' },
+  }))
+}
+
+function answersOf(route: Route): object {
+  const answers: Record<string, object> = {}
+  for (const [status, { doc, schema, type }] of Object.entries(route.answers))
+    answers[status] = { description: doc, ...contentOf(schema, type) }
+  answers.default ??= { description: 'any failure', ...contentOf('Problem') }
+  return answers
+}
+
+function contentOf(schema?: string, type?: string): object {
+  if (schema === undefined) return type === undefined ? {} : { content: { [type]: {} } }
+  const list = schema.endsWith('[]')
+  const item = { $ref: `#/components/schemas/${list ? schema.slice(0, -2) : schema}` }
+  const media = type ?? (schema === 'Problem' ? 'application/problem+json' : 'application/json')
+  return { content: { [media]: { schema: list ? { type: 'array', items: item } : item } } }
+}
+
+const INVOKE = {
+  summary: 'Calls a function and answers with its response; Prefer: respond-async queues it and answers 202',
+  security: [{}, { token: [] }],
+  parameters: [
+    {
+      name: 'spec',
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+      description: 'name, name@version or name@alias',
+    },
+    { name: 'path', in: 'path', required: true, schema: { type: 'string' }, description: 'what the function sees' },
+  ],
+  responses: {
+    default: { description: "the function's own response, or a problem", headers: {} },
+    202: { description: 'queued; see Location', ...contentOf('Accepted') },
+  },
+}
+const INVOCATION_PATHS = {
+  '/fn/{spec}/{path}': Object.fromEntries(
+    ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'].map((method) => [
+      method,
+      { operationId: `invoke${method[0]!.toUpperCase()}${method.slice(1)}`, ...INVOKE },
+    ]),
+  ),
+}

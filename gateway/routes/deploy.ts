@@ -1,0 +1,47 @@
+// Owns `PUT /v1/functions/{name}`: takes the tar apart and hands its parts to the deployer. Whatever it spooled to disk is
+// gone afterwards, however it ended.
+import { rm } from 'node:fs/promises'
+import { checkAliasName, checkFunctionName } from '../../worker/registry/names.ts'
+import { readUpload } from '../upload/read-upload.ts'
+import { functionUrl, versionView } from './functions.ts'
+import { namespaceOf } from './query.ts'
+import type { ControlContext, ControlParts, Route } from './route.ts'
+
+export function deployRoute(parts: ControlParts): Route {
+  return {
+    method: 'PUT',
+    path: '/v1/functions/{name}',
+    id: 'deployFunction',
+    summary: 'Deploys: a new immutable version once it has loaded in a sandbox, and latest moved to it',
+    query: { alias: 'an alias to point at it as well' },
+    body: {
+      type: 'application/x-tar',
+      doc: 'fn.json, index.cjs, optionally index.cjs.map and members under node_modules/',
+    },
+    answers: {
+      201: { doc: 'the new version', schema: 'Deployed' },
+      200: { doc: 'this content was deployed before; latest was moved to it', schema: 'Deployed' },
+      400: { doc: 'not a valid upload or configuration', schema: 'Problem' },
+      422: { doc: 'the version does not load, with its stack; it is not kept', schema: 'Problem' },
+    },
+    handle: (context) => deploy(context, parts),
+  }
+}
+
+async function deploy(context: ControlContext, parts: ControlParts): Promise<Response> {
+  const namespace = namespaceOf(context)
+  const name = context.req.param('name') ?? ''
+  checkFunctionName(name)
+  const alias = context.req.query('alias') ?? null
+  if (alias !== null) checkAliasName(alias)
+  const upload = await readUpload(context.env.incoming, parts.stateDir)
+  try {
+    const { version, created } = await parts.deployer.deploy({ namespace, name, alias, ...upload })
+    context.header('Location', `/v1/functions/${name}`)
+    context.header('Fn-Version', String(version.version))
+    const url = functionUrl(namespace, name, context, parts)
+    return context.json({ namespace, name, ...versionView(version), created, url } as never, created ? 201 : 200)
+  } finally {
+    if (upload.addonTar !== null) await rm(upload.addonTar, { force: true })
+  }
+}

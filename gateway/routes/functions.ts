@@ -1,0 +1,166 @@
+// Owns the routes of functions, versions and aliases, and how they look as JSON. Deploying itself: deploy.ts.
+import { z } from 'zod'
+import type { FunctionVersion } from '../../worker/api.ts'
+import { type FunctionEntry, type Registry, RegistryError } from '../../worker/registry/api.ts'
+import { checkFunctionName } from '../../worker/registry/names.ts'
+import { GatewayError } from '../errors.ts'
+import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
+import { deployRoute } from './deploy.ts'
+import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
+import type { ControlContext, ControlParts, Route } from './route.ts'
+
+const AliasBody = z.strictObject({ weights: z.record(z.string(), z.number()) })
+
+export function functionRoutes(parts: ControlParts): Route[] {
+  const { registry } = parts
+  return [
+    {
+      method: 'GET',
+      path: '/v1/functions',
+      id: 'listFunctions',
+      summary: 'All functions of the namespace, by name',
+      query: { limit: 'at most this many', after: 'only names after this one' },
+      answers: { 200: { doc: 'functions', schema: 'Function[]' } },
+      handle: (context) => {
+        const page = pageOf(context)
+        const all = registry
+          .list(namespaceOf(context))
+          .filter((entry) => page.after === null || entry.name > page.after)
+        const shown = all.slice(0, page.limit + 1).map((entry) => functionView(entry, context, parts))
+        return answerPage(context, shown, page, (entry) => entry.name)
+      },
+    },
+    deployRoute(parts),
+    {
+      method: 'GET',
+      path: '/v1/functions/{name}',
+      id: 'getFunction',
+      summary: 'A function with its versions and aliases',
+      answers: { 200: { doc: 'the function', schema: 'Function' } },
+      handle: (context) => context.json(functionView(entryOf(registry, context), context, parts) as never),
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/functions/{name}',
+      id: 'removeFunction',
+      summary: 'Removes a function with all its versions; refused while calls of it are queued',
+      answers: { 204: { doc: 'gone' }, 409: { doc: 'calls are queued', schema: 'Problem' } },
+      handle: (context) => removeFunction(context, parts),
+    },
+    {
+      method: 'GET',
+      path: '/v1/functions/{name}/versions',
+      id: 'listVersions',
+      summary: 'The versions of a function, oldest first',
+      query: { limit: 'at most this many', after: 'only versions after this one' },
+      answers: { 200: { doc: 'versions', schema: 'Version[]' } },
+      handle: (context) => {
+        const page = pageOf(context)
+        const after = page.after === null ? 0 : Number(page.after)
+        const versions = entryOf(registry, context).versions.filter((version) => !(version.version <= after))
+        return answerPage(context, versions.map(versionView), page, (version) => String(version.version))
+      },
+    },
+    ...aliasRoutes(parts),
+  ]
+}
+
+function aliasRoutes(parts: ControlParts): Route[] {
+  const { registry } = parts
+  return [
+    {
+      method: 'PUT',
+      path: '/v1/functions/{name}/aliases/{alias}',
+      id: 'setAlias',
+      summary: 'Points an alias at one version, or splits its calls over several by whole percents',
+      body: { type: 'application/json', doc: '{"weights": {"3": 90, "4": 10}}' },
+      answers: { 200: { doc: 'the alias', schema: 'Alias' }, 400: { doc: 'not valid', schema: 'Problem' } },
+      handle: async (context) => {
+        const { name, alias } = namesOf(context)
+        const parsed = AliasBody.safeParse(await readJson(context.env.incoming))
+        if (!parsed.success)
+          throw new GatewayError('BAD_REQUEST', 'expected {"weights": {"VERSION": PERCENT, …}}', {
+            cause: parsed.error,
+          })
+        const entry = await registry.setAlias(namespaceOf(context), name, alias, parsed.data)
+        return context.json({ alias, weights: entry.aliases[alias]?.weights ?? parsed.data.weights })
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/functions/{name}/aliases/{alias}',
+      id: 'removeAlias',
+      summary: 'Removes an alias; latest stays',
+      answers: { 204: { doc: 'gone' } },
+      handle: async (context) => {
+        const { name, alias } = namesOf(context)
+        await registry.removeAlias(namespaceOf(context), name, alias)
+        return context.body(null, 204)
+      },
+    },
+  ]
+}
+
+function namesOf(context: ControlContext): { name: string; alias: string } {
+  return { name: context.req.param('name') ?? '', alias: context.req.param('alias') ?? '' }
+}
+
+function entryOf(registry: Registry, context: ControlContext): FunctionEntry {
+  const { name } = namesOf(context)
+  checkFunctionName(name)
+  return registry.get(namespaceOf(context), name)
+}
+
+async function removeFunction(context: ControlContext, parts: ControlParts): Promise<Response> {
+  const { registry, lane, worker } = parts
+  const { namespace, name } = entryOf(registry, context)
+  const queued = lane === null ? 0 : await lane.backlog(namespace, name)
+  if (queued > 0)
+    throw new RegistryError('VERSION_IN_USE', `${queued} calls of ${name} are queued; cancel them or wait for them`)
+  await registry.removeFunction(namespace, name)
+  await worker.retire((version) => isKept(registry, version))
+  return context.body(null, 204)
+}
+
+function isKept(registry: Registry, version: { namespace: string; name: string; version: number }): boolean {
+  try {
+    return registry.get(version.namespace, version.name).versions.some((kept) => kept.version === version.version)
+  } catch {
+    return false
+  }
+}
+
+/** A function as JSON. */
+export function functionView(entry: FunctionEntry, context: ControlContext, parts: ControlParts) {
+  const { namespace, name, createdAt, updatedAt, versions, aliases } = entry
+  return {
+    namespace,
+    name,
+    createdAt,
+    updatedAt,
+    latest: latestOf(entry),
+    versions: versions.map(versionView),
+    aliases,
+    url: functionUrl(namespace, name, context, parts),
+  }
+}
+
+/** A version as JSON, within its function. */
+export function versionView({ version, image, createdAt, config }: FunctionVersion) {
+  return { version, image, createdAt, config }
+}
+
+/** The version `latest` points at; null while it splits traffic. */
+function latestOf(entry: FunctionEntry): number | null {
+  const weights = Object.keys(entry.aliases.latest?.weights ?? {})
+  return weights.length === 1 ? Number(weights[0]) : null
+}
+
+/** Where a function answers, under the host the caller used. */
+export function functionUrl(namespace: string, name: string, context: ControlContext, parts: ControlParts): string {
+  const host = context.env.incoming.headers.host ?? 'localhost'
+  const proto = parts.secure ? 'https' : 'http'
+  if (namespace === DEFAULT_NAMESPACE) return `${proto}://${host}/fn/${name}`
+  const port = /:\d+$/.exec(host)?.[0] ?? ''
+  return `${proto}://${name}.${namespace}.localhost${port}/`
+}

@@ -1,0 +1,105 @@
+// Owns the routes about the platform itself: alive, ready, metrics, what the host can enforce, configuration, OpenAPI, a front page.
+import type { ControlParts, Route } from './route.ts'
+
+export function platformRoutes(parts: ControlParts, openApi: () => object): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/doctor',
+      id: 'getDoctor',
+      summary: 'The host and which limits it can enforce, by limit name',
+      answers: { 200: { doc: 'the report', schema: 'HostReport' } },
+      handle: (context) => context.json(parts.runtimeHost as never),
+    },
+    {
+      method: 'GET',
+      path: '/v1/config',
+      id: 'getConfig',
+      summary: 'The configuration in force',
+      answers: { 200: { doc: 'the configuration' } },
+      handle: (context) => context.json(parts.config as never),
+    },
+    ...openRoutes(parts, openApi),
+  ]
+}
+
+function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/healthz',
+      id: 'getHealth',
+      summary: 'Alive',
+      open: true,
+      answers: { 200: { doc: 'alive' } },
+      handle: (context) => context.json({ status: 'ok', version: parts.version }),
+    },
+    {
+      method: 'GET',
+      path: '/readyz',
+      id: 'getReadiness',
+      summary: 'Ready to take all kinds of calls',
+      open: true,
+      answers: { 200: { doc: 'ready' }, 503: { doc: 'not ready, and why' } },
+      handle: (context) => {
+        const state = parts.ready()
+        if (!state.ready) context.header('Retry-After', '1')
+        return context.json(state, state.ready ? 200 : 503)
+      },
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      id: 'getMetrics',
+      summary: 'Prometheus metrics; open on loopback',
+      open: true,
+      answers: { 200: { doc: 'text exposition format', type: 'text/plain' } },
+      handle: async (context) => {
+        context.header('Content-Type', parts.metrics.contentType)
+        return context.body(await parts.metrics.render())
+      },
+    },
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      id: 'getOpenApi',
+      summary: 'This document',
+      open: true,
+      answers: { 200: { doc: 'OpenAPI 3.1' } },
+      handle: (context) => context.json(openApi() as never),
+    },
+    {
+      method: 'GET',
+      path: '/',
+      id: 'getFrontPage',
+      summary: 'What this is',
+      open: true,
+      answers: { 200: { doc: 'a page', type: 'text/html' } },
+      handle: (context) => {
+        context.header(
+          'Content-Security-Policy',
+          "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        )
+        return context.html(frontPage(parts.version))
+      },
+    },
+  ]
+}
+
+function frontPage(version: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Thaw</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:.1em .3em}</style>
+<h1>Thaw ${version}</h1>
+<p>A serverless function runner. Functions answer at <code>/fn/NAME</code>.</p>
+<pre><code>fn deploy ./hello.ts
+fn invoke hello
+fn ls
+fn ps</code></pre>
+<p><a href="/openapi.json">API description</a> · <a href="/healthz">health</a> · <a href="/readyz">readiness</a> · <a href="/metrics">metrics</a></p>
+</html>
+`
+}

@@ -1,0 +1,120 @@
+// Owns reading what control calls say: namespace, paging, durations, times, small JSON bodies. Throws GatewayError BAD_REQUEST
+// with the parameter's name, what was expected and what came.
+import type { IncomingMessage } from 'node:http'
+import { parseDurationMs } from '../../runtime/api.ts'
+import { checkNamespace } from '../../worker/registry/names.ts'
+import { DOCUMENT_BYTES } from '../control-gate.ts'
+import { GatewayError } from '../errors.ts'
+import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
+import { RequestBody } from '../invocation/request-body.ts'
+import type { ControlContext } from './route.ts'
+
+/** `Fn-Namespace`, or `default`. Throws RegistryError NAME_INVALID. */
+export function namespaceOf(context: ControlContext): string {
+  return givenNamespace(context) ?? DEFAULT_NAMESPACE
+}
+
+/** `Fn-Namespace`, or null. Throws RegistryError NAME_INVALID. */
+export function givenNamespace(context: ControlContext): string | null {
+  const namespace = context.req.header('fn-namespace')
+  if (namespace === undefined) return null
+  checkNamespace(namespace)
+  return namespace
+}
+
+const DEFAULT_LIMIT = 100
+const HIGHEST_LIMIT = 1000
+
+/** `?limit=&after=`. */
+export interface Page {
+  readonly limit: number
+  readonly after: string | null
+}
+
+export function pageOf(context: ControlContext): Page {
+  return {
+    limit: wholeOf(context, 'limit', 1, HIGHEST_LIMIT) ?? DEFAULT_LIMIT,
+    after: context.req.query('after') ?? null,
+  }
+}
+
+/** Answers one page of a list that has been cut to `limit + 1` or left whole; names the next page in `Link`. */
+export function answerPage<T>(
+  context: ControlContext,
+  items: readonly T[],
+  page: Page,
+  keyOf: (item: T) => string,
+): Response {
+  const shown = items.slice(0, page.limit)
+  const last = shown.at(-1)
+  if (items.length > page.limit && last !== undefined) {
+    const search = new URLSearchParams(context.req.query())
+    search.set('limit', String(page.limit))
+    search.set('after', keyOf(last))
+    context.header('Link', `<${context.req.path}?${search}>; rel="next"`)
+  }
+  return context.json(shown as never)
+}
+
+/** A whole number in a query, or null. */
+export function wholeOf(context: ControlContext, name: string, lowest: number, highest: number): number | null {
+  const text = context.req.query(name)
+  if (text === undefined) return null
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= lowest && value <= highest)) throw bad(name, `a whole number from ${lowest} to ${highest}`, text)
+  return value
+}
+
+/** A duration in a query, ms, cut at `highestMs`; 0 when not given. */
+export function durationOf(context: ControlContext, name: string, highestMs: number): number {
+  const text = context.req.query(name)
+  if (text === undefined) return 0
+  try {
+    return Math.min(parseDurationMs(text), highestMs)
+  } catch {
+    throw bad(name, 'a duration such as 500ms or 30s', text)
+  }
+}
+
+/** An RFC 3339 time, or a duration before `nowMs`; null when not given. */
+export function sinceOf(context: ControlContext, name: string, nowMs: number): number | null {
+  const text = context.req.query(name)
+  if (text === undefined) return null
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(time)) return time
+  try {
+    return nowMs - parseDurationMs(text)
+  } catch {
+    throw bad(name, 'a time such as 2026-01-31T12:00:00Z or a duration such as 5m', text)
+  }
+}
+
+/** One of a set of words, or null. */
+export function wordOf<T extends string>(context: ControlContext, name: string, words: readonly T[]): T | null {
+  const text = context.req.query(name)
+  if (text === undefined) return null
+  const word = words.find((candidate) => candidate === text)
+  if (word === undefined) throw bad(name, `one of ${words.join(', ')}`, text)
+  return word
+}
+
+function bad(name: string, expected: string, value: string): GatewayError {
+  return new GatewayError('BAD_REQUEST', `${name}: expected ${expected}, got ${JSON.stringify(value.slice(0, 100))}`)
+}
+
+/** Reads a small JSON document. Rejects with GatewayError BAD_REQUEST | BODY_TOO_LARGE. */
+export async function readJson(incoming: IncomingMessage): Promise<unknown> {
+  const text = await readText(incoming)
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new GatewayError('BAD_REQUEST', `the body is not JSON: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+// By way of RequestBody: leaving a loop over the request itself would destroy the connection the refusal has to take.
+async function readText(incoming: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of new RequestBody(incoming, DOCUMENT_BYTES)) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString('utf8')
+}

@@ -1,0 +1,51 @@
+// Owns what a control route is: one row that says method, path, words for OpenAPI, and what runs. Holds no route itself.
+import type { IncomingMessage } from 'node:http'
+import type { Context } from 'hono'
+import type { GatewayOptions } from '../gateway.ts'
+import type { LiveStreams } from '../live-stream.ts'
+import type { Metrics } from '../metrics.ts'
+import type { GatewayResponse } from '../response.ts'
+
+export type ControlEnv = { Bindings: { incoming: IncomingMessage; outgoing: GatewayResponse } }
+export type ControlContext = Context<ControlEnv>
+
+/** What control routes work with. */
+export interface ControlParts
+  extends Pick<
+    GatewayOptions,
+    | 'worker'
+    | 'deployer'
+    | 'registry'
+    | 'lane'
+    | 'runtimeHost'
+    | 'stateDir'
+    | 'logger'
+    | 'clock'
+    | 'version'
+    | 'config'
+    | 'ready'
+  > {
+  readonly streams: LiveStreams
+  readonly metrics: Metrics
+  /** True: the listener speaks TLS. */
+  readonly secure: boolean
+}
+
+export interface Route {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
+  /** With parameters as in OpenAPI: `/v1/functions/{name}`. */
+  readonly path: string
+  /** OpenAPI's operationId. */
+  readonly id: string
+  readonly summary: string
+  /** True: no token. */
+  readonly open?: boolean
+  /** Query parameter → what it says. */
+  readonly query?: Readonly<Record<string, string>>
+  /** Content type and meaning of the request body. */
+  readonly body?: { readonly type: string; readonly doc: string }
+  /** Status → what the answer is; `schema` names one of openapi.ts. */
+  readonly answers: Readonly<Record<string, { readonly doc: string; readonly schema?: string; readonly type?: string }>>
+  /** Null: answered before the router (it streams its body). */
+  readonly handle: ((context: ControlContext) => Response | Promise<Response>) | null
+}

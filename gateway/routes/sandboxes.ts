@@ -1,0 +1,62 @@
+// Owns the routes of sandboxes and the live events of the platform.
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { PlatformEvent, SandboxAction } from '../../worker/api.ts'
+import { GatewayError } from '../errors.ts'
+import { givenNamespace } from './query.ts'
+import type { ControlContext, ControlParts, Route } from './route.ts'
+
+const ACTIONS = ['freeze', 'thaw', 'restart', 'kill'] as const satisfies readonly SandboxAction[]
+
+export function sandboxRoutes(parts: ControlParts): Route[] {
+  const { worker } = parts
+  return [
+    {
+      method: 'GET',
+      path: '/v1/sandboxes',
+      id: 'listSandboxes',
+      summary: 'Sandboxes with their slot states; of all namespaces unless Fn-Namespace says one',
+      answers: { 200: { doc: 'sandboxes', schema: 'Sandbox[]' } },
+      handle: (context) => context.json(worker.sandboxes(givenNamespace(context)) as never),
+    },
+    {
+      method: 'POST',
+      path: '/v1/sandboxes/{id}/{action}',
+      id: 'actOnSandbox',
+      summary: `One of ${ACTIONS.join(', ')}`,
+      answers: {
+        200: { doc: 'the sandbox afterwards', schema: 'Sandbox' },
+        404: { doc: 'no such sandbox', schema: 'Problem' },
+        409: { doc: 'its state does not allow that', schema: 'Problem' },
+      },
+      handle: async (context) => {
+        const action = ACTIONS.find((candidate) => candidate === context.req.param('action'))
+        if (action === undefined) throw new GatewayError('NOT_FOUND', `unknown action; known: ${ACTIONS.join(', ')}`)
+        return context.json((await worker.act(context.req.param('id') ?? '', action)) as never)
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/events',
+      id: 'streamEvents',
+      summary: 'What happens on the platform, live: events invocation, sandbox and log',
+      answers: { 200: { doc: 'server-sent events', type: 'text/event-stream' } },
+      handle: (context) => streamEvents(context, parts),
+    },
+  ]
+}
+
+function streamEvents(context: ControlContext, { worker, streams }: ControlParts): Response {
+  const namespace = givenNamespace(context)
+  const unsubscribe = worker.subscribe((event) => {
+    const subject = subjectOf(event)
+    if (namespace !== null && subject.namespace !== namespace) return
+    stream.send(`event: ${event.type}\ndata: ${JSON.stringify(subject)}\n\n`)
+  })
+  const stream = streams.start(context.env.outgoing, 'text/event-stream', ': beat\n\n', unsubscribe)
+  return RESPONSE_ALREADY_SENT
+}
+
+function subjectOf(event: PlatformEvent) {
+  if (event.type === 'invocation') return event.record
+  return event.type === 'sandbox' ? event.sandbox : event.line
+}

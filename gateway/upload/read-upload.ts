@@ -1,0 +1,143 @@
+// Owns taking the tar of a deploy apart: the manifest, the bundle and its map in memory, add-on packages spooled to a file under
+// the state directory. What it made is removed when it fails; afterwards the spooled file is the caller's.
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { join } from 'node:path'
+import { WorkerError } from '../../worker/api.ts'
+import { UPLOAD_BYTES } from '../control-gate.ts'
+import { RequestBody } from '../invocation/request-body.ts'
+import { BLOCK_BYTES, type Member, TarReader } from './tar-reader.ts'
+
+export interface Upload {
+  readonly manifest: unknown
+  readonly source: Buffer
+  readonly sourceMap: Buffer | null
+  /** Path of a temporary tar with `node_modules/…`, or null. */
+  readonly addonTar: string | null
+}
+
+const MIB = 1024 ** 2
+/** Members of the root and the bytes each may have. */
+const ROOT_MEMBERS: ReadonlyMap<string, number> = new Map([
+  ['fn.json', MIB],
+  ['index.cjs', 64 * MIB],
+  ['index.cjs.map', 128 * MIB],
+])
+
+/** Reads an upload. Throws WorkerError DEPLOY_INVALID | DISK_FULL, GatewayError BODY_TOO_LARGE | BODY_ABORTED. */
+export async function readUpload(incoming: IncomingMessage, stateDir: string): Promise<Upload> {
+  const reader = new TarReader(new RequestBody(incoming, UPLOAD_BYTES))
+  const spool = new AddonSpool(join(stateDir, 'tmp'))
+  try {
+    const parts = await readMembers(reader, spool)
+    const { manifest, source } = parts
+    if (manifest === null || source === null)
+      throw invalid(`the tar has no ${manifest === null ? 'fn.json' : 'index.cjs'}`)
+    return {
+      manifest: parseManifest(manifest),
+      source,
+      sourceMap: parts.sourceMap,
+      addonTar: await spool.finish(),
+    }
+  } catch (error) {
+    await spool.discard()
+    throw isDiskFull(error) ? new WorkerError('DISK_FULL', 'no room to take the upload', { cause: error }) : error
+  } finally {
+    await reader.close()
+  }
+}
+
+async function readMembers(reader: TarReader, spool: AddonSpool) {
+  const found = new Map<string, Buffer>()
+  for (let member = await reader.next(); member !== null; member = await reader.next()) {
+    const name = member.name.replace(/^\.\//, '')
+    const highest = ROOT_MEMBERS.get(name)
+    if (highest !== undefined && member.type === 'file') {
+      if (found.has(name)) throw invalid(`${name} is there twice`)
+      found.set(name, await reader.body(name, highest))
+    } else if (member.name.startsWith('node_modules/')) {
+      checkLink(member)
+      await spool.add(member, reader)
+    } else if (name !== '' && !(member.type === 'directory' && name === 'node_modules'))
+      throw invalid(
+        `${JSON.stringify(member.name.slice(0, 200))} does not belong here; expected ${[...ROOT_MEMBERS.keys()].join(', ')} and node_modules/…`,
+      )
+  }
+  return {
+    manifest: found.get('fn.json') ?? null,
+    source: found.get('index.cjs') ?? null,
+    sourceMap: found.get('index.cjs.map') ?? null,
+  }
+}
+
+/** A symbolic link must lead to somewhere under node_modules/. */
+function checkLink(member: Member): void {
+  if (member.type !== 'symlink') return
+  const folder = member.name.split('/').slice(0, -1)
+  for (const part of member.linkName.split('/')) {
+    if (part === '..') folder.pop()
+    else if (part !== '.' && part !== '') folder.push(part)
+  }
+  if (member.linkName.startsWith('/') || member.linkName === '' || folder[0] !== 'node_modules')
+    throw invalid(`${JSON.stringify(member.name.slice(0, 200))} links to outside node_modules/`)
+}
+
+function parseManifest(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch (error) {
+    throw new WorkerError('DEPLOY_INVALID', `fn.json is not JSON: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function invalid(message: string): WorkerError {
+  return new WorkerError('DEPLOY_INVALID', message)
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = (error as { code?: string } | null)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
+/** A temporary tar that appears with its first member. */
+class AddonSpool {
+  readonly #folder: string
+  #path: string | null = null
+  #file: FileHandle | null = null
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  async add(member: Member, reader: TarReader): Promise<void> {
+    this.#file ??= await this.#open()
+    const file = this.#file
+    await file.writeFile(member.headerBlocks)
+    await reader.copy(async (chunk) => {
+      await file.writeFile(chunk)
+    })
+    const rest = member.size % BLOCK_BYTES
+    if (rest > 0) await file.writeFile(Buffer.alloc(BLOCK_BYTES - rest))
+  }
+
+  /** Ends the tar; its path, or null when nothing was added. */
+  async finish(): Promise<string | null> {
+    await this.#file?.writeFile(Buffer.alloc(2 * BLOCK_BYTES))
+    await this.#file?.close()
+    this.#file = null
+    return this.#path
+  }
+
+  async discard(): Promise<void> {
+    await this.#file?.close()
+    this.#file = null
+    if (this.#path !== null) await rm(this.#path, { force: true })
+  }
+
+  async #open(): Promise<FileHandle> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    this.#path = join(this.#folder, `upload-${randomUUID()}.tar`)
+    return await open(this.#path, 'wx', 0o600)
+  }
+}
