@@ -1,6 +1,6 @@
 // Proves that a test leaves the kernel as it found it: cgroups, mounts, loop devices and run directories of the platform.
 // Compares with a snapshot, because other platforms may run on the same machine.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Kernel objects that bear the platform's name, as sorted lines. */
@@ -11,7 +11,7 @@ export interface KernelSnapshot {
   readonly runDirectories: readonly string[]
 }
 
-/** What is there now. `platformId` narrows it to one platform's objects. */
+/** What is there now. `platformId` narrows it to one platform's objects: needed wherever other platforms may come and go. */
 export function snapshotKernel(platformId = ''): KernelSnapshot {
   const name = `thaw-${platformId}`
   return {
@@ -68,8 +68,14 @@ function backing(disk: string): string[] {
   return existsSync(path) ? [`${disk} ${readFileSync(path, 'utf8').trim()}`] : []
 }
 
+/** The directory and all directories in it; a cgroup's files are no objects of their own. */
 function below(directory: string): string[] {
-  return [directory, ...entries(directory).flatMap((entry) => below(join(directory, entry)))]
+  const folders = entries(directory).filter((entry) => isDirectory(join(directory, entry)))
+  return [directory, ...folders.flatMap((folder) => below(join(directory, folder)))]
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }
 
 /** Names in a directory; none when it is no directory or gone. */
