@@ -4,7 +4,7 @@
 //   {thaw}:registry:revisions  hash   <namespace>/<name> → epoch of its last change
 //   {thaw}:registry:epoch      number of changes ever made
 //   {thaw}:registry:news       channel "<epoch> <namespace>/<name>"
-import type { RedisStore } from '../store/redis.ts'
+import type { RedisStore } from '../store/connect.ts'
 import type { StoredFunction } from './entries.ts'
 
 const FUNCTIONS = '{thaw}:registry'

@@ -2,7 +2,7 @@
 // Reads never wait; it starts (read-only) from the copy when Redis is away, and fills an emptied Redis from what it knows.
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
-import type { RedisStore } from '../store/redis.ts'
+import type { RedisStore } from '../store/connect.ts'
 import { type Alias, type FunctionEntry, type Registry, RegistryError } from './api.ts'
 import { asRemoved, withAlias, withoutAlias, withVersion } from './changes.ts'
 import { RegistryContent } from './content.ts'

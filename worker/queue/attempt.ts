@@ -1,0 +1,243 @@
+// One attempt of one job: begin, run, decide, write down, tell the queue. Writes are repeated until Redis took them; a job whose
+// lock went to somebody else is left alone.
+import type { Clock, Logger } from '../../runtime/api.ts'
+import type { Invocation, InvocationFailure, InvocationRecord, InvocationRequest, Worker } from '../api.ts'
+import type { Envelope } from './envelope.ts'
+import { readFileStream, removeFile } from './files.ts'
+import type { InvocationStore, ResultHead } from './invocation-store.ts'
+import { KEPT_MS } from './invocation-store.ts'
+import type { FetchedJob, JobQueues } from './job-queues.ts'
+import { decideOutcome, type FinalState, type Outcome } from './outcome.ts'
+import { finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
+import { ResponseCollector } from './response-collector.ts'
+
+export interface AttemptContext {
+  readonly worker: Worker
+  readonly store: InvocationStore
+  readonly jobs: JobQueues
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly bodiesDir: string
+  readonly resultsDir: string
+  readonly resultMaxBytes: number
+  /** In [0, 1). */
+  chance(): number
+  /** Repeats until Redis took it; null when the lane closed meanwhile. */
+  persist<T>(write: () => Promise<T>): Promise<T | null>
+  /** The call is over (its record is written). */
+  ended(id: string): void
+  /** The job is back in its queue and due then; `pauseMs`: leave the queue alone for so long. */
+  requeued(queueKey: string, atMs: number, pauseMs: number): void
+}
+
+export class Attempt {
+  readonly fetched: FetchedJob
+  readonly #context: AttemptContext
+  readonly #number: number
+  #invocation: Invocation | null = null
+  #cancelled = false
+  /** The job was given away: what the function still does counts no more. */
+  #abandoned = false
+  /** Its fate is being written: too late to give it away. */
+  #settling = false
+  readonly #running: InvocationRecord
+  /** When its lock was last known to be ours, `Clock.monotonicMs`. */
+  renewedAtMs: number
+
+  constructor(fetched: FetchedJob, context: AttemptContext) {
+    this.fetched = fetched
+    this.#context = context
+    this.#number = fetched.attemptsMade + 1
+    this.renewedAtMs = context.clock.monotonicMs()
+    this.#running = runningRecord(fetched.envelope, this.#number, context.clock.now())
+  }
+
+  /** Signal, then kill after 2 s (worker.invoke does both). */
+  cancel(): void {
+    this.#cancelled = true
+    this.#invocation?.abort('cancelled')
+  }
+
+  /** The lock is lost, or the platform stops: end the run, publish nothing. */
+  abandon(): void {
+    this.#abandoned = true
+    this.#invocation?.abort('cancelled')
+  }
+
+  /** Gives the job back to its queue, uncounted, and ends the run. */
+  async handBack(): Promise<void> {
+    if (this.#abandoned || this.#settling) return
+    this.abandon()
+    await this.#putBack(null, null)
+  }
+
+  /** Never rejects. */
+  async run(): Promise<void> {
+    try {
+      await this.#run()
+    } catch (error) {
+      const { envelope } = this.fetched
+      this.#context.logger.error(
+        { id: envelope.id, reason: (error as Error).message },
+        'an attempt could not be finished',
+      )
+    }
+  }
+
+  async #run(): Promise<void> {
+    const context = this.#context
+    const { envelope } = this.fetched
+    if (this.fetched.poisoned) return await this.#end('failed', null, WORKER_DIED, null)
+    if (context.clock.now() > envelope.expiresAtMs) return await this.#end('expired', null, null, null)
+    const begun = await context.persist(async () => ({
+      over: await context.store.begin(this.#running, keepMs(envelope, context)),
+    }))
+    if (begun === null || this.#abandoned) return
+    if (begun.over !== null && !isOpen(begun.over.state)) return await this.#drop()
+    if (this.#cancelled) return await this.#end('cancelled', null, CANCELLED, null)
+
+    const collector = new ResponseCollector(context.resultsDir, context.resultMaxBytes)
+    this.#invocation = context.worker.invoke(this.#request(), collector)
+    collector.attach(this.#invocation)
+    if (this.#cancelled || this.#abandoned) this.#invocation.abort('cancelled')
+    const attempted = await this.#invocation.done
+    if (this.#abandoned) return await collector.discard()
+    await this.#conclude(attempted, collector)
+  }
+
+  async #conclude(attempted: InvocationRecord, collector: ResponseCollector): Promise<void> {
+    const { envelope } = this.fetched
+    const result = await collector.result(`${envelope.id}-${this.#number}`)
+    const failure = collector.failure
+    const outcome: Outcome = decideOutcome({
+      status: collector.status,
+      failure: failure ?? (collector.status === null ? attempted.error : null),
+      cancelled: this.#cancelled,
+      attempt: this.#number,
+      maxAttempts: envelope.maxAttempts,
+      nowMs: this.#context.clock.now(),
+      expiresAtMs: envelope.expiresAtMs,
+      chance: this.#context.chance(),
+    })
+    if (outcome.kind === 'final') return await this.#end(outcome.state, attempted, failure, result)
+    if (result?.file) await removeFile(this.#context.resultsDir, result.file)
+    if (outcome.kind === 'retry') await this.#retry(attempted, failure, outcome.delayMs)
+    else await this.#putBack(outcome.delayMs, failure)
+  }
+
+  async #end(
+    state: FinalState,
+    attempted: InvocationRecord | null,
+    error: InvocationFailure | null,
+    result: ResultHead | null,
+  ): Promise<void> {
+    const { envelope } = this.fetched
+    const started =
+      attempted === null ? { ...this.#running, attempt: this.fetched.attemptsMade, startedAt: null } : this.#running
+    const record = finalRecord(started, attempted, state, error, this.#context.clock.now())
+    const settled = await this.#settle(record, result, KEPT_MS, () => this.#context.jobs.finish(this.fetched))
+    if (!settled) return
+    if (envelope.body.kind === 'file') await removeFile(this.#context.bodiesDir, envelope.id)
+    this.#context.ended(envelope.id)
+  }
+
+  async #retry(attempted: InvocationRecord, failure: InvocationFailure | null, delayMs: number): Promise<void> {
+    const { envelope, queueKey } = this.fetched
+    const record = requeuedRecord(envelope, this.#number, failure, attempted.startedAt ?? this.#running.startedAt)
+    const atMs = this.#context.clock.now() + delayMs
+    const settled = await this.#settle(record, null, keepMs(envelope, this.#context), () =>
+      this.#context.jobs.retry(this.fetched, delayMs),
+    )
+    if (settled) this.#context.requeued(queueKey, atMs, 0)
+  }
+
+  /** `delayMs` null: at once, to the front. */
+  async #putBack(delayMs: number | null, failure: InvocationFailure | null): Promise<void> {
+    const { envelope, queueKey, attemptsMade } = this.fetched
+    const record = requeuedRecord(envelope, attemptsMade, failure, null)
+    const atMs = delayMs === null ? null : this.#context.clock.now() + delayMs
+    const settled = await this.#settle(record, null, keepMs(envelope, this.#context), () =>
+      this.#context.jobs.putBack(this.fetched, atMs),
+    )
+    if (settled) this.#context.requeued(queueKey, atMs ?? 0, delayMs ?? 0)
+  }
+
+  /** The call was over before: only its job had stayed. */
+  async #drop(): Promise<void> {
+    await this.#context.persist(() => ignoreLostJob(this.#context.jobs.finish(this.fetched)))
+  }
+
+  /** Record, result and the job's move leave in one burst: Redis puts both on disk with one write. */
+  async #settle(
+    record: InvocationRecord,
+    result: ResultHead | null,
+    keptMs: number,
+    move: () => Promise<void>,
+  ): Promise<boolean> {
+    const { store, jobs, persist } = this.#context
+    this.#settling = true
+    const written = await persist(async () => {
+      const settling = store.settle(record, result, jobs.hold(this.fetched), keptMs)
+      const moving = ignoreLostJob(move())
+      const [settled, moved] = await Promise.allSettled([settling, moving])
+      if (settled.status === 'rejected') throw settled.reason
+      if (moved.status === 'rejected') throw moved.reason
+      return { mine: settled.value }
+    })
+    if (written?.mine === false && !isOpen(record.state)) {
+      // Said twice: a repeated write finds its job gone when the first one had arrived after all.
+      const stored = await persist(() => store.record(record.id))
+      return stored !== null && !isOpen(stored.state)
+    }
+    return written?.mine === true
+  }
+
+  #request(): InvocationRequest {
+    const { envelope } = this.fetched
+    const { id, version, method, target, headers, limits, timeoutMs, traceparent, body } = envelope
+    return {
+      id,
+      version,
+      attempt: this.#number,
+      method,
+      target,
+      headers,
+      body:
+        body.kind === 'none'
+          ? null
+          : body.kind === 'inline'
+            ? Buffer.from(body.base64, 'base64')
+            : readFileStream(this.#context.bodiesDir, id),
+      limits,
+      timeoutMs,
+      wantsMetering: false,
+      traceparent,
+      // The wait in the durable queue is not the worker's: its own queue begins now.
+      acceptedAtMs: this.#context.clock.now(),
+    }
+  }
+}
+
+const CANCELLED: InvocationFailure = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' }
+const WORKER_DIED: InvocationFailure = {
+  code: 'SANDBOX_CREATE_FAILED',
+  component: 'worker',
+  message: 'the worker ended again and again while it ran this call',
+}
+
+/** Records of open calls outlive their last possible attempt. */
+function keepMs(envelope: Envelope, context: AttemptContext): number {
+  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + 2 * KEPT_MS
+}
+
+/** BullMQ's codes: the job, its lock or its place in the active list is gone, or the lock is another's. */
+const LOST_JOB: ReadonlySet<unknown> = new Set([-1, -2, -3, -6])
+
+/** Whoever has the job now decides. */
+async function ignoreLostJob(work: Promise<void>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    if (!LOST_JOB.has((error as { code?: unknown }).code)) throw error
+  }
+}

@@ -1,0 +1,57 @@
+// Cancels a call wherever it is: waiting (removed), running here (signal, kill after 2 s), running elsewhere (told by channel).
+import type { Clock } from '../../runtime/api.ts'
+import type { InvocationRecord } from '../api.ts'
+import { QueueError } from './api.ts'
+import type { Attempt } from './attempt.ts'
+import { removeFile } from './files.ts'
+import type { InvocationStore } from './invocation-store.ts'
+import type { JobQueues } from './job-queues.ts'
+import { finalRecord, isOpen } from './records.ts'
+import type { Waiters } from './waiters.ts'
+
+export interface CancelParts {
+  readonly store: InvocationStore
+  readonly jobs: JobQueues
+  readonly waiters: Waiters
+  readonly clock: Clock
+  readonly bodiesDir: string
+}
+
+/** Longer than the grace of a running call and its accounting. */
+const PATIENCE_MS = 15_000
+const STEP_MS = 250
+
+/** Resolves to the record, ended in all but the rarest cases. Throws INVOCATION_NOT_FOUND | NOT_CANCELLABLE. */
+export async function cancelCall(
+  id: string,
+  running: () => Attempt | undefined,
+  parts: CancelParts,
+): Promise<InvocationRecord> {
+  const deadline = parts.clock.monotonicMs() + PATIENCE_MS
+  let record = await parts.store.record(id)
+  if (record === null) throw new QueueError('INVOCATION_NOT_FOUND', `no asynchronous invocation ${id.slice(0, 80)}`)
+  if (!isOpen(record.state)) throw new QueueError('NOT_CANCELLABLE', `the call ${id} is over: ${record.state}`)
+  while (isOpen(record.state) && parts.clock.monotonicMs() < deadline) {
+    const waiting = parts.waiters.wait(id, STEP_MS)
+    const attempt = running()
+    if (attempt !== undefined) attempt.cancel()
+    else if (await parts.jobs.remove(`${record.namespace}/${record.function}`, id))
+      return await endRemoved(record, parts)
+    else await parts.store.announceCancel(id)
+    await waiting.news
+    record = (await parts.store.record(id)) ?? record
+  }
+  return record
+}
+
+/** Its job is gone: nobody else writes this record any more, unless it had ended just before. */
+async function endRemoved(record: InvocationRecord, { store, clock, bodiesDir, waiters }: CancelParts) {
+  const last = (await store.record(record.id)) ?? record
+  if (!isOpen(last.state)) return last
+  const error = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' } as const
+  const ended = finalRecord(last, null, 'cancelled', error, clock.now())
+  await store.endCancelled(ended)
+  await removeFile(bodiesDir, record.id)
+  waiters.notify(record.id)
+  return ended
+}

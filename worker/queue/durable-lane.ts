@@ -1,0 +1,322 @@
+// The durable lane: accepts calls onto disk, runs them when their time has come, and knows their fate by id.
+// It wires the parts of this folder together; each decision lies in one of them.
+import { join } from 'node:path'
+import type { Clock, Logger } from '../../runtime/api.ts'
+import type { InvocationRecord, RecordQuery, Worker } from '../api.ts'
+import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
+import { StoreError } from '../store/errors.ts'
+import { type DurableLane, QueueError, type StoredResult, type Submission } from './api.ts'
+import { Attempt, type AttemptContext } from './attempt.ts'
+import { cancelCall } from './cancel.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { queueKeyOf } from './envelope.ts'
+import { fileBytes, readFileStream } from './files.ts'
+import { Intake } from './intake.ts'
+import { InvocationStore, type ResultHead } from './invocation-store.ts'
+import { type FetchedJob, JobQueues } from './job-queues.ts'
+import { Maintenance } from './maintenance.ts'
+import { isOpen } from './records.ts'
+import { readServerPolicy, type ServerPolicy } from './server-policy.ts'
+import { Waiters } from './waiters.ts'
+
+export interface DurableLaneOptions {
+  readonly target: RedisTarget
+  readonly worker: Worker
+  readonly stateDir: string
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Runs at once, over all functions. Default 64. */
+  readonly concurrency?: number
+  /** No other platform serves these queues: what is active at the start was left by a dead one. Default: true on a unix socket. */
+  readonly soleOwner?: boolean
+  /** In [0, 1); spreads retries. Default Math.random. */
+  readonly chance?: () => number
+}
+
+const CONCURRENCY = 64
+const BODY_MAX_BYTES = 100 * 1024 ** 2
+const AGAIN_MS = 200
+const START_WAIT_MS = 5_000
+const HAND_BACK_MS = 3_000
+const RECHECK_MS = 10_000
+
+/** Opens its own connections and waits a moment for them; it exists also while Redis is away. `start` begins to run calls. */
+export async function createDurableLane(options: DurableLaneOptions): Promise<DurableLane> {
+  const lane = new Lane(options)
+  await lane.connected(START_WAIT_MS)
+  return lane
+}
+
+class Lane implements DurableLane {
+  readonly #options: DurableLaneOptions
+  readonly #clock: Clock
+  readonly #redis: RedisStore
+  readonly #store: InvocationStore
+  readonly #jobs: JobQueues
+  readonly #intake: Intake
+  readonly #dispatcher: Dispatcher<FetchedJob>
+  readonly #maintenance: Maintenance
+  readonly #waiters: Waiters
+  readonly #active = new Map<string, Attempt>()
+  readonly #context: AttemptContext
+  readonly #leave: (() => void)[] = []
+  readonly #resultsDir: string
+  readonly #soleOwner: boolean
+  #policy: ServerPolicy | null = null
+  #tokens = 0
+  #started = false
+  #recovered = false
+  #draining = false
+  #closed = false
+  #idle: (() => void) | null = null
+
+  constructor(options: DurableLaneOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#soleOwner = options.soleOwner ?? 'socketPath' in options.target
+    this.#redis = connectRedis(options.target, options.logger)
+    this.#store = new InvocationStore(this.#redis)
+    this.#jobs = new JobQueues(this.#redis, options.logger)
+    this.#waiters = new Waiters(options.clock)
+    const bodiesDir = join(options.stateDir, 'bodies')
+    this.#resultsDir = join(options.stateDir, 'results')
+    this.#context = this.#attemptContext(bodiesDir)
+    this.#intake = new Intake({
+      store: this.#store,
+      jobs: this.#jobs,
+      clock: options.clock,
+      bodiesDir,
+      bodyMaxBytes: BODY_MAX_BYTES,
+    })
+    this.#dispatcher = new Dispatcher<FetchedJob>({
+      concurrency: options.concurrency ?? CONCURRENCY,
+      clock: options.clock,
+      logger: options.logger,
+      available: () => this.#redis.available(),
+      fetch: (queueKey) => this.#fetch(queueKey),
+      run: (fetched) => this.#run(fetched),
+    })
+    this.#maintenance = new Maintenance({
+      store: this.#store,
+      jobs: this.#jobs,
+      dispatcher: this.#dispatcher,
+      active: this.#active,
+      clock: options.clock,
+      logger: options.logger,
+      soleOwner: this.#soleOwner,
+      available: () => this.#redis.available(),
+      bodiesDir,
+      resultsDir: this.#resultsDir,
+    })
+    this.#leave.push(
+      this.#redis.onAvailable(() => void this.#connected()),
+      this.#store.follow({
+        done: (id) => this.#waiters.notify(id),
+        cancel: (id) => this.#active.get(id)?.cancel(),
+        due: (queueKey) => this.#dispatcher.wake(queueKey),
+        joined: () => this.#waiters.notifyAll(),
+      }),
+    )
+    if (this.#redis.available()) void this.#connected()
+  }
+
+  /** Resolves when Redis answered, or after `ms`. */
+  async connected(ms: number): Promise<void> {
+    if (await this.#redis.waitAvailable(ms)) this.#policy ??= await readServerPolicy(this.#redis).catch(() => null)
+  }
+
+  async submit(submission: Submission) {
+    if (this.#draining || this.#closed) throw new QueueError('DRAINING', 'the platform is stopping')
+    if (!this.#redis.available()) throw unavailable(new StoreError('REDIS_AWAY', 'redis is away'))
+    const policy = this.#policy
+    if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
+    const accepted = await this.#asking(() => this.#intake.accept(submission))
+    const queueKey = queueKeyOf(submission.version)
+    this.#dispatcher.limit(queueKey, submission.version.config.concurrency)
+    if (this.#started) this.#dispatcher.wake(queueKey, accepted.notBeforeMs)
+    else this.#store.announceDue(queueKey)
+    return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
+  }
+
+  async record(id: string): Promise<InvocationRecord | null> {
+    return await this.#asking(() => this.#store.record(id))
+  }
+
+  async records(query: RecordQuery): Promise<InvocationRecord[]> {
+    return await this.#asking(() => this.#store.records(query))
+  }
+
+  async result(id: string, waitMs: number) {
+    const deadline = this.#clock.monotonicMs() + waitMs
+    for (;;) {
+      const leftMs = deadline - this.#clock.monotonicMs()
+      // ORDER: wait first, look then: the end may come between.
+      const waiting = this.#waiters.wait(id, Math.max(0, Math.min(leftMs, RECHECK_MS)))
+      try {
+        const record = await this.#known(id)
+        if (!isOpen(record.state)) {
+          const head = await this.#asking(() => this.#store.result(id))
+          return { pending: false, record, result: head === null ? null : await this.#stored(head) }
+        }
+        if (leftMs <= 0) return { pending: true, record, result: null }
+        await waiting.news
+      } finally {
+        waiting.stop()
+      }
+    }
+  }
+
+  async cancel(id: string): Promise<InvocationRecord> {
+    const { bodiesDir } = this.#context
+    const parts = { store: this.#store, jobs: this.#jobs, waiters: this.#waiters, clock: this.#clock, bodiesDir }
+    return await this.#asking(() => cancelCall(id, () => this.#active.get(id), parts))
+  }
+
+  async backlog(namespace: string, name: string): Promise<number> {
+    return await this.#asking(() => this.#jobs.backlog(`${namespace}/${name}`))
+  }
+
+  available(): boolean {
+    return !this.#closed && this.#redis.available() && !this.#policy?.refused
+  }
+
+  async start(): Promise<void> {
+    this.#started = true
+    await this.#redis.waitAvailable(START_WAIT_MS)
+    await this.#recover()
+    this.#maintenance.start()
+  }
+
+  async drain(ms: number): Promise<void> {
+    this.#draining = true
+    this.#dispatcher.stop()
+    if (this.#active.size > 0 && ms > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.after(ms, resolve)
+        this.#idle = () => {
+          cancel()
+          resolve()
+        }
+      })
+    }
+    const rest = [...this.#active.values()].map((attempt) => attempt.handBack())
+    await Promise.race([Promise.all(rest), new Promise<void>((resolve) => this.#clock.after(HAND_BACK_MS, resolve))])
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#draining = true
+    this.#dispatcher.stop()
+    this.#maintenance.stop()
+    for (const attempt of this.#active.values()) attempt.abandon()
+    for (const leave of this.#leave) leave()
+    this.#waiters.notifyAll()
+    await this.#jobs.close()
+    await this.#redis.close()
+  }
+
+  async #connected(): Promise<void> {
+    this.#policy = await readServerPolicy(this.#redis).catch(() => this.#policy)
+    if (this.#policy?.refused) this.#options.logger.error({}, this.#policy.refused)
+    await this.#intake.settleDoubts()
+    if (this.#started && !this.#recovered) await this.#recover()
+    this.#dispatcher.wakeAll()
+  }
+
+  /** Before the first fetch: calls that ran when the platform died wait again, in front and uncounted. */
+  async #recover(): Promise<void> {
+    if (this.#recovered || this.#draining) return
+    try {
+      this.#policy ??= await readServerPolicy(this.#redis)
+      const moved = await this.#maintenance.recover()
+      this.#recovered = true
+      if (moved > 0) this.#options.logger.info({ calls: moved }, 'calls that were running are queued again')
+      this.#dispatcher.start()
+    } catch (error) {
+      // The next connection tries again.
+      this.#options.logger.warn({ reason: (error as Error).message }, 'queued calls cannot be run yet')
+    }
+  }
+
+  async #fetch(queueKey: string): Promise<{ job: FetchedJob | null; nextAtMs: number | null }> {
+    const token = `${process.pid}-${++this.#tokens}-${this.#clock.now().toString(36)}`
+    const { fetched, nextAtMs } = await this.#jobs.fetch(queueKey, token)
+    if (fetched === null) return { job: null, nextAtMs }
+    this.#dispatcher.limit(queueKey, fetched.envelope.version.config.concurrency)
+    // Known from here on: a cancel that comes now finds it.
+    this.#active.set(fetched.envelope.id, new Attempt(fetched, this.#context))
+    return { job: fetched, nextAtMs }
+  }
+
+  async #run(fetched: FetchedJob): Promise<void> {
+    const { id } = fetched.envelope
+    const attempt = this.#active.get(id)
+    if (attempt === undefined) return
+    await attempt.run()
+    if (this.#active.get(id) === attempt) this.#active.delete(id)
+    if (this.#active.size === 0) this.#idle?.()
+  }
+
+  #attemptContext(bodiesDir: string): AttemptContext {
+    const { worker, clock, logger } = this.#options
+    return {
+      worker,
+      store: this.#store,
+      jobs: this.#jobs,
+      clock,
+      logger,
+      bodiesDir,
+      resultsDir: this.#resultsDir,
+      resultMaxBytes: BODY_MAX_BYTES,
+      chance: this.#options.chance ?? Math.random,
+      persist: (write) => this.#persist(write),
+      ended: (id) => this.#waiters.notify(id),
+      requeued: (queueKey, atMs, pauseMs) => {
+        this.#dispatcher.pause(queueKey, pauseMs)
+        this.#dispatcher.wake(queueKey, atMs)
+      },
+    }
+  }
+
+  async #persist<T>(write: () => Promise<T>): Promise<T | null> {
+    while (!this.#closed) {
+      try {
+        return await write()
+      } catch (error) {
+        if (error instanceof TypeError || error instanceof RangeError) throw error
+        this.#options.logger.debug({ reason: (error as Error).message }, 'redis did not take a write; again')
+        await new Promise<void>((resolve) => this.#clock.after(AGAIN_MS, resolve))
+      }
+    }
+    return null
+  }
+
+  async #known(id: string): Promise<InvocationRecord> {
+    const record = await this.record(id)
+    if (record === null) throw new QueueError('INVOCATION_NOT_FOUND', `no asynchronous invocation ${id.slice(0, 80)}`)
+    return record
+  }
+
+  async #stored(head: ResultHead): Promise<StoredResult | null> {
+    const { status, headers, bodyBytes, base64, file } = head
+    if (file === null) return { status, headers, bodyBytes, body: Buffer.from(base64 ?? '', 'base64') }
+    if ((await fileBytes(this.#resultsDir, file)) !== bodyBytes) return null
+    return { status, headers, bodyBytes, body: readFileStream(this.#resultsDir, file) }
+  }
+
+  /** Trouble with Redis becomes QUEUE_UNAVAILABLE. */
+  async #asking<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      throw error instanceof QueueError ? error : unavailable(error)
+    }
+  }
+}
+
+const RETRY_AFTER_S = 2
+function unavailable(cause: unknown): QueueError {
+  const message = `the queue cannot be reached: ${(cause as Error).message}`
+  return new QueueError('QUEUE_UNAVAILABLE', message, { cause, retryAfterS: RETRY_AFTER_S })
+}

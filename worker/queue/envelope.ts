@@ -1,0 +1,58 @@
+// What one accepted call carries through the queue: all that its attempts need, whatever happens to the registry meanwhile. Pure.
+import type { Limits } from '../../runtime/api.ts'
+import type { FunctionVersion } from '../api.ts'
+import type { Submission } from './api.ts'
+
+/** Bodies up to this lie in the envelope (and results in Redis); larger ones are files. */
+export const INLINE_MAX_BYTES = 64 * 1024
+
+export type EnvelopeBody =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'inline'; readonly base64: string }
+  /** `<state>/bodies/<id>` */
+  | { readonly kind: 'file'; readonly bytes: number }
+
+export interface Envelope {
+  readonly id: string
+  readonly version: FunctionVersion
+  readonly method: string
+  readonly target: string
+  readonly headers: readonly string[]
+  readonly body: EnvelopeBody
+  readonly limits: Partial<Limits>
+  readonly timeoutMs: number | null
+  readonly traceparent: string | null
+  readonly acceptedAtMs: number
+  /** Not to run before; acceptance plus the delay asked for. */
+  readonly notBeforeMs: number
+  /** No attempt begins after. The maximum age counts from `notBeforeMs`. */
+  readonly expiresAtMs: number
+  readonly maxAttempts: number
+  readonly priority: number
+}
+
+export function makeEnvelope(id: string, submission: Submission, body: EnvelopeBody, nowMs: number): Envelope {
+  const { version, method, target, headers, limits, timeoutMs, traceparent, priority } = submission
+  const notBeforeMs = nowMs + Math.max(0, submission.delayMs)
+  return {
+    id,
+    version,
+    method,
+    target,
+    headers,
+    body,
+    limits,
+    timeoutMs,
+    traceparent,
+    acceptedAtMs: nowMs,
+    notBeforeMs,
+    expiresAtMs: notBeforeMs + submission.maxAgeMs,
+    maxAttempts: Math.max(1, submission.maxAttempts ?? version.config.retryAttempts),
+    priority,
+  }
+}
+
+/** A queue is one function's: its namespace and name. */
+export function queueKeyOf(version: { readonly namespace: string; readonly name: string }): string {
+  return `${version.namespace}/${version.name}`
+}

@@ -1,0 +1,222 @@
+// Records, results and idempotency keys of asynchronous calls in Redis: keys and scripts, nothing of BullMQ.
+//
+//   {thaw}:inv:<id>       string  InvocationRecord (JSON), expires
+//   {thaw}:res:<id>       string  ResultHead (JSON), expires
+//   {thaw}:invs:<ns>      zset    id → ms of its UUIDv7: the newest-first list
+//   {thaw}:queues         set     <ns>/<function> that ever had a call
+//   {thaw}:idem:<scope>   string  {id, hash}, expires
+//   {thaw}:done           channel id of a call that ended
+//   {thaw}:cancel         channel id of a running call to be cancelled
+//   {thaw}:due            channel <ns>/<function> that has something to run
+// One hash tag for all: a script may touch them together, also in a cluster.
+import { createHash } from 'node:crypto'
+import type { InvocationRecord, RecordQuery } from '../api.ts'
+import type { RedisStore } from '../store/connect.ts'
+import { isOpen } from './records.ts'
+
+export const KEPT_MS = 24 * 3_600_000
+const DONE = '{thaw}:done'
+const CANCEL = '{thaw}:cancel'
+const DUE = '{thaw}:due'
+const QUEUES = '{thaw}:queues'
+const PAGE = 200
+/** A query looks at no more than this many records. */
+const SCAN_MAX = 20_000
+
+const ACCEPT = `
+redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
+redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4])
+redis.call('SADD', KEYS[3], ARGV[5])`
+
+// Answers the record when the call is over already: a job may outlive its call by a crash between the two writes.
+const BEGIN = `
+local current = redis.call('GET', KEYS[1])
+if current then
+  local state = cjson.decode(current).state
+  if state ~= 'queued' and state ~= 'running' then return current end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false`
+
+// CONTRACT: only the holder of the job's lock may publish. A lock that merely ran out, its job still active, is taken again.
+const SETTLE = `
+local holder = redis.call('GET', KEYS[3])
+if holder ~= ARGV[4] then
+  if holder or not redis.call('LPOS', KEYS[4], ARGV[5]) then return 0 end
+  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[7])
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
+if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
+return 1`
+
+const CANCELLED = `
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])`
+
+const CLAIM = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
+return redis.call('GET', KEYS[1])`
+
+const PAGE_OF = `
+local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', ARGV[3], ARGV[4])
+local found = {}
+for i, id in ipairs(ids) do found[i] = redis.call('GET', ARGV[5] .. id) end
+return {ids, found}`
+
+/** A result as it lies in Redis; the body inline, or in `<state>/results/<file>`. */
+export interface ResultHead {
+  readonly status: number
+  readonly headers: readonly string[]
+  readonly bodyBytes: number
+  readonly base64: string | null
+  readonly file: string | null
+}
+/** The job's lock and list, which decide who may publish. */
+export interface JobHold {
+  readonly lockKey: string
+  readonly activeKey: string
+  readonly token: string
+  readonly lockMs: number
+}
+export interface Claim {
+  readonly id: string
+  readonly hash: string
+}
+
+export class InvocationStore {
+  readonly #redis: RedisStore
+  constructor(redis: RedisStore) {
+    this.#redis = redis
+  }
+
+  async accept(record: InvocationRecord, queueKey: string, keepMs: number): Promise<void> {
+    const keys = [recordKey(record.id), indexKey(record.namespace), QUEUES]
+    await this.#redis.script(ACCEPT, keys, [JSON.stringify(record), keepMs, scoreOf(record), record.id, queueKey])
+  }
+
+  /** Marks it running; answers the record instead when the call is over. */
+  async begin(running: InvocationRecord, keepMs: number): Promise<InvocationRecord | null> {
+    const over = await this.#redis.script(BEGIN, [recordKey(running.id)], [JSON.stringify(running), keepMs])
+    return over === null ? null : (JSON.parse(over as string) as InvocationRecord)
+  }
+
+  /** Writes what became of an attempt. False: somebody else holds the job now, nothing was written. */
+  async settle(record: InvocationRecord, result: ResultHead | null, hold: JobHold, keepMs: number): Promise<boolean> {
+    const keys = [recordKey(record.id), resultKey(record.id), hold.lockKey, hold.activeKey]
+    const news = isOpen(record.state) ? '' : DONE
+    const resultJson = result === null ? '' : JSON.stringify(result)
+    const args = [JSON.stringify(record), keepMs, resultJson, hold.token, record.id, news, hold.lockMs]
+    return (await this.#redis.script(SETTLE, keys, args)) === 1
+  }
+
+  /** Ends a call whose job is gone from the queue. */
+  async endCancelled(record: InvocationRecord): Promise<void> {
+    const args = [JSON.stringify(record), KEPT_MS, DONE, record.id]
+    await this.#redis.script(CANCELLED, [recordKey(record.id)], args)
+  }
+
+  /** Forgets a call that was never accepted. */
+  async forget(id: string, namespace: string): Promise<void> {
+    await this.#redis.command('DEL', recordKey(id))
+    await this.#redis.command('ZREM', indexKey(namespace), id)
+  }
+
+  /** null: the key is ours now. */
+  async claim(scope: readonly string[], claim: Claim): Promise<Claim | null> {
+    const digest = createHash('sha256').update(JSON.stringify(scope)).digest('hex')
+    const earlier = await this.#redis.script(CLAIM, [`{thaw}:idem:${digest}`], [JSON.stringify(claim), KEPT_MS])
+    return earlier === null ? null : (JSON.parse(earlier as string) as Claim)
+  }
+
+  async record(id: string): Promise<InvocationRecord | null> {
+    const text = await this.#redis.command('GET', recordKey(id))
+    return text === null ? null : (JSON.parse(text as string) as InvocationRecord)
+  }
+
+  async result(id: string): Promise<ResultHead | null> {
+    const text = await this.#redis.command('GET', resultKey(id))
+    return text === null ? null : (JSON.parse(text as string) as ResultHead)
+  }
+
+  /** Newest first. */
+  async records(query: RecordQuery): Promise<InvocationRecord[]> {
+    const newest = query.after === undefined ? '+inf' : String(timeOfId(query.after) ?? '+inf')
+    const oldest = query.sinceMs === undefined ? '-inf' : String(query.sinceMs)
+    const found: InvocationRecord[] = []
+    for (let offset = 0; offset < SCAN_MAX && found.length < query.limit; offset += PAGE) {
+      const args = [newest, oldest, offset, PAGE, recordKey('')]
+      const [ids, texts] = (await this.#redis.script(PAGE_OF, [indexKey(query.namespace)], args)) as [
+        string[],
+        unknown[],
+      ]
+      for (const text of texts) {
+        if (typeof text !== 'string' || found.length >= query.limit) continue
+        const record = JSON.parse(text) as InvocationRecord
+        if (matches(record, query)) found.push(record)
+      }
+      if (ids.length < PAGE) break
+    }
+    return found
+  }
+
+  async queueKeys(): Promise<string[]> {
+    return (await this.#redis.command('SMEMBERS', QUEUES)) as string[]
+  }
+
+  /** Drops list entries older than `ms` since the epoch. */
+  async trimIndex(namespace: string, ms: number): Promise<void> {
+    await this.#redis.command('ZREMRANGEBYSCORE', indexKey(namespace), '-inf', ms)
+  }
+
+  announceDue(queueKey: string): void {
+    this.#redis.command('PUBLISH', DUE, queueKey).catch(() => {})
+  }
+
+  async announceCancel(id: string): Promise<void> {
+    await this.#redis.command('PUBLISH', CANCEL, id)
+  }
+
+  /** `onJoined`: news may have been missed. The returned function stops. */
+  follow(on: {
+    done(id: string): void
+    cancel(id: string): void
+    due(queueKey: string): void
+    joined(): void
+  }): () => void {
+    const leave = [
+      this.#redis.subscribe(DONE, on.done, on.joined),
+      this.#redis.subscribe(CANCEL, on.cancel),
+      this.#redis.subscribe(DUE, on.due),
+    ]
+    return () => {
+      for (const stop of leave) stop()
+    }
+  }
+}
+
+function matches(record: InvocationRecord, query: RecordQuery): boolean {
+  if (query.function !== undefined && record.function !== query.function) return false
+  if (query.state !== undefined && record.state !== query.state) return false
+  if (query.sinceMs !== undefined && Date.parse(record.createdAt) < query.sinceMs) return false
+  return query.after === undefined || record.id < query.after
+}
+
+function recordKey(id: string): string {
+  return `{thaw}:inv:${id}`
+}
+function resultKey(id: string): string {
+  return `{thaw}:res:${id}`
+}
+function indexKey(namespace: string): string {
+  return `{thaw}:invs:${namespace}`
+}
+
+function scoreOf(record: InvocationRecord): number {
+  return timeOfId(record.id) ?? Date.parse(record.createdAt)
+}
+
+/** Ms since the epoch in a UUIDv7 (RFC 9562), null for another id. */
+export function timeOfId(id: string): number | null {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : null
+}

@@ -1,0 +1,211 @@
+// The one door to BullMQ: one queue a function, all over one connection, fetched by hand. Jobs are envelopes; no decision about
+// a call is made here.
+import { type IQueueBackend, Job, Queue, type QueueOptions } from 'bullmq'
+import type { Logger } from '../../runtime/api.ts'
+import type { RedisStore } from '../store/connect.ts'
+import type { Envelope } from './envelope.ts'
+import type { JobHold } from './invocation-store.ts'
+
+export const LOCK_MS = 15_000
+const STALL_CHECK_MS = 5_000
+/** The death of a worker is no attempt; so many of them for one call are a fault all the same. */
+const MAX_STALLS = 20
+const EVENTS_KEPT = 100
+const ROOT = 'root'
+
+// Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched.
+const REQUEUE = `
+local moved = 0
+for i, id in ipairs(ARGV) do
+  if i > 1 and redis.call('LREM', KEYS[1], 1, id) > 0 then
+    local job = ARGV[1] .. id
+    redis.call('DEL', job .. ':lock')
+    redis.call('SREM', KEYS[4], id)
+    if redis.call('EXISTS', job) == 1 then
+      local priority = tonumber(redis.call('HGET', job, 'priority')) or 0
+      if priority > 0 then redis.call('ZADD', KEYS[3], priority * 0x100000000, id)
+      else redis.call('RPUSH', KEYS[2], id) end
+      moved = moved + 1
+    end
+  end
+end
+return moved`
+
+// Locks of running jobs are kept; one that ran out while its job stayed active is taken again.
+const RENEW = `
+local kept = {}
+for i = 1, #KEYS, 3 do
+  local n = (i - 1) / 3
+  local token, id = ARGV[2 + 2 * n], ARGV[3 + 2 * n]
+  local holder = redis.call('GET', KEYS[i])
+  local ours = holder == token or (not holder and redis.call('LPOS', KEYS[i + 1], id))
+  if ours then
+    redis.call('SET', KEYS[i], token, 'PX', ARGV[1])
+    redis.call('SREM', KEYS[i + 2], id)
+  end
+  kept[n + 1] = ours and 1 or 0
+end
+return kept`
+
+/** Shares the root's connection. */
+type FunctionQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>
+
+export interface FetchedJob {
+  readonly queueKey: string
+  readonly token: string
+  readonly envelope: Envelope
+  /** Attempts that counted before this one. */
+  readonly attemptsMade: number
+  /** Workers died under it too often: do not run it again. */
+  readonly poisoned: boolean
+  readonly job: Job
+}
+
+/** Carries the delay to the back-off strategy. */
+class RetryAfter extends Error {
+  readonly delayMs: number
+  constructor(delayMs: number) {
+    super('retried')
+    this.delayMs = delayMs
+  }
+}
+
+export class JobQueues {
+  readonly #redis: RedisStore
+  readonly #options: QueueOptions
+  readonly #root: Queue
+  readonly #queues = new Map<string, FunctionQueue>()
+
+  constructor(redis: RedisStore, logger: Logger) {
+    this.#redis = redis
+    // Lock, stall and back-off settings belong to BullMQ's Worker; fetching by hand, its backend and jobs read them from here.
+    const settings = {
+      backoffStrategy: (_made: number, _type?: string, error?: Error) => (error as RetryAfter).delayMs,
+    }
+    const fetching = { lockDuration: LOCK_MS, stalledInterval: STALL_CHECK_MS, maxStalledCount: MAX_STALLS, settings }
+    const options: QueueOptions = {
+      connection: redis.client,
+      prefix: '{thaw}:queue',
+      skipVersionCheck: true,
+      streams: { events: { maxLen: EVENTS_KEPT } },
+    }
+    this.#options = { ...options, ...(fetching as object) }
+    this.#root = new Queue(ROOT, { ...this.#options, skipMetasUpdate: true })
+    this.#root.on('error', (error) => logger.debug({ reason: error.message }, 'bullmq'))
+  }
+
+  async add(queueKey: string, envelope: Envelope): Promise<void> {
+    await this.#queue(queueKey).add('call', envelope, {
+      jobId: envelope.id,
+      delay: Math.max(0, envelope.notBeforeMs - envelope.acceptedAtMs),
+      timestamp: envelope.acceptedAtMs,
+      attempts: envelope.maxAttempts,
+      backoff: { type: 'custom' },
+      removeOnComplete: true,
+      removeOnFail: true,
+      stackTraceLimit: 1,
+      ...(envelope.priority > 0 ? { priority: envelope.priority } : {}),
+    })
+  }
+
+  /** The next job that is due, locked under `token`; or when the next one will be. */
+  async fetch(
+    queueKey: string,
+    token: string,
+  ): Promise<{ readonly fetched: FetchedJob | null; readonly nextAtMs: number | null }> {
+    const queue = this.#queue(queueKey)
+    const [data, id, , nextAtMs] = (await queue.getBackend().moveToActive(token)) as [unknown, string, number, number]
+    if (!data || !id) return { fetched: null, nextAtMs: nextAtMs > 0 ? nextAtMs : null }
+    const job = Job.fromJSON(queue, data as Parameters<typeof Job.fromJSON>[1], id)
+    job.token = token
+    const poisoned = typeof job.deferredFailure === 'string'
+    const envelope = job.data as Envelope
+    return { fetched: { queueKey, token, envelope, attemptsMade: job.attemptsMade, poisoned, job }, nextAtMs: null }
+  }
+
+  /** What decides who may publish a job's fate. */
+  hold(fetched: FetchedJob): JobHold {
+    const queue = this.#queue(fetched.queueKey)
+    const lockKey = `${queue.toKey(fetched.envelope.id)}:lock`
+    return { lockKey, activeKey: queue.toKey('active'), token: fetched.token, lockMs: LOCK_MS }
+  }
+
+  /** Over: the job goes. */
+  async finish(fetched: FetchedJob): Promise<void> {
+    await fetched.job.moveToCompleted('', fetched.token, false)
+  }
+
+  /** Counts the attempt. */
+  async retry(fetched: FetchedJob, delayMs: number): Promise<void> {
+    await fetched.job.moveToFailed(new RetryAfter(Math.max(1, delayMs)), fetched.token, false)
+  }
+
+  /** Does not count the attempt. */
+  async putBack(fetched: FetchedJob, atMs: number | null): Promise<void> {
+    if (atMs === null) await fetched.job.moveToWait(fetched.token)
+    else await fetched.job.moveToDelayed(atMs, fetched.token)
+  }
+
+  /** True when it is not in the queue (any more); false when somebody runs it. */
+  async remove(queueKey: string, id: string): Promise<boolean> {
+    return (await this.#queue(queueKey).getBackend().remove(id, false)) === 1
+  }
+
+  async exists(queueKey: string, id: string): Promise<boolean> {
+    return (await this.#redis.command('EXISTS', this.#queue(queueKey).toKey(id))) === 1
+  }
+
+  /** Jobs that wait, now or for their time. */
+  async backlog(queueKey: string): Promise<number> {
+    const counts = await this.#queue(queueKey).getJobCounts('waiting', 'prioritized', 'delayed')
+    return Object.values(counts).reduce((sum, count) => sum + count, 0)
+  }
+
+  /** Ids of active jobs, newest first. */
+  async activeIds(queueKey: string): Promise<string[]> {
+    return (await this.#redis.command('LRANGE', this.#queue(queueKey).toKey('active'), 0, -1)) as string[]
+  }
+
+  /** Puts active jobs back to the front, uncounted. Only for jobs nobody runs. Resolves to how many. */
+  async requeue(queueKey: string, ids: readonly string[]): Promise<number> {
+    if (ids.length === 0) return 0
+    const key = this.#queue(queueKey).toKey
+    const keys = [key('active'), key('wait'), key('prioritized'), key('stalled')]
+    return (await this.#redis.script(REQUEUE, keys, [key(''), ...ids])) as number
+  }
+
+  /** Puts back what other workers left, when its lock has run out (for queues that several platforms serve). */
+  async requeueStalled(queueKey: string): Promise<void> {
+    await this.#queue(queueKey).getBackend().moveStalledJobsToWait()
+  }
+
+  /** Keeps the locks of running jobs; answers for each whether it is still held. */
+  async renew(held: readonly FetchedJob[]): Promise<boolean[]> {
+    if (held.length === 0) return []
+    const keys = held.flatMap((fetched) => {
+      const { lockKey, activeKey } = this.hold(fetched)
+      return [lockKey, activeKey, this.#queue(fetched.queueKey).toKey('stalled')]
+    })
+    const args = held.flatMap((fetched) => [fetched.token, fetched.envelope.id])
+    const kept = (await this.#redis.script(RENEW, keys, [LOCK_MS, ...args])) as number[]
+    return kept.map((one) => one === 1)
+  }
+
+  async close(): Promise<void> {
+    for (const queue of this.#queues.values()) await queue.close().catch(() => {})
+    await this.#root.close().catch(() => {})
+  }
+
+  #queue(queueKey: string): FunctionQueue {
+    const known = this.#queues.get(queueKey)
+    if (known !== undefined) return known
+    const [namespace, name] = queueKey.split('/') as [string, string]
+    const prefix = `{thaw}:queue:${namespace}`
+    const queue: FunctionQueue = new Queue(name, { ...this.#options, prefix }, () =>
+      this.#root.getBackend().forQueue(name, prefix),
+    )
+    queue.on('error', () => {})
+    this.#queues.set(queueKey, queue)
+    return queue
+  }
+}

@@ -1,0 +1,32 @@
+// What the Redis behind the queue promises: how durable an acknowledged write is, and whether it may throw keys away.
+import type { RedisStore } from '../store/connect.ts'
+
+export interface ServerPolicy {
+  /** `disk`: every acknowledged write is synced; `memory`: it may be lost with the server. */
+  readonly durability: 'disk' | 'memory'
+  /** Why calls are not accepted at all; empty when they are. */
+  readonly refused: string
+}
+
+export async function readServerPolicy(redis: RedisStore): Promise<ServerPolicy> {
+  let reply: unknown
+  try {
+    reply = await redis.command('CONFIG', 'GET', 'append*', 'maxmemory-policy')
+  } catch (error) {
+    // Hosted servers forbid CONFIG: promise the least.
+    if ((error as { code?: string }).code === 'REDIS_REFUSED') return { durability: 'memory', refused: '' }
+    throw error
+  }
+  const flat = reply as string[]
+  const settings = new Map<string, string>()
+  for (let i = 0; i + 1 < flat.length; i += 2) settings.set(flat[i]!, flat[i + 1]!)
+  const policy = settings.get('maxmemory-policy') ?? 'noeviction'
+  const synced = settings.get('appendonly') === 'yes' && settings.get('appendfsync') === 'always'
+  return {
+    durability: synced ? 'disk' : 'memory',
+    refused:
+      policy === 'noeviction'
+        ? ''
+        : `redis may evict accepted calls (maxmemory-policy ${policy}); set maxmemory-policy noeviction`,
+  }
+}
