@@ -14,22 +14,20 @@ export function fromNode(app: NodeApp): FetchHandler {
   const listener = typeof app === 'function' ? app : app.callback()
   return {
     fetch(request: Request, _env: Env, ctx?: Context): Promise<Response> {
-      const socket = new NoSocket(request)
-      const incoming = new WebIncomingMessage(socket, request, ctx?.rawUrl)
-      const outgoing = new WebServerResponse(incoming)
-      request.signal.addEventListener('abort', () => leave(incoming, outgoing), { once: true })
+      const incoming = createIncoming(request, ctx?.rawUrl)
+      const outgoing = new ServerResponse(incoming)
+      const reply = new Reply(incoming, outgoing)
+      const leave = () => {
+        incoming.destroy()
+        reply.fail(new DOMException('the caller has left', 'AbortError'))
+        outgoing.destroy()
+      }
+      request.signal.addEventListener('abort', leave, { once: true })
       const handled = new Promise<unknown>((resolve) => resolve(listener(incoming, outgoing)))
-      handled.catch((error: unknown) => outgoing.fail(error))
-      return outgoing.answer
+      handled.catch((error: unknown) => reply.fail(error))
+      return reply.response
     },
   }
-}
-
-/** The caller is gone: both ends close, as they do when a connection breaks. */
-function leave(incoming: IncomingMessage, outgoing: WebServerResponse): void {
-  incoming.destroy()
-  outgoing.fail(new DOMException('the caller has left', 'AbortError'))
-  outgoing.destroy()
 }
 
 /** What frameworks ask a connection for; nothing is read from or written to it. */
@@ -70,56 +68,54 @@ class NoSocket extends Duplex {
   }
 }
 
-/** Node's own way to set rawHeaders so that headers and headersDistinct follow from them. */
-interface HeaderLines {
+/** The parts of Node's IncomingMessage that its parser uses. */
+interface Parsed {
+  /** Sets rawHeaders so that headers and headersDistinct follow from them. */
   _addHeaderLines(lines: string[], count: number): void
+  _consumed: boolean
+  _readableState: { readingMore: boolean }
+  _read(): void
+  _destroy(error: Error | null, done: (error?: Error | null) => void): void
 }
 
-class WebIncomingMessage extends IncomingMessage {
-  readonly #body: ReadableStream<Uint8Array> | null
-  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null
-
-  constructor(socket: NoSocket, request: Request, rawUrl: string | undefined) {
-    super(socket as never)
-    const { pathname, search } = rawUrl === undefined ? new URL(request.url) : { pathname: rawUrl, search: '' }
-    this.method = request.method
-    this.url = pathname + search
-    this.httpVersion = '1.1'
-    this.httpVersionMajor = 1
-    this.httpVersionMinor = 1
-    const lines = rawHeaders(request)
-    ;(this as unknown as HeaderLines)._addHeaderLines(lines, lines.length)
-    this.#body = request.body
+/** A request message that reads the web request's body.
+ *  CONTRACT: overrides are own properties, for Express exchanges the prototypes of request and response. */
+function createIncoming(request: Request, rawUrl: string | undefined): IncomingMessage {
+  const incoming = new IncomingMessage(new NoSocket(request) as never)
+  const parsed = incoming as unknown as Parsed
+  const { pathname, search } = rawUrl === undefined ? new URL(request.url) : { pathname: rawUrl, search: '' }
+  const lines = rawHeaders(request)
+  incoming.method = request.method
+  incoming.url = pathname + search
+  Object.assign(incoming, { httpVersion: '1.1', httpVersionMajor: 1, httpVersionMinor: 1 })
+  parsed._addHeaderLines(lines, lines.length)
+  // The parser would clear this with its first read: until then the stream asks for nothing.
+  parsed._readableState.readingMore = false
+  parsed._consumed = true
+  const reader = request.body?.getReader() ?? null
+  const finish = () => {
+    incoming.complete = true
+    incoming.push(null)
   }
-
-  override _read(): void {
-    if (this.#body === null) {
-      this.#finish()
+  parsed._read = () => {
+    if (reader === null) {
+      finish()
       return
     }
-    this.#reader ??= this.#body.getReader()
-    this.#reader.read().then(
-      ({ done, value }) => {
-        if (done) this.#finish()
-        else this.push(value.length === 0 ? undefined : value)
-      },
-      (error: Error) => this.destroy(error),
+    reader.read().then(
+      ({ done, value }) => (done ? finish() : incoming.push(value)),
+      (error: Error) => incoming.destroy(error),
     )
   }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    if (!this.complete) {
-      this.aborted = true
-      this.#reader?.cancel(error ?? undefined).catch(() => undefined)
+  // The message's own _destroy would reach for a real socket.
+  parsed._destroy = (error, done) => {
+    if (!incoming.complete) {
+      incoming.aborted = true
+      reader?.cancel(error ?? undefined).catch(() => undefined)
     }
-    // The message's own _destroy would reach for a real socket.
     process.nextTick(done, error)
   }
-
-  #finish(): void {
-    this.complete = true
-    this.push(null)
-  }
+  return incoming
 }
 
 /** Raw header lines where the platform gives them, else those of the Headers object. */
@@ -129,140 +125,155 @@ function rawHeaders(request: Request): string[] {
   return [...request.headers].flat()
 }
 
-/** The parts of Node's OutgoingMessage that the response stands on. */
+/** The parts of Node's OutgoingMessage that the reply stands on. */
 interface Outgoing {
   _header: string | null
   _headerSent: boolean
-  finished: boolean
+  _send(data: string | Uint8Array, encoding?: BufferEncoding | null, callback?: (() => void) | null): boolean
 }
 
 const STREAM_HIGH_WATER_BYTES = 64 * 1024
+const EARLY_HIGH_WATER_BYTES = 64 * 1024
 
-/** A response whose head and body go to a web Response instead of a socket. */
-class WebServerResponse extends ServerResponse {
-  readonly answer: Promise<Response>
+/** Takes what a ServerResponse would write to its socket and makes a web Response of it. */
+class Reply {
+  readonly response: Promise<Response>
+  readonly #outgoing: ServerResponse & Outgoing
   readonly #resolve: (response: Response) => void
   readonly #reject: (error: unknown) => void
   /** Body parts written before the Response was made. */
   #early: Buffer[] = []
-  #earlyDone: (() => void)[] = []
+  #earlyBytes = 0
+  /** Callbacks of writes that wait for room. */
+  #waiting: (() => void)[] = []
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null
-  #settled = false
+  /** A write was answered with false: `drain` is owed. */
+  #full = false
+  #resolved = false
   #closed = false
 
-  constructor(request: IncomingMessage) {
-    super(request)
-    // No socket to say "Connection: keep-alive" on and no chunked framing: the bytes given to _send are the body.
-    this.useChunkedEncodingByDefault = false
-    this.shouldKeepAlive = false
-    this.sendDate = false
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
     const { promise, resolve, reject } = Promise.withResolvers<Response>()
-    this.answer = promise
+    this.response = promise
     this.#resolve = resolve
     this.#reject = reject
-    this.assignSocket(request.socket)
+    this.#outgoing = outgoing as ServerResponse & Outgoing
+    // No chunked framing: what is given to _send is the body as it is.
+    outgoing.useChunkedEncodingByDefault = false
+    outgoing.shouldKeepAlive = false
+    outgoing.sendDate = false
+    outgoing.assignSocket(incoming.socket)
+    this.#override(incoming)
   }
 
   /** Fails the call: before the head by rejecting, after it by breaking the body off. */
   fail(error: unknown): void {
     if (this.#closed) return
     this.#closed = true
-    if (this.#settled) this.#controller?.error(error)
+    if (this.#resolved) this.#controller?.error(error)
     else this.#reject(error)
-    this.#settled = true
+    this.#resolved = true
   }
 
-  /** What OutgoingMessage calls with every piece of body, and with nothing to get the head out. */
-  _send(data: string | Uint8Array, encoding?: BufferEncoding | null, callback?: (() => void) | null): boolean {
-    const outgoing = this as unknown as Outgoing
-    if (!outgoing._headerSent) {
-      outgoing._headerSent = true
+  #override(incoming: IncomingMessage): void {
+    const outgoing = this.#outgoing
+    const end = outgoing.end as (...parameters: unknown[]) => unknown
+    outgoing._send = (data, encoding, callback) => this.#send(data, encoding ?? 'utf8', callback ?? null)
+    outgoing.end = ((...parameters: unknown[]) => {
+      const again = outgoing.writableEnded
+      end.apply(outgoing, parameters)
+      if (!again) this.#ended(incoming)
+      return outgoing
+    }) as typeof outgoing.end
+    outgoing.destroy = (error?: Error) => {
+      if (outgoing.destroyed) return outgoing
+      outgoing.destroyed = true
+      if (!outgoing.writableEnded) this.fail(error ?? new Error('the response was destroyed before its end'))
+      process.nextTick(() => outgoing.emit('close'))
+      return outgoing
+    }
+  }
+
+  /** Called with every piece of body, and with nothing to get the head out. */
+  #send(data: string | Uint8Array, encoding: BufferEncoding, callback: (() => void) | null): boolean {
+    if (!this.#outgoing._headerSent) {
+      this.#outgoing._headerSent = true
       // A body that ends within this tick leaves in one piece, without a stream.
       process.nextTick(() => this.#startStream())
     }
-    const chunk = typeof data === 'string' ? Buffer.from(data, encoding ?? 'utf8') : data
-    const done = callback ?? undefined
-    if (this.#controller !== null) return this.#pushToStream(chunk, done)
-    // The array may be changed by its owner once the callback has run: keep a copy.
-    if (chunk.length > 0) this.#early.push(Buffer.from(chunk))
-    if (done !== undefined) this.#earlyDone.push(done)
-    return this.#early.length < 16
+    // The caller may change its bytes once the callback has run: keep a copy.
+    const chunk = typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data)
+    if (!this.#closed && chunk.length > 0) this.#keep(chunk)
+    const roomy = this.#hasRoom()
+    this.#full ||= !roomy
+    if (callback !== null) {
+      if (roomy || this.#closed) process.nextTick(callback)
+      else this.#waiting.push(callback)
+    }
+    return roomy
   }
 
-  override end(...parameters: unknown[]): this {
-    const before = this.writableEnded
-    ;(super.end as (...parameters: unknown[]) => unknown)(...parameters)
-    if (before) return this
-    if (!this.#settled) this.#finishWhole()
-    else this.#closeStream()
+  #keep(chunk: Buffer): void {
+    if (this.#controller !== null) {
+      this.#controller.enqueue(chunk)
+      return
+    }
+    this.#early.push(chunk)
+    this.#earlyBytes += chunk.length
+  }
+
+  #hasRoom(): boolean {
+    if (this.#controller === null) return this.#earlyBytes < EARLY_HIGH_WATER_BYTES
+    return !this.#closed && (this.#controller.desiredSize ?? 0) > 0
+  }
+
+  #ended(incoming: IncomingMessage): void {
+    if (!this.#resolved) this.#resolveWhole()
+    else if (!this.#closed) {
+      this.#closed = true
+      this.#controller?.close()
+    }
     process.nextTick(() => {
-      if (!this.writableFinished) this.emit('finish')
-      this.detachSocket(this.req.socket)
-      if (!this.destroyed) this.destroy()
+      if (!this.#outgoing.writableFinished) this.#outgoing.emit('finish')
+      this.#outgoing.detachSocket(incoming.socket)
+      this.#outgoing.destroy()
     })
-    return this
   }
 
-  override destroy(error?: Error): this {
-    if (this.destroyed) return this
-    this.destroyed = true
-    if (!this.writableEnded) this.fail(error ?? new Error('the response was destroyed before its end'))
-    process.nextTick(() => this.emit('close'))
-    return this
-  }
-
-  #finishWhole(): void {
-    this.#settled = true
+  #resolveWhole(): void {
+    this.#resolved = true
     this.#closed = true
-    const { status, headers } = parseHead((this as unknown as Outgoing)._header!)
-    const body = hasBody(status) && this.#early.length > 0 ? Buffer.concat(this.#early) : null
+    const { status, headers } = parseHead(this.#outgoing._header!)
+    const body = hasBody(status) && this.#earlyBytes > 0 ? Buffer.concat(this.#early) : null
     this.#early = []
-    this.#resolve(new Response(body as BodyInit | null, { status, headers }))
-    for (const done of this.#earlyDone.splice(0)) process.nextTick(done)
+    this.#resolve(new Response(body, { status, headers }))
+    for (const done of this.#waiting.splice(0)) process.nextTick(done)
   }
 
   #startStream(): void {
-    if (this.#settled) return
-    this.#settled = true
-    const { status, headers } = parseHead((this as unknown as Outgoing)._header!)
+    if (this.#resolved) return
+    this.#resolved = true
+    const { status, headers } = parseHead(this.#outgoing._header!)
     const stream = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
           this.#controller = controller
         },
         pull: () => {
-          for (const done of this.#earlyDone.splice(0)) done()
-          this.emit('drain')
+          for (const done of this.#waiting.splice(0)) done()
+          if (!this.#full) return
+          this.#full = false
+          this.#outgoing.emit('drain')
         },
         cancel: () => {
           this.#closed = true
-          this.destroy()
+          this.#outgoing.destroy()
         },
       },
       { highWaterMark: STREAM_HIGH_WATER_BYTES, size: (chunk) => chunk.length },
     )
     for (const chunk of this.#early.splice(0)) this.#controller!.enqueue(chunk)
     this.#resolve(new Response(hasBody(status) ? stream : null, { status, headers }))
-  }
-
-  #pushToStream(chunk: Uint8Array, done: (() => void) | undefined): boolean {
-    if (this.#closed) {
-      if (done !== undefined) process.nextTick(done)
-      return false
-    }
-    if (chunk.length > 0) this.#controller!.enqueue(Uint8Array.from(chunk))
-    const roomy = (this.#controller!.desiredSize ?? 0) > 0
-    if (done !== undefined) {
-      if (roomy) process.nextTick(done)
-      else this.#earlyDone.push(done)
-    }
-    return roomy
-  }
-
-  #closeStream(): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#controller?.close()
   }
 }
 

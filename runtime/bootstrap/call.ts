@@ -241,6 +241,8 @@ export class Call implements OutputOwner {
   fail(code: SandboxFaultCode, message: string, stack?: string): void {
     if (this.#ended) return
     this.#ended = true
+    // FAIL implies STARTED.
+    this.#started = true
     flushLines(this.#host.outbox, this)
     this.#host.outbox.fault(FRAME.FAIL, this.id, stack === undefined ? { code, message } : { code, message, stack })
     if (this.#background === 0) this.#idle()

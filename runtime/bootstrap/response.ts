@@ -194,7 +194,7 @@ function createLazy(body: unknown, init: ResponseInit | undefined, defaultType =
   return new LazyResponse(status, statusText, lines, kept)
 }
 
-/** Gathers header lines from a plain object or Headers; false for other kinds and for what is not valid. */
+/** Gathers header lines from a plain object, a list of pairs or Headers; false for other kinds and for what is not valid. */
 function readHeaders(from: unknown, into: HeaderText): boolean {
   if (typeof from !== 'object' || from === null) return false
   if (from instanceof web.Headers) {
@@ -202,6 +202,9 @@ function readHeaders(from: unknown, into: HeaderText): boolean {
       into.add(name, value)
     })
     return true
+  }
+  if (Array.isArray(from)) {
+    return from.every((pair) => Array.isArray(pair) && pair.length === 2 && into.add(String(pair[0]), String(pair[1])))
   }
   const prototype = Object.getPrototypeOf(from)
   if (prototype !== Object.prototype && prototype !== null) return false
