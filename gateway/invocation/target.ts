@@ -52,14 +52,18 @@ function leaving(): GatewayError {
   return new GatewayError('BAD_REQUEST', 'the path leads out of its function by dot segments')
 }
 
-/** True when the path of a target has dot segments, encoded or not, that climb above its root. */
+/** True when the path of a target has dot segments, encoded or not, that climb above its root, for any way there is to read
+ *  it: as the URL standard does, or with slashes decoded and doubled ones merged first, as proxies do. */
 export function leavesRoot(target: string): boolean {
   if (!target.includes('..') && !target.includes('%')) return false
   const query = target.indexOf('?')
-  const path = query < 0 ? target : target.slice(0, query)
+  const path = (query < 0 ? target : target.slice(0, query)).slice(1)
+  return climbs(path.split(/[/\\]/)) || climbs(path.split(/\/|\\|%2f|%5c/i).filter((segment) => segment !== ''))
+}
+
+function climbs(segments: readonly string[]): boolean {
   let depth = 0
-  // Encoded and backward slashes separate too for whoever decodes before normalising.
-  for (const segment of path.slice(1).split(/\/|\\|%2f|%5c/i)) {
+  for (const segment of segments) {
     const dots = dotsOf(segment)
     if (dots === 2) {
       if (--depth < 0) return true

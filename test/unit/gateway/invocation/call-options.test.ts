@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest'
+import { NO_OPTIONS, namespaceOf, parseCallOptions, prefersAsync } from '../../../../gateway/invocation/call-options.ts'
+import { fakeConfig } from '../../../support/fake-gateway-parts.ts'
+
+const MIB = 1024 ** 2
+const parse = (own: string[] | null, config = fakeConfig()) => parseCallOptions(own, config)
+
+describe('options of a call', () => {
+  test('that asks for nothing are shared and frozen', () => {
+    expect(parse(null)).toBe(NO_OPTIONS)
+    expect(Object.isFrozen(NO_OPTIONS)).toBe(true)
+  })
+
+  test('are read from its headers', () => {
+    const own = ['fn-limit-memory', '64m', 'fn-limit-cpus', '0.5', 'fn-timeout', ' 2s ', 'fn-metering', 'Trailer']
+    expect(parse(own)).toMatchObject({
+      limits: { memory: 64 * MIB, cpus: 0.5 },
+      timeoutMs: 2000,
+      wantsMetering: true,
+      needsToken: 'fn-metering',
+    })
+    expect(NO_OPTIONS.limits).toEqual({})
+  })
+
+  test('that lower something need no token, whatever else is ours and unknown', () => {
+    const own = ['fn-limit-memory', '64m', 'fn-timeout', '2s', 'fn-namespace', 'x', 'fn-invocation-id', 'y']
+    expect(parse(own).needsToken).toBeNull()
+  })
+
+  test('that raise a limit to what the function allows need a token', () => {
+    const config = fakeConfig({ maxLimits: { pids: 128 } })
+    expect(parse(['fn-limit-pids', '128'], config).needsToken).toBe('fn-limit-pids')
+    expect(parse(['fn-limit-pids', '64'], config).needsToken).toBeNull()
+  })
+
+  test.each([
+    [['fn-limit-memory', '1g'], 'memory'],
+    [['fn-limit-memory', '4m'], 'memory'],
+    [['fn-limit-tmpfs', '1m'], 'tmpfs'],
+    [['fn-limit-ulimits', 'nofile=10'], 'ulimits'],
+    [['fn-limit-nonsense', '1'], 'fn-limit-nonsense'],
+    [['fn-limit-cpus', ''], 'cpus'],
+    [['fn-timeout', '31s'], '30s'],
+    [['fn-timeout', '0'], 'Fn-Timeout'],
+    [['fn-timeout', '5'], 'Fn-Timeout'],
+    [['fn-metering', 'please'], 'trailer'],
+    [['fn-dispatch', 'carrier pigeon'], 'durable'],
+    [['fn-delay', '8d'], 'fn-delay'],
+    [['fn-delay', '-1s'], 'fn-delay'],
+    [['fn-max-age', '0'], 'fn-max-age'],
+    [['fn-priority', '2097152'], '2097151'],
+    [['fn-priority', '1.5'], 'fn-priority'],
+    [['fn-max-attempts', '0'], 'fn-max-attempts'],
+    [['fn-callback', 'http://x'], 'not supported'],
+  ])('%j are refused with a word on %s', (own, word) => {
+    expect(() => parse(own)).toThrow(expect.objectContaining({ message: expect.stringContaining(word) }))
+  })
+
+  test('cannot lower limits where calls share a sandbox', () => {
+    const config = fakeConfig({ sandboxConcurrency: 4 })
+    expect(() => parse(['fn-limit-memory', '64m'], config)).toThrow(/sandboxConcurrency/)
+  })
+})
+
+test('a namespace is a DNS label or none', () => {
+  expect(namespaceOf(['fn-timeout', '1s', 'fn-namespace', 'team-1'])).toBe('team-1')
+  expect([namespaceOf(null), namespaceOf(['fn-timeout', '1s'])]).toEqual([null, null])
+  for (const bad of ['', '-a', 'a-', 'A', 'a.b', 'a/b', 'a'.repeat(64)])
+    expect(() => namespaceOf(['fn-namespace', bad])).toThrow(/DNS label/)
+})
+
+test.each([
+  ['respond-async', true],
+  ['RESPOND-ASYNC;x=1', true],
+  ['wait=10, respond-async', true],
+  ['respond-asyncx', false],
+  ['x="respond-async"', false],
+  [null, false],
+])('Prefer: %s asks for an asynchronous answer: %s', (prefer, expected) => {
+  expect(prefersAsync(prefer)).toBe(expected)
+})
