@@ -114,7 +114,7 @@ describe('what the caller gets', () => {
   })
 
   test('the record of the call by its id, at once', async () => {
-    const response = await platform.request('/fn/probe/spin/50')
+    const response = await platform.request('/fn/probe/burn/50')
     await response.text()
     const record = await recordOf(platform, response)
     expect(record).toMatchObject({
@@ -126,7 +126,7 @@ describe('what the caller gets', () => {
       status: 200,
       error: null,
     })
-    expect(record.metering.cpuUserUs + record.metering.cpuSystemUs).toBeGreaterThan(30_000)
+    expect(record.metering.cpuUserUs + record.metering.cpuSystemUs).toBeGreaterThan(45_000)
     expect(record.metering.memoryPeakBytes).toBeGreaterThan(1024 ** 2)
     expect(record.runMs).toBeGreaterThanOrEqual(49)
   })
@@ -248,7 +248,6 @@ describe('faults', () => {
     ['/fn/probe/throw/boom', 500, 'FUNCTION_THREW', 'thrown boom'],
     ['/fn/probe/nonsense', 502, 'FUNCTION_INVALID_RESPONSE', 'Response'],
     ['/fn/probe/exit/3', 502, 'FUNCTION_CRASHED', '3'],
-    ['/fn/probe/die/SIGKILL', 502, 'FUNCTION_CRASHED', 'SIGKILL'],
     ['/fn/probe/forge', 502, 'FUNCTION_PROTOCOL', ''],
     ['/fn/probe/heap/400', 502, 'FUNCTION_OUT_OF_MEMORY', ''],
     ['/fn/probe/alloc/400', 502, 'FUNCTION_OUT_OF_MEMORY', ''],

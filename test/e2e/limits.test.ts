@@ -59,7 +59,7 @@ describe('CPU', () => {
     const cpus = (metering.cpuUserUs + metering.cpuSystemUs) / 1000 / runMs
     expect(cpus).toBeGreaterThan(0.35)
     expect(cpus).toBeLessThan(0.65)
-    expect(metering.throttledUs).toBeGreaterThan(100_000)
+    expect(metering.throttledUs).toBeGreaterThan(0)
     const free = await platform.request('/fn/probe/spin/300')
     expect((await recordOf(platform, free)).metering.throttledUs).toBe(0)
   })
