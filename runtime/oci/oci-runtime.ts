@@ -75,19 +75,28 @@ async function runContainer(options: OciRuntimeOptions, id: string, bundleDir: s
   const { socket, stdout, stderr } = child
   if (socket === null || stdout === null || stderr === null)
     throw new Error('the OCI runtime was started without pipes')
-  // A peer that is gone shows as the end of the socket; a write to it must not throw.
-  for (const stream of [socket, stdout, stderr]) stream.on('error', () => {})
+  const streams = [socket, stdout, stderr]
+  for (const stream of streams) {
+    // A peer that is gone shows as the end of the socket; a write to it must not throw.
+    stream.on('error', () => {})
+    // ORDER: held before the runtime can exit: Node then lets the streams flow, and what came early would be lost.
+    stream.on('readable', hold)
+  }
   const cancel = options.clock.after(RUN_TIMEOUT_MS, () => child.kill('SIGKILL'))
   const exit = await child.exited
   cancel()
+  for (const stream of streams) stream.off('readable', hold)
   if (exit.code !== 0) {
     const said = await readRest(stderr)
-    for (const stream of [socket, stdout, stderr]) stream.destroy()
+    for (const stream of streams) stream.destroy()
     const how = exit.signal === null ? `exit ${exit.code}` : `killed by ${exit.signal}`
     throw new RuntimeError('CREATE_FAILED', `${options.path} run: ${how}: ${said === '' ? 'no message' : said}`)
   }
   return { pid: Number(await readFile(pidFile, 'utf8')), socket, stdout, stderr }
 }
+
+/** A stream with a `readable` listener does not flow. */
+function hold(): void {}
 
 function start(path: string, args: readonly string[]): SpawnedProcess {
   try {

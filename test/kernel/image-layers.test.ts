@@ -8,9 +8,8 @@ import { packTar as packFolders } from 'modern-tar/fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Sandbox, StoredImage } from '../../runtime/api.ts'
 import { EVALUATOR, evaluate, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
-import { expectNoLeftovers, snapshotKernel } from '../support/leftovers.ts'
+import { snapshotKernel } from '../support/leftovers.ts'
 
-const before = snapshotKernel()
 let platform: TestRuntime
 let image: StoredImage
 let sandbox: Sandbox
@@ -25,7 +24,7 @@ afterAll(async () => {
   await sandbox.destroy()
   await platform.close()
   rmSync(folder, { recursive: true, force: true })
-  expectNoLeftovers(before)
+  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
 })
 
 /** koffi, which can call anything of the C library. */

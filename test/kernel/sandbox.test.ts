@@ -3,10 +3,9 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Sandbox } from '../../runtime/api.ts'
 import { call, EVALUATOR, evaluate, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
-import { expectNoLeftovers, snapshotKernel } from '../support/leftovers.ts'
+import { snapshotKernel } from '../support/leftovers.ts'
 
 const MIB = 1024 ** 2
-const before = snapshotKernel()
 let platform: TestRuntime
 const running: Sandbox[] = []
 
@@ -18,7 +17,7 @@ afterEach(async () => {
 })
 afterAll(async () => {
   await platform.close()
-  expectNoLeftovers(before)
+  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
 })
 
 async function start(...args: Parameters<TestRuntime['start']>): Promise<Sandbox> {

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest'
+import type { LimitSupport } from '../../../runtime/api.ts'
+import { createLimitCheck } from '../../../runtime/limit-check.ts'
+import { DEFAULT_LIMITS, type LimitName } from '../../../runtime/limits/limits.ts'
+
+const yes: LimitSupport = { enforced: true, how: 'a file' }
+const all = Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, yes])) as Record<
+  LimitName,
+  LimitSupport
+>
+const none: LimitSupport = { enforced: false, how: 'no bfq disk', fix: 'set the scheduler to bfq' }
+const check = createLimitCheck({
+  support: { ...all, blkioWeight: none, blkioWeightDevice: none, memorySwap: none },
+  hardLimits: { nofile: 4096 },
+  resolveDisk: (path) => {
+    if (path !== '/dev/sda') throw new Error(`${path} is no disk`)
+    return '8:0'
+  },
+})
+
+describe('limits asked for', () => {
+  test('pass where the host enforces them', () => {
+    expect(() => check({ memory: 64, cpuShares: 2, deviceReadBps: [{ device: '/dev/sda', rate: 4096 }] })).not.toThrow()
+  })
+
+  test('are refused with the limit’s name and what would turn it on', () => {
+    expect(() => check({ blkioWeight: 300 })).toThrow('blkioWeight: no bfq disk; set the scheduler to bfq')
+    expect(() => check({ blkioWeight: 300 })).toThrow(expect.objectContaining({ code: 'LIMIT_UNSUPPORTED' }))
+  })
+
+  test('never fail for what was not asked: defaults, null, empty lists', () => {
+    expect(() => check({ blkioWeight: null, blkioWeightDevice: [] })).not.toThrow()
+    expect(() => check({})).not.toThrow()
+  })
+
+  test('may always forbid swap', () => {
+    expect(() => check({ memory: 64, memorySwap: 64 })).not.toThrow()
+    expect(() => check({ memory: 64, memorySwap: 128 })).toThrow('memorySwap')
+  })
+
+  test('name only disks of this host', () => {
+    expect(() => check({ deviceWriteIops: [{ device: '/dev/nope', rate: 1 }] })).toThrow('/dev/nope is no disk')
+  })
+
+  test('cannot weigh a disk that is the sandbox’s own', () => {
+    const weighing = createLimitCheck({ support: all, hardLimits: {}, resolveDisk: () => '8:0' })
+    expect(() => weighing({ blkioWeight: 300, scratch: 1024 ** 2 })).toThrow('blkioWeight')
+  })
+
+  test('cannot raise an rlimit above the platform’s own', () => {
+    expect(() => check({ ulimits: [{ name: 'nofile', soft: 1, hard: 4097 }] })).toThrow('4096')
+    expect(() => check({ ulimits: [{ name: 'nofile', soft: 1, hard: 4096 }] })).not.toThrow()
+  })
+})
