@@ -20,6 +20,7 @@ import { LiveStreams } from './live-stream.ts'
 import { Metrics } from './metrics.ts'
 import { answerProblem, refuseSocket } from './problem.ts'
 import { GatewayResponse } from './response.ts'
+import { removeStaleUploads } from './upload/read-upload.ts'
 
 export interface GatewayOptions {
   readonly worker: Worker
@@ -83,6 +84,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   })
   const front = new Front(invoker, gate, tokens)
   const server = serve(options, front)
+  await removeStaleUploads(options.stateDir)
   try {
     await listen(server, options.listen)
   } catch (error) {

@@ -9,7 +9,9 @@ import { type Refusal, refusalOf, refusalOfError, refusalOfFailure } from '../er
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
 import type { Call } from './invoker.ts'
+
 import { filterResponseHeaders, pushTiming } from './response-headers.ts'
+import { SLOW_READER_MS } from './response-sink.ts'
 
 const WAIT_MS = 30_000
 
@@ -125,6 +127,8 @@ export function answerOutcome(
 }
 
 function streamOut(body: Readable, outgoing: GatewayResponse): void {
+  // Nothing but a slow reader can hold a stored result up.
+  outgoing.socket?.setTimeout(SLOW_READER_MS)
   body.on('error', () => outgoing.destroy())
   outgoing.on('close', () => body.destroy())
   body.pipe(outgoing)

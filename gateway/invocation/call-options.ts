@@ -12,6 +12,7 @@ import {
   UnitError,
 } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../../worker/api.ts'
+import { checkNamespace } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
 
 export interface CallOptions {
@@ -181,22 +182,14 @@ function bad(name: string, expected: string, value: string): GatewayError {
   return new GatewayError('BAD_REQUEST', `${name}: expected ${expected}, got ${JSON.stringify(value)}`)
 }
 
-/** The value of `Fn-Namespace`, or null. Throws GatewayError BAD_REQUEST when it is not a DNS label. */
+/** The value of `Fn-Namespace`, or null. Throws RegistryError NAME_INVALID when it is not a DNS label. */
 export function namespaceOf(own: readonly string[] | null): string | null {
   if (own === null) return null
-  for (let index = 0; index < own.length; index += 2)
-    if (own[index] === 'fn-namespace') return checkNamespace(own[index + 1]!)
-  return null
-}
-
-/** Returns the namespace when it is a DNS label. Throws GatewayError BAD_REQUEST. */
-export function checkNamespace(value: string): string {
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value))
-    throw new GatewayError(
-      'BAD_REQUEST',
-      `Fn-Namespace: expected a DNS label (a-z, 0-9 and -, at most 63), got ${JSON.stringify(value.slice(0, 80))}`,
-    )
-  return value
+  const at = own.indexOf('fn-namespace')
+  if (at < 0 || at % 2 === 1) return null
+  const namespace = own[at + 1]!
+  checkNamespace(namespace)
+  return namespace
 }
 
 /** True when a `Prefer` header asks for an asynchronous answer (RFC 7240). */

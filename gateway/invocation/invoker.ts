@@ -202,7 +202,17 @@ export class Invoker {
     this.#start(call, body)
   }
 
+  /** Never throws: it also runs from events of the request. */
   #start(call: Call, body: Buffer | Readable | null): void {
+    try {
+      this.#send(call, body)
+    } catch (error) {
+      this.#options.logger.error({ err: error, invocation: call.id }, 'invocation failed')
+      call.sink.refuse(refusalOfError(error, call.id))
+    }
+  }
+
+  #send(call: Call, body: Buffer | Readable | null): void {
     if (call.lane === 'sync') this.#run(call, body)
     else if (call.lane === 'accept') void this.#async.accept(call, body)
     else void this.#async.dispatch(call, body)

@@ -17,7 +17,7 @@ import { discardRest } from './request-body.ts'
 import { filterResponseHeaders, pushTiming } from './response-headers.ts'
 
 /** A client that reads nothing of a finished response for this long is cut off. */
-const SLOW_READER_MS = 30_000
+export const SLOW_READER_MS = 30_000
 
 /** `open`: no head yet. `headed`: the head came and waits for company until the end of this turn. `written`: it is on its way. */
 type SinkState = 'open' | 'headed' | 'written' | 'over'

@@ -1,7 +1,7 @@
 // Owns taking the tar of a deploy apart: the manifest, the bundle and its map in memory, add-on packages spooled to a file under
 // the state directory. What it made is removed when it fails; afterwards the spooled file is the caller's.
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { WorkerError } from '../../worker/api.ts'
@@ -17,6 +17,7 @@ export interface Upload {
   readonly addonTar: string | null
 }
 
+const UPLOAD_NAME = /^upload-[0-9a-f-]{36}\.tar$/
 const MIB = 1024 ** 2
 /** Members of the root and the bytes each may have. */
 const ROOT_MEMBERS: ReadonlyMap<string, number> = new Map([
@@ -34,6 +35,7 @@ export async function readUpload(incoming: IncomingMessage, stateDir: string): P
     const { manifest, source } = parts
     if (manifest === null || source === null)
       throw invalid(`the tar has no ${manifest === null ? 'fn.json' : 'index.cjs'}`)
+    await reader.drain()
     return {
       manifest: parseManifest(manifest),
       source,
@@ -46,6 +48,13 @@ export async function readUpload(incoming: IncomingMessage, stateDir: string): P
   } finally {
     await reader.close()
   }
+}
+
+/** Removes what uploads of a platform that was killed left behind. */
+export async function removeStaleUploads(stateDir: string): Promise<void> {
+  const folder = join(stateDir, 'tmp')
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names) if (UPLOAD_NAME.test(name)) await rm(join(folder, name), { force: true })
 }
 
 async function readMembers(reader: TarReader, spool: AddonSpool) {

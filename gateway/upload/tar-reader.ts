@@ -81,6 +81,11 @@ export class TarReader {
     }
   }
 
+  /** Reads on to the end of the stream: tars are padded. */
+  async drain(): Promise<void> {
+    while (!(await this.#chunks.next()).done);
+  }
+
   /** Lets go of the stream. */
   async close(): Promise<void> {
     await this.#chunks.return?.()

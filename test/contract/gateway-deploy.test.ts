@@ -1,11 +1,11 @@
 // Deploying through the gateway over real HTTP: what is taken out of the tar, what is refused, that nothing stays behind.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { packTar, type TarEntry, unpackTar } from 'modern-tar'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { WorkerError } from '../../worker/api.ts'
 import { RegistryError } from '../../worker/registry/api.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { TestGateway, TOKEN } from '../support/gateway.ts'
 
 let gateway: TestGateway
 beforeEach(async () => {
@@ -95,6 +95,30 @@ describe('a deploy', () => {
 })
 
 describe('an upload', () => {
+  test('padded with a lot of nothing leaves the connection usable', async () => {
+    const tar = Buffer.concat([await packTar(BASE), Buffer.alloc(300_000)])
+    const request = (method: string, headers: string) =>
+      `${method} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\n${headers}\r\n\r\n`
+    const raw = await gateway.raw(
+      Buffer.concat([
+        Buffer.from(request('PUT /v1/functions/shop', `Content-Length: ${tar.length}`)),
+        tar,
+        Buffer.from(request('GET /healthz', 'Connection: close')),
+      ]),
+    )
+    expect(raw.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 201', 'HTTP/1.1 200'])
+  })
+
+  test('that a killed platform left behind is removed at the next start', async () => {
+    const folder = join(gateway.stateDir, 'tmp')
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'upload-018f0000-0000-7000-8000-000000000000.tar'), 'x')
+    writeFileSync(join(folder, 'not-ours'), 'x')
+    const second = await TestGateway.start({ stateDir: gateway.stateDir })
+    expect(leftBehind()).toEqual(['not-ours'])
+    await second.stop()
+  })
+
   const link = (name: string, linkname: string): TarEntry => ({ header: { name, size: 0, type: 'symlink', linkname } })
   test.each<[string, TarEntry[]]>([
     ['no bundle', [BASE[0]!]],
