@@ -26,6 +26,7 @@ export interface ClientRequest {
 
 /** RFC 9457 as the gateway fills it. */
 export interface Problem {
+  readonly type: string
   readonly title: string
   readonly status: number
   readonly detail: string
@@ -45,18 +46,20 @@ export class ClientError extends CliError {
   readonly problem: Problem
   readonly body: string
   constructor(problem: Problem, body: string) {
-    const details = [...problem.problems.map((line) => `  ${line}`), ...(problem.stack === null ? [] : [problem.stack])]
-    super(
-      isFunctionFault(problem) ? 'FUNCTION_FAILED' : 'PROBLEM',
-      `${problem.detail || problem.title} (${problem.code})`,
-      {
-        ...(details.length > 0 ? { details: details.join('\n') } : {}),
-        hints: hintsFor(problem),
-      },
-    )
+    const details = detailsOf(problem)
+    const sentence = `${problem.detail || problem.title} (${problem.code})`
+    super(isFunctionFault(problem) ? 'FUNCTION_FAILED' : 'PROBLEM', sentence, {
+      ...(details === '' ? {} : { details }),
+      hints: hintsFor(problem),
+    })
     this.name = 'ClientError'
     this.problem = problem
     this.body = body
+  }
+
+  /** False for a problem a function made up itself. */
+  get isOurs(): boolean {
+    return this.problem.type.startsWith('urn:thaw:problem:')
   }
 }
 
@@ -112,6 +115,7 @@ export async function readProblem(response: HttpResponse): Promise<ClientError> 
   const retryAfter = Number(response.header('retry-after') ?? Number.NaN)
   return new ClientError(
     {
+      type: string('type') ?? 'about:blank',
       title: string('title') ?? (response.statusText || `HTTP ${response.status}`),
       status: response.status,
       detail: string('detail') ?? (string('code') === null ? text.slice(0, 500).trim() : ''),
@@ -126,9 +130,16 @@ export async function readProblem(response: HttpResponse): Promise<ClientError> 
   )
 }
 
-/** True when a response is the platform's own problem, not something the function answered. */
+/** True for problem+json: the platform's, or a function's own (`ClientError.isOurs` tells). */
 export function isProblem(response: HttpResponse): boolean {
   return (response.header('content-type') ?? '').startsWith('application/problem+json')
+}
+
+/** What the sentence above does not say already: single findings, and where in the code. */
+function detailsOf({ detail, problems, stack }: Problem): string {
+  const findings = problems.filter((line) => !detail.includes(line)).map((line) => `  ${line}`)
+  const trace = stack?.startsWith(detail) ? stack.slice(detail.length).replace(/^\n/, '') : (stack ?? '')
+  return [...findings, trace].filter((line) => line !== '').join('\n')
 }
 
 /** True when the function is to blame, not the platform or the caller: exit status 3. */
@@ -139,6 +150,9 @@ function isFunctionFault(problem: Problem): boolean {
 function hintsFor(problem: Problem): string[] {
   if (problem.status === 401) return ['set FN_TOKEN, or FN_STATE_DIR to the state directory of that platform']
   if (problem.status === 403 && problem.code === 'FORBIDDEN_HOST') return ['name this host in FN_HOSTS of the platform']
+  if (isFunctionFault(problem) && problem.invocationId !== null) {
+    return [`what it wrote: fn logs --invocation ${problem.invocationId}`]
+  }
   if (problem.retryAfterS !== null) return [`try again in ${problem.retryAfterS} s`]
   return []
 }

@@ -31,7 +31,7 @@ export function formatReport(report: HostReport, style: Style): string {
       ['cores', String(report.cores)],
       ['memory', `${sizeText(report.memoryBytes)}, swap ${sizeText(report.swapBytes)}`],
       ['cgroups', `${report.cgroupMode}, freezer ${report.freezer}`],
-      ['runtime', `${report.ociRuntime.path} ${report.ociRuntime.version}`],
+      ['runtime', `${report.ociRuntime.version} (${report.ociRuntime.path})`],
       ['node', report.nodeVersion],
     ],
     style,

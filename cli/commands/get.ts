@@ -88,7 +88,12 @@ async function getResult(id: string, wait: string, context: CommandContext): Pro
 }
 
 async function printResult(response: HttpResponse, context: CommandContext): Promise<void> {
-  if (isProblem(response) && response.status >= 400) throw await readProblem(response)
-  await copyBody(response.body, context.io.stdout)
+  if (isProblem(response) && response.status >= 400) {
+    const failure = await readProblem(response)
+    if (failure.isOurs) throw failure
+    context.io.stdout.write(failure.body)
+  } else {
+    await copyBody(response.body, context.io.stdout)
+  }
   if (response.status >= 500) context.exit(EXIT.functionFailed)
 }

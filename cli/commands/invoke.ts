@@ -131,21 +131,25 @@ async function printResponse(
   meter: boolean,
   context: CommandContext,
 ): Promise<void> {
-  const id = response.header('fn-invocation-id')
-  const report = async (): Promise<void> => {
+  const report = async (id: string | null): Promise<void> => {
     if (!meter || id === null) return
     const answer = await client.request('GET', `/v1/invocations/${encodeURIComponent(id)}`)
     context.note(formatInvocation(answer.json as InvocationRecord, context.errorStyle))
   }
   if (isProblem(response) && response.status >= 400) {
-    const problem = await readProblem(response)
-    // A function may answer problem+json of its own; that has no component of ours.
-    await report()
-    throw problem
+    const failure = await readProblem(response)
+    if (failure.isOurs) {
+      // Why the call failed matters more than why its report cannot be had.
+      await report(failure.problem.invocationId).catch(() => {})
+      throw failure
+    }
+    // The function's own problem+json is an answer like any other.
+    context.io.stdout.write(failure.body)
+  } else {
+    await copyResponse(response, context)
   }
-  await copyResponse(response, context)
   if (response.status >= 300) context.note(`${response.status} ${response.statusText}, answered by the function`)
-  await report()
+  await report(response.header('fn-invocation-id'))
   if (response.status >= 500) context.exit(EXIT.functionFailed)
 }
 
@@ -154,6 +158,7 @@ async function copyResponse(response: HttpResponse, { io }: CommandContext): Pro
     const last = await copyBody(response.body, io.stdout)
     if (io.stdout.isTTY && last !== null && last !== 10) io.stdout.write('\n')
   } catch (error) {
+    if (io.stdout.isTTY) io.stdout.write('\n')
     throw new CliError('FUNCTION_FAILED', 'the response broke off: the function failed after it had begun to answer', {
       hints: [`why: fn get invocation ${response.header('fn-invocation-id') ?? 'ID'}`],
       cause: error,
