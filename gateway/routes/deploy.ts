@@ -3,7 +3,7 @@
 import { rm } from 'node:fs/promises'
 import { checkAliasName, checkFunctionName } from '../../worker/registry/names.ts'
 import { readUpload } from '../upload/read-upload.ts'
-import { functionUrl, versionView } from './functions.ts'
+import { functionUrl, versionView } from './function-view.ts'
 import { namespaceOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 

@@ -1,11 +1,10 @@
-// Owns the routes of functions, versions and aliases, and how they look as JSON. Deploying itself: deploy.ts.
+// Owns the routes of functions, versions and aliases. How they look: function-view.ts; deploying: deploy.ts.
 import { z } from 'zod'
-import type { FunctionVersion } from '../../worker/api.ts'
 import { type FunctionEntry, type Registry, RegistryError } from '../../worker/registry/api.ts'
 import { checkFunctionName } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
-import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
 import { deployRoute } from './deploy.ts'
+import { functionView, versionView } from './function-view.ts'
 import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -128,39 +127,4 @@ function isKept(registry: Registry, version: { namespace: string; name: string; 
   } catch {
     return false
   }
-}
-
-/** A function as JSON. */
-export function functionView(entry: FunctionEntry, context: ControlContext, parts: ControlParts) {
-  const { namespace, name, createdAt, updatedAt, versions, aliases } = entry
-  return {
-    namespace,
-    name,
-    createdAt,
-    updatedAt,
-    latest: latestOf(entry),
-    versions: versions.map(versionView),
-    aliases,
-    url: functionUrl(namespace, name, context, parts),
-  }
-}
-
-/** A version as JSON, within its function. */
-export function versionView({ version, image, createdAt, config }: FunctionVersion) {
-  return { version, image, createdAt, config }
-}
-
-/** The version `latest` points at; null while it splits traffic. */
-function latestOf(entry: FunctionEntry): number | null {
-  const weights = Object.keys(entry.aliases.latest?.weights ?? {})
-  return weights.length === 1 ? Number(weights[0]) : null
-}
-
-/** Where a function answers, under the host the caller used. */
-export function functionUrl(namespace: string, name: string, context: ControlContext, parts: ControlParts): string {
-  const host = context.env.incoming.headers.host ?? 'localhost'
-  const proto = parts.secure ? 'https' : 'http'
-  if (namespace === DEFAULT_NAMESPACE) return `${proto}://${host}/fn/${name}`
-  const port = /:\d+$/.exec(host)?.[0] ?? ''
-  return `${proto}://${name}.${namespace}.localhost${port}/`
 }
