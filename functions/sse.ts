@@ -10,28 +10,30 @@ export default function ticks(request: Request, ctx: Context): Response {
   const query = new URL(request.url).searchParams
   const count = bounded(query.get('count'), 5, 1, 10_000)
   const everyMs = bounded(query.get('every'), 500, 1, 60_000)
-  const source = events(count, everyMs, ctx.signal)
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await source.next()
-      if (done) controller.close()
-      else controller.enqueue(value)
-    },
-  })
-  return new Response(body, { headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' } })
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+  // Also when the reader leaves, the sandbox runs on until this has ended: its last line is logged.
+  ctx.waitUntil(writeEvents(writable.getWriter(), count, everyMs, ctx.signal))
+  return new Response(readable, { headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' } })
 }
 
 /** `at` is when the event was made (ms since the epoch): a reader can tell whether it came at once. */
-async function* events(count: number, everyMs: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  for (let n = 1; n <= count; n++) {
-    yield encoder.encode(`id: ${n}\nevent: tick\ndata: ${JSON.stringify({ n, of: count, at: Date.now() })}\n\n`)
-    if (n === count) return
-    try {
-      await delay(everyMs, undefined, { signal })
-    } catch {
-      console.log(`the reader left after event ${n} of ${count}`)
-      return
+async function writeEvents(
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  count: number,
+  everyMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  let n = 1
+  try {
+    for (; n <= count; n++) {
+      if (n > 1) await delay(everyMs, undefined, { signal })
+      const data = JSON.stringify({ n, of: count, at: Date.now() })
+      await writer.write(encoder.encode(`id: ${n}\nevent: tick\ndata: ${data}\n\n`))
     }
+    await writer.close()
+  } catch {
+    // The signal aborted the pause, or the stream refused the event: nobody reads any more.
+    console.log(`the reader left before event ${n} of ${count}`)
   }
 }
 

@@ -100,7 +100,7 @@ describe('sse', () => {
     expect(record.status).toBe(499)
     await until('the function says that its reader left', async () => {
       const logs = await (await platform.request(`/v1/invocations/${id}/logs`)).text()
-      return logs.includes('the reader left after event') || logs
+      return logs.includes('the reader left before event') || logs
     })
     const next = await platform.request('/fn/sse?count=1')
     expect(next.headers.get('fn-start')).toMatch(/^(warm|thawed)$/)
