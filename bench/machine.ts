@@ -19,7 +19,8 @@ export function describeMachine(): Machine {
     cpu: cpus()[0]?.model ?? 'unknown',
     arch: arch(),
     memoryGiB: Math.round(totalmem() / 1024 ** 3),
-    kernel: release(),
+    // The version alone: a suffix may name whoever built it.
+    kernel: /^[\d.]+/.exec(release())?.[0] ?? 'unknown',
     node: process.version,
     loadBefore: Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]),
   }

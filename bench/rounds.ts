@@ -75,10 +75,10 @@ export function get(port: number, path: string): Target {
 function planOf(subjects: Subjects): { name: ClosedName; target: Target; connections: number }[] {
   const call = (name: FunctionName) => get(subjects.platform.port, `/fn/${name}`)
   const echo = (target: Target): Target => ({ ...target, method: 'POST', bodyBytes: ECHO_BYTES })
-  // Two sets in turn, so that every call writes both limits and asks for its metering.
+  // Two sets in turn, so that every call writes both limits; metering is always on.
   const limits: Target['headers'] = [
-    { 'fn-limit-memory': '96m', 'fn-limit-cpu-shares': '512', 'fn-metering': 'trailer' },
-    { 'fn-limit-memory': '112m', 'fn-limit-cpu-shares': '768', 'fn-metering': 'trailer' },
+    { 'fn-limit-memory': '96m', 'fn-limit-cpu-shares': '512' },
+    { 'fn-limit-memory': '112m', 'fn-limit-cpu-shares': '768' },
   ]
   return [
     { name: 'node', target: get(subjects.nodePort, '/'), connections: 1 },
