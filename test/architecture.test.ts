@@ -86,10 +86,14 @@ const PLATFORM = /^(cli|gateway|worker|runtime)\//
 const IMPORT =
   /^\s*(?:import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]|^\s*import\s+['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
 
-function importsOf(file: string): Import[] {
-  const text = readFileSync(join(ROOT, file), 'utf8')
+function codeOf(file: string): string {
+  return readFileSync(join(ROOT, file), 'utf8')
     .replace(/\/\*[\s\S]*?\*\//g, '')
-    .replace(/^\s*\/\/.*$/gm, '')
+    .replace(/(^|\s)\/\/.*$/gm, '')
+}
+
+function importsOf(file: string): Import[] {
+  const text = codeOf(file)
   return [...text.matchAll(IMPORT)].map((match) => {
     const target = match[1] ?? match[2] ?? match[3] ?? ''
     return { from: file, to: target.startsWith('.') ? normalize(join(dirname(file), target)) : target }
@@ -119,9 +123,7 @@ describe('imports', () => {
   test('only cli/ reads the environment, traps signals or exits', () => {
     const offenders = FILES.filter(
       (file) => /^(gateway|worker|runtime)\//.test(file) && !/^runtime\/(bootstrap|handler)/.test(file),
-    ).filter((file) =>
-      /\bprocess\.(env|exit|once|on)\b/.test(readFileSync(join(ROOT, file), 'utf8').replace(/\/\/.*$/gm, '')),
-    )
+    ).filter((file) => /\bprocess\.(env|exit|once|on)\b/.test(codeOf(file)))
     expect(offenders).toEqual([])
   })
 })
