@@ -1,7 +1,6 @@
 // One HTTP request and its response over node:http, nothing interpreted: paths go out as they are, bodies come as they come,
 // and a function may take as long as its time-out lets it (global fetch gives up after five minutes and refuses some ports).
-import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { pipeline, type Readable } from 'node:stream'
 import { CliError } from './errors.ts'
 
@@ -31,11 +30,12 @@ export function exchange(options: ExchangeRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     const { body } = options
     const url = new URL(options.base)
-    const start = url.protocol === 'https:' ? httpsRequest : httpRequest
+    // Imported at the top, node:http alone would take a third of the time of `fn --help`.
+    const { request: start } = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http')
     const path = `${url.pathname.replace(/\/$/, '')}${options.path}`.replace(/[^\x21-\x7e]+/g, encodeURIComponent)
     const headers = [...options.headers]
     if (body !== null && !isStream(body)) headers.push('Content-Length', String(Buffer.byteLength(body)))
-    let request: ReturnType<typeof httpRequest>
+    let request: ClientRequest
     try {
       request = start({
         host: url.hostname.replace(/^\[|\]$/g, ''),
