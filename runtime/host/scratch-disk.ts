@@ -3,6 +3,7 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { access, chown, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { RuntimeError } from '../errors.ts'
 import { attachLoop } from './loop.ts'
 import { mountExt4, mountScratch, unmount } from './mounts.ts'
 import { type CommandResult, run } from './spawn.ts'
@@ -71,6 +72,8 @@ export async function mountScratchImage(image: string, target: string, uid: numb
 
 function expectSuccess(command: string, result: CommandResult): void {
   if (result.code === 0) return
+  if (result.stderr.includes('No space left'))
+    throw new RuntimeError('DISK_FULL', `no space left: ${result.stderr.trim()}`)
   const how = result.signal === null ? `exit ${result.code}` : `signal ${result.signal}`
   throw new Error(`${command}: ${how}: ${result.stderr.trim()}`)
 }
