@@ -6,9 +6,11 @@ import type { CallSink, Clock } from '../api.ts'
 
 /** A longer line is cut into pieces of this size. */
 const LINE_MAX_CHARS = 16 * 1024
-/** Per stream and window; above it the stream is not read until the next window. */
-const WINDOW_BYTES = 256 * 1024
+/** Per stream and window; what is read above it is paid back by not reading in the windows that follow. */
+const WINDOW_BYTES = 512 * 1024
 const WINDOW_MS = 100
+/** What handling a line costs beside its bytes. */
+const LINE_COST_BYTES = 128
 const TAIL_MAX_CHARS = 8 * 1024
 
 export interface OutputOptions {
@@ -52,12 +54,12 @@ function readStream(
 ): { readonly ended: Promise<void>; close(): void } {
   const decoder = new StringDecoder('utf8')
   let partial = ''
-  let windowBytes = 0
+  let spentBytes = 0
   let cancelWindow: (() => void) | null = null
   const nextWindow = () => {
-    cancelWindow = null
-    windowBytes = 0
-    stream.resume()
+    spentBytes = Math.max(0, spentBytes - WINDOW_BYTES)
+    cancelWindow = spentBytes === 0 ? null : options.clock.after(WINDOW_MS, nextWindow)
+    if (spentBytes <= WINDOW_BYTES) stream.resume()
   }
   const flush = () => {
     if (partial !== '') options.onLine(name, partial)
@@ -73,9 +75,9 @@ function readStream(
       options.onLine(name, partial.slice(0, LINE_MAX_CHARS))
       partial = partial.slice(LINE_MAX_CHARS)
     }
-    windowBytes += chunk.length
+    spentBytes += chunk.length + pieces.length * LINE_COST_BYTES
     cancelWindow ??= options.clock.after(WINDOW_MS, nextWindow)
-    if (windowBytes > WINDOW_BYTES) stream.pause()
+    if (spentBytes > WINDOW_BYTES) stream.pause()
   })
   const ended = new Promise<void>((resolve) => {
     const finish = () => {
