@@ -1,6 +1,5 @@
 // `fn up`: the platform in the foreground, from its start to the last undone step; signals and exit codes.
 import pc from 'picocolors'
-import { RuntimeError } from '../../runtime/api.ts'
 import { type Config, ConfigError, parseConfig } from '../config.ts'
 import { runExample } from './example.ts'
 import { type Platform, startPlatform } from './platform.ts'
@@ -74,6 +73,10 @@ function progress(step: string): void {
   if (process.stderr.isTTY) process.stderr.write(`${pc.dim(`… ${step}`)}\n`)
 }
 
+function isOurs(code: string | undefined): boolean {
+  return code !== undefined && /^[A-Z]+(_[A-Z]+)*$/.test(code) && !code.startsWith('ERR_')
+}
+
 /** One sentence for each reason a platform cannot start, with the way out. */
 function explain(error: unknown, config: Config): string {
   const { code, message } = error as NodeJS.ErrnoException
@@ -90,6 +93,7 @@ function explain(error: unknown, config: Config): string {
     case 'ENOTDIR':
       return `cannot write the state directory ${config.stateDir}: ${message}; choose another with --state-dir (FN_STATE_DIR)`
     default:
-      return error instanceof RuntimeError ? message : ((error as Error).stack ?? String(error))
+      // Errors of ours carry a code and a sentence for people; anything else is a bug and shows where it happened.
+      return isOurs(code) ? message : ((error as Error).stack ?? String(error))
   }
 }
