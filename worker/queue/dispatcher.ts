@@ -19,6 +19,8 @@ interface QueueState {
   limit: number
   running: number
   fetching: number
+  /** Fetches at once: grows while they find jobs, one after a wake-up of an empty queue. */
+  stride: number
   /** When to ask it next; 0: now, Infinity: when woken. */
   dueAtMs: number
   heldUntilMs: number
@@ -93,7 +95,16 @@ export class Dispatcher<J> {
   #state(key: string): QueueState {
     const known = this.#queues.get(key)
     if (known !== undefined) return known
-    const state = { key, limit: DEFAULT_LIMIT, running: 0, fetching: 0, dueAtMs: Infinity, heldUntilMs: 0, wakes: 0 }
+    const state = {
+      key,
+      limit: DEFAULT_LIMIT,
+      running: 0,
+      fetching: 0,
+      stride: 1,
+      dueAtMs: Infinity,
+      heldUntilMs: 0,
+      wakes: 0,
+    }
     this.#queues.set(key, state)
     this.#order.push(state)
     return state
@@ -130,10 +141,12 @@ export class Dispatcher<J> {
       const fetched = await this.#options.fetch(queue.key)
       queue.fetching--
       if (fetched.job === null) {
+        queue.stride = 1
         if (queue.wakes === wakes) queue.dueAtMs = fetched.nextAtMs ?? Infinity
         return
       }
       queue.running++
+      queue.stride = Math.min(FETCHES_A_QUEUE, queue.stride + 1)
       this.#pump()
       await this.#options.run(fetched.job).finally(() => queue.running--)
     } catch (error) {
@@ -160,7 +173,7 @@ export class Dispatcher<J> {
 }
 
 function hasRoom(queue: QueueState): boolean {
-  return queue.running + queue.fetching < queue.limit && queue.fetching < FETCHES_A_QUEUE
+  return queue.running + queue.fetching < queue.limit && queue.fetching < queue.stride
 }
 
 function readyAt(queue: QueueState): number {
