@@ -29,6 +29,9 @@ const EXIT_WAIT_MS = 500
 /** How long its last words may take to arrive. */
 const LAST_WORDS_MS = 50
 
+/** Node's own threads: main, V8's workers, signals, libuv's pool. */
+const NODE_TASKS = 8
+
 export interface SandboxParts {
   readonly id: string
   readonly container: Container
@@ -93,14 +96,24 @@ export class ContainerSandbox implements Sandbox {
   /** Ends the creation: waits for READY, then the sandbox is running and `destroy` will call `release`.
    *  Throws RuntimeError `BOOT_TIMEOUT` | `CREATE_FAILED` (it died; with what it wrote). */
   async boot(timeoutMs: number): Promise<void> {
-    const died = this.stopped.then(({ fault }) => {
-      const words = this.#output.stderrTail().trim()
-      const message = `the sandbox ended before it was ready: ${fault.message}${words === '' ? '' : `: ${words}`}`
-      throw new RuntimeError('CREATE_FAILED', message, { fault })
-    })
-    await Promise.race([this.#channel.ready(timeoutMs), died])
+    try {
+      await this.#channel.ready(timeoutMs)
+    } catch (error) {
+      throw this.#bootError(error)
+    }
     this.#oomKillsBefore = this.#cgroup.oomKills()
     this.#state = move(this.#state, 'running')
+  }
+
+  /** A process that died instead of getting ready: what it wrote, and what it may have lacked. */
+  #bootError(error: unknown): unknown {
+    const fault = this.#reason?.fault
+    if (fault === undefined) return error
+    const words = this.#output.stderrTail().trim()
+    const hint =
+      this.#limits.pids < NODE_TASKS ? `; Node starts about ${NODE_TASKS} tasks, pids is ${this.#limits.pids}` : ''
+    const message = `the sandbox ended before it was ready: ${fault.message}${hint}${words === '' ? '' : `: ${words}`}`
+    return new RuntimeError('CREATE_FAILED', message, { fault })
   }
 
   /** Hands over what creation knows: its times, and how to free everything. */
@@ -113,10 +126,7 @@ export class ContainerSandbox implements Sandbox {
     this.#expectRunning()
     this.#log = log
     this.#oomKillsBefore = this.#cgroup.oomKills()
-    const died = this.stopped.then(({ fault }) => {
-      throw new RuntimeError('SANDBOX_STOPPED', `the sandbox ended while loading: ${fault.message}`, { fault })
-    })
-    await Promise.race([this.#channel.load(code, timeoutMs, log), died])
+    await this.#channel.load(code, timeoutMs, log)
     // ORDER: the CPU quota only now: with a quarter of a CPU a bundle would take half a second to load.
     this.#cgroup.enforceQuota()
   }

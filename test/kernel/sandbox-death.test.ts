@@ -178,6 +178,14 @@ describe('a creation that fails', () => {
     expect(readdirSync(`${platform.stateDir}/scratch`).filter((file) => file.startsWith('sandbox-'))).toEqual([])
   })
 
+  test('for want of tasks says so', async () => {
+    const starved = { ...spec(), limits: { ...spec().limits, pids: 1 } }
+    await expect(platform.runtime.create(starved)).rejects.toMatchObject({
+      code: 'CREATE_FAILED',
+      message: /pids is 1/,
+    })
+  })
+
   test('says what the OCI runtime said', async () => {
     const broken = { ...spec(), limits: { ...spec().limits, cpusetCpus: '4000' } }
     await expect(platform.runtime.create(broken)).rejects.toMatchObject({ code: 'CREATE_FAILED', message: /cpuset/ })
