@@ -10,7 +10,7 @@ import { Attempt, type AttemptContext } from './attempt.ts'
 import { cancelCall } from './cancel.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { queueKeyOf } from './envelope.ts'
-import { fileBytes, readFileStream } from './files.ts'
+import { fileBytes, freeBytes, readFileStream } from './files.ts'
 import { Intake } from './intake.ts'
 import { InvocationStore, type ResultHead } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
@@ -66,6 +66,7 @@ class Lane implements DurableLane {
   #tokens = 0
   #started = false
   #recovered = false
+  #recovering: Promise<void> | null = null
   #draining = false
   #closed = false
   #idle: (() => void) | null = null
@@ -87,6 +88,7 @@ class Lane implements DurableLane {
       clock: options.clock,
       bodiesDir,
       bodyMaxBytes: BODY_MAX_BYTES,
+      freeBytes: 'socketPath' in options.target ? () => freeBytes(options.stateDir) : null,
     })
     this.#dispatcher = new Dispatcher<FetchedJob>({
       concurrency: options.concurrency ?? CONCURRENCY,
@@ -224,15 +226,23 @@ class Lane implements DurableLane {
     this.#dispatcher.wakeAll()
   }
 
-  /** Before the first fetch: calls that ran when the platform died wait again, in front and uncounted. */
-  async #recover(): Promise<void> {
-    if (this.#recovered || this.#draining) return
+  /** Before the first fetch: calls that ran when the platform died wait again, in front and uncounted. Never two at once: the
+   *  second would take what the first has just let run. */
+  #recover(): Promise<void> {
+    if (this.#recovered || this.#draining) return Promise.resolve()
+    this.#recovering ??= this.#tryRecover().finally(() => {
+      this.#recovering = null
+    })
+    return this.#recovering
+  }
+
+  async #tryRecover(): Promise<void> {
     try {
       this.#policy ??= await readServerPolicy(this.#redis)
       const moved = await this.#maintenance.recover()
       this.#recovered = true
       if (moved > 0) this.#options.logger.info({ calls: moved }, 'calls that were running are queued again')
-      this.#dispatcher.start()
+      if (!this.#draining) this.#dispatcher.start()
     } catch (error) {
       // The next connection tries again.
       this.#options.logger.warn({ reason: (error as Error).message }, 'queued calls cannot be run yet')

@@ -1,7 +1,7 @@
 // Bodies and results over 64 KiB: files named by invocation id, on disk before anybody is told about them.
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { createReadStream, type Dirent } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { QueueError } from './api.ts'
@@ -105,6 +105,12 @@ async function take(
   taken.file = await DurableFile.create(folder)
   await taken.file.write(Buffer.concat(taken.chunks))
   taken.chunks = []
+}
+
+/** Bytes left for the platform on the disk of a folder. */
+export async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize
 }
 
 /** The system call failed for want of space, not the sender. */

@@ -13,6 +13,8 @@ export interface IntakeOptions {
   readonly clock: Clock
   readonly bodiesDir: string
   readonly bodyMaxBytes: number
+  /** Space left where Redis and bodies are written; null: they lie elsewhere. */
+  readonly freeBytes: (() => Promise<number>) | null
 }
 export interface Accepted {
   readonly id: string
@@ -22,11 +24,17 @@ export interface Accepted {
 
 const ADD_DEADLINE_MS = 6_000
 const DOUBTS_MAX = 1_000
+/** Kept free, so that what was accepted can be finished: Redis ends itself when it cannot write. */
+const RESERVE_BYTES = 16 * 1024 ** 2
+const SPACE_KNOWN_MS = 200
 
 export class Intake {
   readonly #options: IntakeOptions
   /** Calls whose add was not confirmed: the record may speak of a job that is not there. */
   readonly #doubts = new Map<string, { readonly queueKey: string; readonly namespace: string }>()
+
+  #spaceAskedMs = Number.NEGATIVE_INFINITY
+  #enoughSpace = true
 
   constructor(options: IntakeOptions) {
     this.#options = options
@@ -34,6 +42,7 @@ export class Intake {
 
   /** On disk when it resolves. Throws QueueError BODY_TOO_LARGE | BODY_ABORTED | IDEMPOTENCY_MISMATCH | QUEUE_UNAVAILABLE, or Redis's error. */
   async accept(submission: Submission): Promise<Accepted> {
+    await this.#checkSpace()
     const body = await this.#spool(submission)
     try {
       const earlier = await this.#claim(submission, body.hash)
@@ -63,6 +72,21 @@ export class Intake {
         return
       }
     }
+  }
+
+  async #checkSpace(): Promise<void> {
+    const { freeBytes, clock } = this.#options
+    if (freeBytes === null) return
+    const nowMs = clock.monotonicMs()
+    if (nowMs > this.#spaceAskedMs + SPACE_KNOWN_MS) {
+      this.#spaceAskedMs = nowMs
+      // What cannot be asked is not refused: the write itself will tell.
+      this.#enoughSpace = await freeBytes().then(
+        (bytes) => bytes > RESERVE_BYTES,
+        () => true,
+      )
+    }
+    if (!this.#enoughSpace) throw diskFull(null)
   }
 
   async #spool(submission: Submission): Promise<SpooledBody> {
@@ -124,7 +148,7 @@ function withDeadline<T>(work: Promise<T>, ms: number, clock: Clock): Promise<T>
 }
 
 function diskFull(cause: unknown): QueueError {
-  return new QueueError('QUEUE_UNAVAILABLE', 'the body cannot be stored: the disk is full or failing', {
+  return new QueueError('QUEUE_UNAVAILABLE', 'the call cannot be stored: the disk is full or failing', {
     cause,
     retryAfterS: 10,
   })
