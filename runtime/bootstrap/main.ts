@@ -9,14 +9,15 @@ import { Call, type CallHost, describeError } from './call.ts'
 import { Inflow } from './inflow.ts'
 import { lambdaVariables } from './lambda.ts'
 import { type Handler, loadHandler } from './load.ts'
-import { Outbox } from './outbox.ts'
+import { Outbox, writeTo } from './outbox.ts'
 import { flushLines, installOutput, type OutputOwner, PartialLines } from './output.ts'
+import { rehearse } from './rehearsal.ts'
 import { installWeb } from './web.ts'
 
 const HOST_FD = 3
 const READ_BUFFER_BYTES = 64 * 1024
 
-const outbox = new Outbox(HOST_FD)
+const outbox = new Outbox(writeTo(HOST_FD))
 const calls = new Map<number, Call>()
 const owners = new AsyncLocalStorage<Call>()
 const process0: OutputOwner = { id: 0, lines: new PartialLines() }
@@ -158,7 +159,12 @@ function boot(): void {
   socket.on('end', leave)
   outbox.signal(FRAME.READY, 0)
   outbox.flushNow()
-  setImmediate(installWeb)
+  setImmediate(() => {
+    // INIT may have come in the meantime: then there is nothing to prepare for.
+    if (handler !== null) return
+    installWeb()
+    rehearse()
+  })
 }
 
 boot()

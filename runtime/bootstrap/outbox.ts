@@ -10,9 +10,24 @@ import { exitProcess, nextTick, schedule, wait, writeSync } from './builtins.ts'
 const BUFFER_BYTES = 256 * 1024
 const RETRY_MS = 1
 
-/** The writing end of the connection. One per process. */
+/** Writes some of `length` bytes of `buffer` from `offset` and returns how many; 0 when nothing can be taken now. */
+export type Write = (buffer: Uint8Array, offset: number, length: number) => number
+
+/** Writes to a descriptor; ends the process when nobody is at the other end. */
+export function writeTo(fd: number): Write {
+  return (buffer, offset, length) => {
+    try {
+      return writeSync(fd, buffer, offset, length)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      return code === 'EAGAIN' || code === 'EINTR' ? 0 : exitProcess(1)
+    }
+  }
+}
+
+/** The writing end of a connection. */
 export class Outbox {
-  readonly #fd: number
+  readonly #write: Write
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   readonly #pause = new Int32Array(new SharedArrayBuffer(4))
   readonly #onTurnEnd = () => {
@@ -25,8 +40,8 @@ export class Outbox {
   /** Offset of the last frame in the buffer while it is a DATA frame that may still grow, else −1. */
   #openData = -1
 
-  constructor(fd: number) {
-    this.#fd = fd
+  constructor(write: Write) {
+    this.#write = write
   }
 
   /** A frame without payload. */
@@ -108,7 +123,7 @@ export class Outbox {
     this.#openData = -1
     let written = 0
     while (written < this.#filled) {
-      const bytes = this.#write(written)
+      const bytes = this.#write(this.#buffer, written, this.#filled - written)
       if (bytes > 0) written += bytes
       else if (blocking) wait(this.#pause, 0, 0, RETRY_MS)
       else break
@@ -118,17 +133,6 @@ export class Outbox {
       this.#retryLater()
     }
     this.#filled -= written
-  }
-
-  /** Bytes taken by the socket, 0 when it is full. Ends the process when the host is gone. */
-  #write(from: number): number {
-    try {
-      return writeSync(this.#fd, this.#buffer, from, this.#filled - from)
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'EAGAIN' || code === 'EINTR') return 0
-      return exitProcess(1)
-    }
   }
 
   #retryLater(): void {

@@ -35,7 +35,10 @@ export class Upload {
     this.#sourceEnded = this.#source === null
     if (this.#source === null) return
     this.#source.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onClose)
-    if (this.#source.destroyed) this.#onClose()
+    if (this.#source.readableEnded) this.#onEnd()
+    // ORDER: nothing is told before `invoke` has returned.
+    else if (this.#source.destroyed) queueMicrotask(this.#onClose)
+    else this.#send()
   }
 
   /** The sandbox consumed `bytes`. Throws ProtocolError when that is more than it was sent. */

@@ -339,6 +339,26 @@ describe('uploads', () => {
     expect([recorded.events, recorded.reusable]).toEqual([['failed', 'idle'], true])
   })
 
+  test('a stream that has ended already is a complete body', async () => {
+    await loaded()
+    const body = new PassThrough()
+    body.resume().end()
+    await turn()
+    channel.invoke(callOf({ method: 'POST', body }), recordingSink().sink)
+    await turn()
+    expect(received.at(-1)).toBe('END 1 0')
+  })
+
+  test('a stream that its owner had paused flows', async () => {
+    await loaded()
+    const body = new PassThrough()
+    body.pause()
+    channel.invoke(callOf({ method: 'POST', body }), recordingSink().sink)
+    body.end('later')
+    await say(Buffer.alloc(0))
+    expect(received.slice(1)).toEqual(['DATA 1 5', 'END 1 0'])
+  })
+
   test('a call that ends lets go of its stream', async () => {
     await loaded()
     const body = new PassThrough()
