@@ -24,14 +24,14 @@ export interface SpecChange {
 }
 
 export async function startTestRuntime(options: Partial<RuntimeOptions> = {}): Promise<TestRuntime> {
-  const stateDir = mkdtempSync(join(tmpdir(), 'thaw-kernel-'))
+  const stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'thaw-kernel-'))
   const runtime = await createRuntime({
-    stateDir,
     bootstrap: await buildBootstrap(null),
     nodeBinary: process.execPath,
     logger: silentLogger,
     clock: realClock,
     ...options,
+    stateDir,
   })
   return {
     runtime,
