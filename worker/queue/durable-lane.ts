@@ -223,6 +223,7 @@ class Lane implements DurableLane {
     if (this.#policy?.refused) this.#options.logger.error({}, this.#policy.refused)
     await this.#intake.settleDoubts()
     if (this.#started && !this.#recovered) await this.#recover()
+    else if (this.#recovered) await this.#maintenance.sweep().catch(() => {})
     this.#dispatcher.wakeAll()
   }
 

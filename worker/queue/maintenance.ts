@@ -31,7 +31,7 @@ const INDEX_KEPT_MS = 7 * 24 * 3_600_000
 export class Maintenance {
   readonly #options: MaintenanceOptions
   readonly #cancel = new Map<number, () => void>()
-  #orphans: ReadonlySet<string> = new Set()
+  #suspects: ReadonlySet<string> = new Set()
   #stopped = true
 
   constructor(options: MaintenanceOptions) {
@@ -41,7 +41,7 @@ export class Maintenance {
   start(): void {
     this.#stopped = false
     this.#every(RENEW_MS, () => this.#renew())
-    this.#every(SWEEP_MS, () => this.#sweep())
+    this.#every(SWEEP_MS, () => this.sweep())
     this.#every(TIDY_MS, () => this.#tidy())
   }
 
@@ -100,27 +100,30 @@ export class Maintenance {
     }
   }
 
-  /** Asks every queue, in case news got lost. */
-  async #sweep(): Promise<void> {
+  /** Asks every queue, in case news got lost; before, what nobody runs goes back to it. */
+  async sweep(): Promise<void> {
     const { store, jobs, dispatcher, soleOwner } = this.#options
-    const seen = new Set<string>()
+    const suspects = new Set<string>()
     for (const queueKey of await store.queueKeys()) {
-      if (soleOwner) await this.#returnOrphans(queueKey, seen)
+      if (soleOwner) await this.#returnOrphans(queueKey, suspects)
       else await jobs.requeueStalled(queueKey)
       dispatcher.wake(queueKey)
     }
-    this.#orphans = seen
+    this.#suspects = suspects
   }
 
-  /** A fetch whose answer got lost leaves a job active that nobody runs. Seen so twice, it waits again. */
-  async #returnOrphans(queueKey: string, seen: Set<string>): Promise<void> {
+  /** A fetch whose answer got lost leaves a job active that nobody runs. While no answer is awaited, every active job that is
+   *  not ours is one; else it may be on its way, and must be seen so again at the next sweep. */
+  async #returnOrphans(queueKey: string, suspects: Set<string>): Promise<void> {
     const { jobs, dispatcher, active, logger } = this.#options
-    if (dispatcher.isFetching(queueKey)) return
+    const fetching = dispatcher.isFetching(queueKey)
+    // ORDER: what ran when we asked may have ended when the answer comes.
+    const before = new Set(active.keys())
     const ids = await jobs.activeIds(queueKey)
-    const nobodys = ids.filter((id) => !active.has(id))
-    const twice = nobodys.filter((id) => this.#orphans.has(id))
-    for (const id of nobodys) seen.add(id)
-    const moved = await jobs.requeue(queueKey, twice)
+    const nobodys = ids.filter((id) => !before.has(id) && !active.has(id))
+    const orphans = fetching ? nobodys.filter((id) => this.#suspects.has(id)) : nobodys
+    for (const id of nobodys) suspects.add(id)
+    const moved = await jobs.requeue(queueKey, orphans)
     if (moved > 0) logger.warn({ queue: queueKey, calls: moved }, 'calls that nobody ran are queued again')
   }
 
