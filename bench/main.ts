@@ -40,6 +40,11 @@ const startedAt = new Date().toISOString()
 const machine = describeMachine()
 const commit = (await runCommand('git', ['-C', ROOT, 'rev-parse', '--short', 'HEAD'])).stdout.trim()
 say(`${machine.cores} cores, ${machine.cpu}, kernel ${machine.kernel}, Node ${machine.node}`)
+if (machine.loadBefore > machine.cores / 4) {
+  say(
+    `the machine is busy (load ${machine.loadBefore}): bare servers gain from cores that never sleep, so ratios look worse`,
+  )
+}
 const subjects = await startSubjects()
 say(`fn up was ready after ${subjects.readyMs.toFixed(0)} ms`)
 let measured: Measured
