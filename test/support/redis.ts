@@ -2,21 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Clock, type Logger, spawn } from '../../runtime/api.ts'
+import { type Logger, spawn } from '../../runtime/api.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
+import { realClock, silentLogger } from './real-clock.ts'
 
-export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
-
-/** The machine's clock: Redis and BullMQ know no other. */
-export const realClock: Clock = {
-  now: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  after(ms, fire) {
-    const timer = setTimeout(fire, ms)
-    timer.unref()
-    return () => clearTimeout(timer)
-  },
-}
+export { realClock, silentLogger }
 
 export interface TestRedis {
   readonly stateDir: string
