@@ -107,6 +107,8 @@ export type FaultCode =
   | 'PROTOCOL'
   /** killed from outside (operator, shutdown, cancel) */
   | 'KILLED'
+  /** the sandbox had ended before the call was written: nothing of it ran, another sandbox may take it */
+  | 'NOT_SENT'
   /** the request's own body stream failed before its end */
   | 'BODY_ABORTED'
 

@@ -48,6 +48,8 @@ const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
   OUT_OF_MEMORY: 'FUNCTION_OUT_OF_MEMORY',
   PROTOCOL: 'FUNCTION_PROTOCOL',
   KILLED: 'FUNCTION_KILLED',
+  // Only when it happened twice: the first time another sandbox takes the call.
+  NOT_SENT: 'FUNCTION_CRASHED',
   BODY_ABORTED: 'BODY_ABORTED',
 }
 

@@ -65,8 +65,6 @@ export class Call implements Invocation, CallSink, PoolCall {
   #responseOver = false
   #over = false
   #started = false
-  /** Handing over right now: a failure in between means that nothing was written. */
-  #handingOver = false
   #mayRepeat = true
   #repeat = false
   #killAtMs = NEVER
@@ -144,9 +142,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     const nowMs = this.#host.clock.monotonicMs()
     this.#times.handedOverAtMs = nowMs
     this.#clock.handedOver(nowMs)
-    this.#handingOver = true
     const exchange = sandbox.invoke({ id, method, target, headers, body, timeoutMs: this.timeoutMs, attempt }, this)
-    this.#handingOver = false
     if (this.#slot === slot) this.#exchange = exchange
     this.#host.wakeAt(nowMs + this.timeoutMs)
   }
@@ -160,7 +156,9 @@ export class Call implements Invocation, CallSink, PoolCall {
 
   started(): void {
     this.#started = true
-    this.#clock.started(this.#host.clock.monotonicMs())
+    const nowMs = this.#host.clock.monotonicMs()
+    this.#clock.started(nowMs)
+    this.#host.wakeAt(nowMs + this.timeoutMs)
   }
 
   head(status: number, headers: readonly string[]): void {
@@ -187,7 +185,13 @@ export class Call implements Invocation, CallSink, PoolCall {
   }
 
   failed(fault: Fault): void {
-    if (this.#handingOver && !this.#started && this.#mayRepeat && isUnread(this.request.body)) {
+    if (
+      fault.code === 'NOT_SENT' &&
+      !this.#started &&
+      this.#mayRepeat &&
+      this.#sink !== null &&
+      isUnread(this.request.body)
+    ) {
       this.#repeat = true
       return
     }
@@ -226,7 +230,7 @@ export class Call implements Invocation, CallSink, PoolCall {
 
   resume(): void {
     if (this.#sink === null) return
-    this.#clock.resumed(this.#host.clock.monotonicMs())
+    this.#resumeClock()
     this.#exchange?.resume()
   }
 
@@ -241,6 +245,8 @@ export class Call implements Invocation, CallSink, PoolCall {
       this.refuse(why)
       return
     }
+    // Of a call that has failed already only its end can be hastened.
+    if (this.#sink === null && reason === 'client') return
     this.#cut(why, reason)
     if (reason === 'cancelled') this.#killAt(this.#host.clock.monotonicMs() + KILL_GRACE_MS)
   }
@@ -280,9 +286,14 @@ export class Call implements Invocation, CallSink, PoolCall {
   /** The caller gets nothing more; the code inside is told, and what it still sends is thrown away. */
   #cut(why: InvocationFailure, reason: 'client' | 'timeout' | 'cancelled'): void {
     this.#exchange?.cancel(reason)
-    this.#clock.resumed(this.#host.clock.monotonicMs())
+    this.#resumeClock()
     this.#fail(why)
     this.#exchange?.resume()
+  }
+
+  #resumeClock(): void {
+    this.#clock.resumed(this.#host.clock.monotonicMs())
+    this.#host.wakeAt(this.#clock.dueAtMs())
   }
 
   #killAt(atMs: number): void {

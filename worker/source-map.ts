@@ -5,7 +5,7 @@ import { SourceMap, type SourceMapPayload } from 'node:module'
 const POSITION = /(?:file:\/\/)?\/code\/([\w.@+-]+\.js):(\d+):(\d+)/g
 
 /** Where the platform's own frames begin in a stack from inside. */
-const PLATFORM_FRAME = /\n\s+at [^\n]*\/runtime\/bootstrap\.cjs:[^]*$/
+const PLATFORM_FRAME = /\n\s+at [^\n]*\/runtime\/bootstrap\.cjs:.*$/s
 
 /** A stack without the frames of the platform that called the handler. */
 export function ownFrames(stack: string): string {

@@ -32,7 +32,7 @@ export interface Channel {
   /** Sends the code and waits for it to load; at most once. Rejects RuntimeError `LOAD_FAILED` (its `fault` has the
    *  stack) | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`. Lines printed meanwhile go to `log`. */
   load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
-  /** Starts a call. What goes wrong is told to the sink, never thrown. */
+  /** Starts a call. What goes wrong is told to the sink, never thrown; NOT_SENT where the sandbox had ended before. */
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange
   /** The sandbox is gone: every open call gets `failed` (where it had no end yet) and `idle(false)`, boot and load reject. */
   fail(fault: Fault): void
@@ -141,9 +141,10 @@ class SocketChannel implements Channel {
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
     const id = ++this.#lastId
     const exchange = new Exchange(this.#socket, id, sink, this.#forget)
-    if (this.#gone !== null || this.#phase !== 'loaded') {
-      const fault = this.#gone ?? { code: 'KILLED', message: `the sandbox has no code (${this.#phase})` }
-      queueMicrotask(() => exchange.fail(fault))
+    const end = this.#gone ?? this.#deaf
+    if (end !== null || this.#phase !== 'loaded') {
+      const message = end?.message ?? `the sandbox has no code (${this.#phase})`
+      queueMicrotask(() => exchange.fail({ code: 'NOT_SENT', message }))
       return exchange
     }
     try {

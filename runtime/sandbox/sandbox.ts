@@ -251,10 +251,10 @@ export class ContainerSandbox implements Sandbox {
   }
 }
 
-/** A call to a sandbox that has stopped: fails as if it had stopped during the call. */
+/** A call to a sandbox that has stopped: nothing of it was written. */
 function refuse(sink: CallSink, fault: Fault): SandboxExchange {
   queueMicrotask(() => {
-    sink.failed(fault)
+    sink.failed({ code: 'NOT_SENT', message: fault.message })
     sink.idle(false)
   })
   return { resume: () => {}, cancel: () => {} }

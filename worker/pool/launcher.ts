@@ -1,6 +1,6 @@
 // Makes a slot's sandbox: image, creation, load. On failure nothing is left and the error is the caller's to report.
 import { basename, extname } from 'node:path'
-import type { CallSink, Clock, Code, Runtime } from '../../runtime/api.ts'
+import { type CallSink, type Clock, type Code, type Runtime, RuntimeError } from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
 import { SourcePositions } from '../source-map.ts'
 import type { Slot } from './slot.ts'
@@ -31,6 +31,10 @@ export async function launchSandbox(slot: Slot, host: LaunchHost): Promise<void>
     await sandbox.load(codeOf(version, image.source), config.initTimeoutMs, (stream, line) =>
       host.output(slot, stream, line),
     )
+    if (sandbox.state === 'stopped') {
+      const { fault } = await sandbox.stopped
+      throw new RuntimeError('SANDBOX_STOPPED', `the sandbox ended after loading: ${fault.message}`, { fault })
+    }
   } catch (error) {
     await sandbox.destroy().catch(() => undefined)
     throw error

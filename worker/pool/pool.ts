@@ -128,6 +128,7 @@ export class Pool {
       else this.condemn(slot, slot.killAtMs)
       this.supply.want(pool)
     } else {
+      pool.launchFailures = 0
       if (slot.inFlight === 0) {
         slot.move('idle')
         this.#rest(slot, nowMs)
@@ -219,7 +220,7 @@ export class Pool {
     for (let index = pool.available.length - 1; index >= 0 && tries > 0; index--) {
       const slot = pool.available[index]!
       if (slot.sandbox!.state === 'stopped') {
-        this.condemn(slot, slot.killAtMs)
+        this.supply.died(slot)
         continue
       }
       if (call.needsFresh && slot.calls > 0) continue

@@ -81,7 +81,7 @@ export class Supply {
     let launched = true
     while (launched && this.#launching < this.#options.cores) {
       launched = false
-      for (const pool of [...this.#wanting]) {
+      for (const pool of this.#byNeed()) {
         if (this.#launching >= this.#options.cores) return
         if (pool.starved && pool.available.length > 0) this.#events.roomFreed(pool)
         const count = this.#launchesFor(pool, nowMs)
@@ -125,6 +125,17 @@ export class Supply {
     return this.#track(this.#destroy(slot))
   }
 
+  /** The sandbox ended by itself. Calls in it hear of it through their sinks. One that dies unused holds up the next launch. */
+  died(slot: Slot): void {
+    if (slot.state === 'gone') return
+    slot.condemned = true
+    slot.pool.dropAvailable(slot)
+    if (slot.inFlight > 0) return
+    if (slot.calls === 0 && this.#options.clock.monotonicMs() - slot.loadedAtMs < SHORT_LIFE_MS)
+      this.#backOff(slot.pool)
+    void this.discard(slot)
+  }
+
   /** A function that holds more than its share gives a slot up for one that finds no room. */
   yields(slot: Slot): boolean {
     for (const pool of this.#wanting) {
@@ -164,6 +175,11 @@ export class Supply {
     const tracked = work.finally(() => this.#pending.delete(tracked))
     this.#pending.add(tracked)
     return tracked
+  }
+
+  /** The function with the fewest sandboxes first; among equals the longest unserved. */
+  #byNeed(): VersionPool[] {
+    return [...this.#wanting].sort((one, other) => one.fn.slots - other.fn.slots)
   }
 
   /** Launches wanted now; null: nothing to look at again until somebody asks. */
@@ -239,10 +255,9 @@ export class Supply {
 
   #loaded(slot: Slot): void {
     const { pool } = slot
-    pool.launchFailures = 0
     pool.startMs += (slot.loadedAtMs - slot.launchedAtMs - pool.startMs) / 2
     this.#options.moved(slot)
-    void slot.sandbox!.stopped.then(() => this.#died(slot))
+    void slot.sandbox!.stopped.then(() => this.died(slot))
     if (this.#closed) void this.discard(slot)
     else this.#events.loaded(slot)
   }
@@ -259,17 +274,6 @@ export class Supply {
     this.#options.logger.warn({ function: pool.fn.key, version: pool.version.version, why }, 'a sandbox did not start')
     this.#events.failed(pool, why)
     this.want(pool)
-  }
-
-  /** The sandbox ended by itself. Calls in it hear of it through their sinks. */
-  #died(slot: Slot): void {
-    if (slot.state === 'gone') return
-    slot.condemned = true
-    slot.pool.dropAvailable(slot)
-    if (slot.inFlight > 0) return
-    if (slot.calls === 0 && this.#options.clock.monotonicMs() - slot.loadedAtMs < SHORT_LIFE_MS)
-      this.#backOff(slot.pool)
-    void this.discard(slot)
   }
 
   #backOff(pool: VersionPool): void {
