@@ -1,0 +1,317 @@
+// A runtime without a kernel: sandboxes whose calls a test answers by hand. Keeps the contract of runtime/api.ts.
+
+import type {
+  CallSink,
+  Clock,
+  Code,
+  Fault,
+  HostReport,
+  ImageParts,
+  ImageStore,
+  LimitOutcome,
+  Metering,
+  Runtime,
+  Sandbox,
+  SandboxCall,
+  SandboxExchange,
+  SandboxSpec,
+  SandboxState,
+  StopReason,
+  StoredImage,
+} from '../../runtime/api.ts'
+import { RuntimeError } from '../../runtime/errors.ts'
+import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
+
+const MIB = 1024 ** 2
+
+export const ZERO_METERING: Metering = {
+  exact: true,
+  cpuUserUs: 500,
+  cpuSystemUs: 100,
+  throttledUs: 0,
+  memoryPeakBytes: 17 * MIB,
+  memoryBytes: 16 * MIB,
+  swapPeakBytes: null,
+  ioReadBytes: 0,
+  ioWriteBytes: 0,
+  ioReadOps: 0,
+  ioWriteOps: 0,
+  netRxBytes: 0,
+  netTxBytes: 0,
+  oomKills: 0,
+  pageFaults: 0,
+  tasksPeak: null,
+  freezeUs: 0,
+  thawUs: 0,
+  idleCpuUs: 0,
+}
+
+/** A call in a fake sandbox; the test plays the code inside. */
+export class FakeCall implements SandboxExchange {
+  readonly call: SandboxCall
+  readonly sink: CallSink
+  readonly cancelled: string[] = []
+  resumed = 0
+  #responseOver = false
+  #idle = false
+  readonly #leave: (call: FakeCall) => void
+
+  constructor(call: SandboxCall, sink: CallSink, leave: (call: FakeCall) => void) {
+    this.call = call
+    this.sink = sink
+    this.#leave = leave
+  }
+
+  /** A whole response; `idle` false leaves `waitUntil` work running. */
+  respond(status = 200, body = '', idle = true): void {
+    this.sink.started()
+    this.sink.head(status, [])
+    if (body !== '') this.sink.data(Buffer.from(body))
+    this.end()
+    if (idle) this.idle(true)
+  }
+
+  end(): void {
+    this.#responseOver = true
+    this.sink.end()
+  }
+
+  fail(fault: Fault, reusable = true): void {
+    if (!this.#responseOver) this.sink.failed(fault)
+    this.#responseOver = true
+    this.idle(reusable)
+  }
+
+  idle(reusable: boolean): void {
+    if (this.#idle) return
+    this.#idle = true
+    this.#leave(this)
+    this.sink.idle(reusable)
+  }
+
+  resume(): void {
+    this.resumed++
+  }
+
+  cancel(reason: string): void {
+    this.cancelled.push(reason)
+  }
+}
+
+export class FakeSandbox implements Sandbox {
+  readonly id: string
+  readonly pid: number
+  readonly spec: SandboxSpec
+  readonly createdAtMs: number
+  readonly steps = []
+  readonly stopped: Promise<StopReason>
+  state: SandboxState = 'running'
+  code: Code | null = null
+  /** Calls now inside, in the order they came. */
+  readonly open: FakeCall[] = []
+  /** All calls ever. */
+  readonly calls: FakeCall[] = []
+  readonly killedWith: Fault[] = []
+  destroyed = false
+  limits: Limits
+  /** What a limit is compared with. */
+  usedBytes = 16 * MIB
+  metering: Metering = ZERO_METERING
+  meterings: { exact: boolean }[] = []
+  freezes = 0
+  thaws = 0
+  /** Set to make `freeze` reject. */
+  freezeError: Error | null = null
+  /** Set to hold `freeze` until it is called. */
+  holdFreeze = false
+  finishFreeze: () => void = () => {}
+  /** The next `invoke` finds that the process had died unnoticed. */
+  hasDiedUnnoticed = false
+  #thawedMeanwhile = false
+  #resolveStopped: (reason: StopReason) => void = () => {}
+  readonly #clock: Clock
+
+  constructor(id: string, spec: SandboxSpec, clock: Clock) {
+    this.id = id
+    this.pid = 1000 + Number(id.slice(2))
+    this.spec = spec
+    this.limits = spec.limits
+    this.createdAtMs = clock.now()
+    this.#clock = clock
+    this.stopped = new Promise((resolve) => {
+      this.#resolveStopped = resolve
+    })
+  }
+
+  /** The one open call. */
+  get call(): FakeCall {
+    const [call, another] = this.open
+    if (call === undefined || another !== undefined) throw new Error(`${this.open.length} calls are open in ${this.id}`)
+    return call
+  }
+
+  /** Replaced by a test that wants a load to fail or hang. */
+  onLoad: (code: Code, log: CallSink['log']) => Promise<void> = async () => {}
+
+  async load(code: Code, _timeoutMs: number, log: CallSink['log']): Promise<void> {
+    this.code = code
+    const died = this.stopped.then(({ fault }) => {
+      throw new RuntimeError('SANDBOX_STOPPED', `ended while loading: ${fault.message}`, { fault })
+    })
+    await Promise.race([died, this.onLoad(code, log)])
+  }
+
+  applyLimits(limits: Limits): LimitOutcome {
+    if (limits.memory < this.usedBytes) {
+      return { applied: false, limit: 'memory', asked: limits.memory, inUse: this.usedBytes }
+    }
+    this.limits = limits
+    return { applied: true }
+  }
+
+  beginMetering(): void {}
+
+  endMetering(exact: boolean): Metering {
+    this.meterings.push({ exact })
+    return { ...this.metering, exact }
+  }
+
+  invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
+    if (this.state !== 'running') throw new RuntimeError('SANDBOX_STATE', `${this.id} is ${this.state}`)
+    const fake = new FakeCall(call, sink, (left) => this.open.splice(this.open.indexOf(left), 1))
+    this.open.push(fake)
+    this.calls.push(fake)
+    if (this.hasDiedUnnoticed) queueMicrotask(() => this.kill({ code: 'NOT_SENT', message: 'it had died before' }))
+    return fake
+  }
+
+  async freeze(): Promise<number | null> {
+    this.freezes++
+    this.#thawedMeanwhile = false
+    if (this.holdFreeze) {
+      await new Promise<void>((resolve) => {
+        this.finishFreeze = resolve
+      })
+    }
+    if (this.freezeError !== null) throw this.freezeError
+    if (this.#thawedMeanwhile || this.state !== 'running') return null
+    this.state = 'frozen'
+    return 90
+  }
+
+  thaw(): number {
+    this.thaws++
+    this.#thawedMeanwhile = true
+    if (this.state === 'frozen') this.state = 'running'
+    return 40
+  }
+
+  cpuUs(): number {
+    return 0
+  }
+
+  memoryBytes(): number {
+    return this.usedBytes
+  }
+
+  kill(fault: Fault): void {
+    if (this.state === 'stopped') return
+    this.state = 'stopped'
+    this.killedWith.push(fault)
+    for (const call of [...this.open]) call.fail(fault, false)
+    this.#resolveStopped({ fault, atMs: this.#clock.now() })
+  }
+
+  async destroy(): Promise<void> {
+    this.kill({ code: 'KILLED', message: 'destroyed' })
+    this.destroyed = true
+  }
+}
+
+export class FakeRuntime implements Runtime {
+  readonly host: HostReport = {
+    cgroupMode: 'v2',
+    kernel: 'fake',
+    arch: 'x64',
+    cores: 2,
+    memoryBytes: 8 * 1024 * MIB,
+    swapBytes: 0,
+    ociRuntime: { path: 'fake', version: '0' },
+    nodeVersion: 'v24',
+    freezer: 'fake',
+    limits: {},
+  }
+  readonly created: FakeSandbox[] = []
+  readonly images = new FakeImages()
+  readonly #clock: Clock
+  #next = 0
+  /** Replaced by a test: throws to fail a creation, waits to delay it. */
+  onCreate: (sandbox: FakeSandbox) => Promise<void> = async () => {}
+  onCheckLimits: (asked: Partial<Limits>) => void = () => {}
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Sandboxes that are not destroyed. */
+  get live(): FakeSandbox[] {
+    return this.created.filter((sandbox) => !sandbox.destroyed)
+  }
+
+  async create(spec: SandboxSpec): Promise<Sandbox> {
+    const sandbox = new FakeSandbox(`sb${++this.#next}`, spec, this.#clock)
+    await this.onCreate(sandbox)
+    this.created.push(sandbox)
+    return sandbox
+  }
+
+  checkLimits(asked: Partial<Limits>): void {
+    this.onCheckLimits(asked)
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Images in memory; the digest is the source's text. */
+export class FakeImages implements ImageStore {
+  readonly stored = new Map<string, StoredImage>()
+  readonly annotations = new Map<string, string>()
+  onPut: () => Promise<void> = async () => {}
+
+  async put(parts: ImageParts): Promise<{ digest: string }> {
+    await this.onPut()
+    const digest = `sha256:${parts.source.toString()}`
+    this.stored.set(digest, {
+      digest,
+      layers: [],
+      source: parts.source,
+      sourceMap: parts.sourceMap,
+      config: parts.config,
+    })
+    return { digest }
+  }
+
+  async get(digest: string): Promise<StoredImage> {
+    const known = this.stored.get(digest)
+    return known ?? { digest, layers: [], source: Buffer.from(digest), sourceMap: null, config: {} }
+  }
+
+  async prune(keep: ReadonlySet<string>): Promise<{ removed: number; bytes: number }> {
+    let removed = 0
+    for (const digest of this.stored.keys()) if (!keep.has(digest) && this.stored.delete(digest)) removed++
+    return { removed, bytes: 0 }
+  }
+
+  async writeAnnotation(key: string, value: string): Promise<void> {
+    this.annotations.set(key, value)
+  }
+
+  async readAnnotation(key: string): Promise<string | null> {
+    return this.annotations.get(key) ?? null
+  }
+}
+
+/** Limits of a sandbox, the defaults changed. */
+export function limitsWith(changes: Partial<Limits> = {}): Limits {
+  return { ...DEFAULT_LIMITS, ...changes }
+}

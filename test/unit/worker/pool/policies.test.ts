@@ -1,0 +1,176 @@
+import { describe, expect, test } from 'vitest'
+import { DrainRate } from '../../../../worker/pool/drain-rate.ts'
+import { chooseVictims, type EvictionCandidate } from '../../../../worker/pool/eviction.ts'
+import {
+  ArrivalLearner,
+  LONGEST_GRACE_MS,
+  SHORTEST_GRACE_MS,
+  UNLEARNED_GRACE_MS,
+} from '../../../../worker/pool/freeze-policy.ts'
+import { DEFAULT_KEEP_ALIVE_MS, expiredCount } from '../../../../worker/pool/keep-alive.ts'
+import { launchesWanted, type ScalingView, usefulSandboxes } from '../../../../worker/pool/scaling.ts'
+
+const view = (changes: Partial<ScalingView>): ScalingView => ({
+  waiting: 0,
+  starting: 0,
+  live: 0,
+  sandboxConcurrency: 1,
+  concurrency: 100,
+  cores: 2,
+  sinceProgressMs: 0,
+  runMs: null,
+  cpuFraction: null,
+  startMs: 100,
+  ...changes,
+})
+
+describe('how many sandboxes to start', () => {
+  const cases: [string, Partial<ScalingView>, number][] = [
+    ['nobody waits: none', { waiting: 0 }, 0],
+    ['one waits and there is none: one', { waiting: 1 }, 1],
+    ['32 wait and there is none: one a core', { waiting: 32 }, 2],
+    ['those being started are enough for those that wait', { waiting: 1, starting: 1 }, 0],
+    ['one waits beside a busy one: one more, a core is free', { waiting: 1, live: 1 }, 1],
+    [
+      'nothing is known yet and one a core is being started: none',
+      { waiting: 32, starting: 2, sinceProgressMs: 999 },
+      0,
+    ],
+    ['short calls that use the CPU: no more than cores', { waiting: 30, live: 2, runMs: 0.3, cpuFraction: 0.8 }, 0],
+    ['long calls that use the CPU: no more than useful', { waiting: 30, live: 3, runMs: 900, cpuFraction: 0.7 }, 0],
+    [
+      'long calls that wait for something: up to a core each time',
+      { waiting: 30, live: 2, runMs: 900, cpuFraction: 0.02 },
+      2,
+    ],
+    [
+      'short calls that wait, and few of them: the queue is faster',
+      { waiting: 4, live: 2, runMs: 5, cpuFraction: 0.02 },
+      0,
+    ],
+    ['no call ends for longer than a launch takes: more', { waiting: 30, live: 2, sinceProgressMs: 101 }, 2],
+    ['no call ends, but not for long: none', { waiting: 30, live: 2, sinceProgressMs: 99 }, 0],
+    ['never above the function’s concurrency', { waiting: 30, live: 1, concurrency: 1 }, 0],
+    ['calls that overlap share sandboxes', { waiting: 32, sandboxConcurrency: 32 }, 1],
+    ['concurrency is counted in places', { waiting: 30, live: 2, concurrency: 20, sandboxConcurrency: 10 }, 0],
+  ]
+  for (const [title, changes, wanted] of cases) {
+    test(title, () => expect(launchesWanted(view(changes))).toBe(wanted))
+  }
+
+  test('a function that all but sleeps has a useful number of sandboxes far above the cores', () => {
+    expect(usefulSandboxes(2, 1)).toBe(2)
+    expect(usefulSandboxes(2, 0.5)).toBe(4)
+    expect(usefulSandboxes(2, 0)).toBe(200)
+  })
+})
+
+describe('the grace before a freeze', () => {
+  const graceAfter = (...gapsMs: number[]): number => {
+    const learner = new ArrivalLearner()
+    let nowMs = 0
+    learner.arrived(nowMs)
+    for (const gap of gapsMs) {
+      nowMs += gap
+      learner.arrived(nowMs)
+    }
+    return learner.graceMs(null)
+  }
+  test('is half a second until learned', () => {
+    expect(graceAfter()).toBe(UNLEARNED_GRACE_MS)
+    expect(graceAfter(1, 1, 1)).toBe(UNLEARNED_GRACE_MS)
+  })
+  test('outlasts the gaps of a steady stream', () => {
+    const gaps = Array.from({ length: 50 }, (_, index) => 300 + (index % 3) * 20)
+    expect(graceAfter(...gaps)).toBeGreaterThan(340)
+  })
+  test('is never above a second', () => {
+    expect(graceAfter(100, 900, 100, 900, 100, 900, 100, 900)).toBe(LONGEST_GRACE_MS)
+  })
+  test('is short where the next call is not expected within a second', () => {
+    expect(graceAfter(5000, 5000, 5000, 5000, 5000)).toBe(SHORTEST_GRACE_MS)
+  })
+  test('is what the function says, when it says something', () => {
+    expect(new ArrivalLearner().graceMs(0)).toBe(0)
+    expect(new ArrivalLearner().graceMs(60_000)).toBe(60_000)
+  })
+})
+
+describe('the keep-alive', () => {
+  const count = (changes: Partial<Parameters<typeof expiredCount>[0]>) =>
+    expiredCount({ idleSinceMs: [], total: 0, minWarm: 0, keepAliveMs: null, nowMs: 0, ...changes })
+  test('is ten minutes by default', () => {
+    expect(count({ idleSinceMs: [0], total: 1, nowMs: DEFAULT_KEEP_ALIVE_MS - 1 })).toBe(0)
+    expect(count({ idleSinceMs: [0], total: 1, nowMs: 600_000 })).toBe(1)
+  })
+  test('lets only those go that are past it', () => {
+    expect(count({ idleSinceMs: [0, 50, 90], total: 4, keepAliveMs: 50, nowMs: 100 })).toBe(2)
+  })
+  test('never goes below minWarm, busy ones counted', () => {
+    expect(count({ idleSinceMs: [0, 0, 0], total: 3, minWarm: 2, keepAliveMs: 1, nowMs: 100 })).toBe(1)
+    expect(count({ idleSinceMs: [0, 0], total: 5, minWarm: 2, keepAliveMs: 1, nowMs: 100 })).toBe(2)
+  })
+})
+
+describe('eviction', () => {
+  const MIB = 1024 ** 2
+  const candidate = (name: string, changes: Partial<EvictionCandidate> = {}) => ({
+    name,
+    agedFrom: 0,
+    frequency: 1,
+    startMs: 100,
+    sizeBytes: 100 * MIB,
+    idleSinceMs: 0,
+    ...changes,
+  })
+  const names = (choice: ReturnType<typeof chooseVictims<ReturnType<typeof candidate>>>) =>
+    choice?.victims.map((victim) => victim.name) ?? null
+
+  test('takes rarely used, cheap and large ones first', () => {
+    const candidates = [
+      candidate('often', { frequency: 50 }),
+      candidate('dear', { startMs: 5000 }),
+      candidate('small', { sizeBytes: 10 * MIB }),
+      candidate('plain'),
+    ]
+    expect(names(chooseVictims(candidates, { bytes: MIB, count: 1 }))).toEqual(['plain'])
+  })
+  test('takes the one idle longest among equals', () => {
+    const candidates = [candidate('new', { idleSinceMs: 9 }), candidate('old', { idleSinceMs: 1 })]
+    expect(names(chooseVictims(candidates, { bytes: 0, count: 1 }))).toEqual(['old'])
+  })
+  test('takes as many as are needed, and none when all together would not do', () => {
+    const candidates = [candidate('a'), candidate('b'), candidate('c')]
+    expect(names(chooseVictims(candidates, { bytes: 150 * MIB, count: 1 }))).toHaveLength(2)
+    expect(chooseVictims(candidates, { bytes: 301 * MIB, count: 1 })).toBeNull()
+    expect(chooseVictims([], { bytes: 0, count: 1 })).toBeNull()
+  })
+  test('ages: what was often used long ago goes before what is used now', () => {
+    const once = candidate('once often', { frequency: 10 })
+    const now = candidate('now', { agedFrom: 20 })
+    expect(names(chooseVictims([now, once], { bytes: 0, count: 1 }))).toEqual(['once often'])
+    expect(chooseVictims([once], { bytes: 0, count: 1 })?.clock).toBe(10)
+  })
+})
+
+describe('when to come back', () => {
+  test('is computed from the measured rate at which calls end', () => {
+    const drain = new DrainRate()
+    for (let atMs = 0; atMs <= 5000; atMs += 500) drain.ended(atMs)
+    expect(drain.retryAfterS(20, 5000)).toBe(10)
+  })
+  test('is at least one second and at most sixty', () => {
+    const drain = new DrainRate()
+    expect(drain.retryAfterS(1000, 0)).toBe(1)
+    drain.ended(0)
+    drain.ended(10_000)
+    expect(drain.retryAfterS(1000, 10_000)).toBe(60)
+  })
+  test('counts a rate that went stale as slow', () => {
+    const drain = new DrainRate()
+    drain.ended(0)
+    drain.ended(10)
+    expect(drain.retryAfterS(10, 20)).toBe(1)
+    expect(drain.retryAfterS(10, 3010)).toBe(30)
+  })
+})

@@ -1,0 +1,446 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { RuntimeError } from '../../../../runtime/errors.ts'
+import type { SandboxInfo } from '../../../../worker/api.ts'
+import { settle } from '../../../support/fake-clock.ts'
+import { limitsWith } from '../../../support/fake-runtime.ts'
+import { type SeenCall, TestWorker, versionOf } from '../../../support/test-worker.ts'
+
+const MIB = 1024 ** 2
+let host: TestWorker
+beforeEach(() => {
+  host = new TestWorker()
+})
+afterEach(() => host.close())
+
+const hello = versionOf('hello')
+const states = (): string[] => host.worker.sandboxes(null).map((sandbox: SandboxInfo) => sandbox.state)
+
+/** So many idle sandboxes of the version. */
+async function warmUp(version: typeof hello, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) host.callNow(version)
+  for (let round = 0; round < 100 && host.runtime.created.length < count; round++) await host.clock.advance(200)
+  for (const sandbox of host.runtime.created) for (const call of [...sandbox.open]) call.respond()
+  await settle()
+}
+
+describe('slots', () => {
+  test('the one used last is used next', async () => {
+    await warmUp(hello, 2)
+    const [first, second] = [host.sandbox(0), host.sandbox(1)]
+    host.callNow(hello)
+    host.callNow(hello)
+    first.call.respond()
+    second.call.respond()
+    host.callNow(hello)
+    expect(second.open).toHaveLength(1)
+    second.call.respond()
+    host.callNow(hello)
+    expect(second.open).toHaveLength(1)
+    expect(first.open).toHaveLength(0)
+  })
+
+  test('hold one call at a time', async () => {
+    await host.warm(versionOf('one', { concurrency: 1 }))
+    host.callNow(versionOf('one', { concurrency: 1 }))
+    const second = host.callNow(versionOf('one', { concurrency: 1 }))
+    const sandbox = host.sandbox(0)
+    expect(sandbox.open).toHaveLength(1)
+    sandbox.call.respond()
+    expect(sandbox.open).toHaveLength(1)
+    sandbox.call.respond()
+    expect(second.ends).toBe(1)
+  })
+
+  test('hold several where the function says so; their metering is not exact', async () => {
+    const shared = versionOf('shared', { sandboxConcurrency: 3 })
+    await host.call(shared)
+    const calls = [host.callNow(shared), host.callNow(shared)]
+    const sandbox = host.sandbox(0)
+    expect(sandbox.open).toHaveLength(3)
+    await host.call(shared)
+    expect(sandbox.open).toHaveLength(3)
+    expect(host.sandbox(1).open).toHaveLength(1)
+    for (const call of [...sandbox.open]) call.respond()
+    expect((await calls[0]!.invocation.done).metering?.exact).toBe(false)
+  })
+
+  test('are of one version: another version, or the same number of another image, gets its own', async () => {
+    await host.warm(hello)
+    await host.call(versionOf('hello', {}, 2))
+    expect(host.runtime.created).toHaveLength(2)
+    await host.call({ ...hello, image: 'sha256:other' })
+    expect(host.runtime.created).toHaveLength(3)
+  })
+
+  test('give the code its name, version, environment and file name', async () => {
+    await host.warm(versionOf('hello', { env: { A: 'b' }, entry: 'api/index.ts' }))
+    expect(host.sandbox(0).code).toMatchObject({
+      fileName: 'index.js',
+      functionName: 'hello',
+      version: '1',
+      env: { A: 'b' },
+    })
+  })
+
+  test('never start one sandbox per waiting call', async () => {
+    for (let index = 0; index < 32; index++) host.callNow(hello)
+    await settle()
+    expect(host.runtime.created).toHaveLength(2)
+    for (let round = 0; round < 16; round++) {
+      host.sandbox(0).call.respond()
+      host.sandbox(1).call.respond()
+    }
+    await settle()
+    expect(host.runtime.created).toHaveLength(2)
+    expect(host.worker.stats()).toMatchObject({ waiting: 0, running: 0 })
+  })
+
+  test('become more when calls are longer than a start', async () => {
+    for (let index = 0; index < 8; index++) host.callNow(hello)
+    await host.clock.advance(2000)
+    expect(host.runtime.created).toHaveLength(8)
+    expect(host.worker.stats()).toMatchObject({ waiting: 0, running: 8 })
+  })
+})
+
+describe('the queue', () => {
+  const one = versionOf('one', { concurrency: 1, timeoutMs: 900_000 })
+
+  test('is first in, first out', async () => {
+    const order: number[] = []
+    const calls = [0, 1, 2].map(() => host.callNow(one))
+    calls.forEach((call, index) => {
+      call.end = () => order.push(index)
+    })
+    await settle()
+    for (let round = 0; round < 3; round++) host.sandbox(0).call.respond()
+    expect(order).toEqual([0, 1, 2])
+  })
+
+  test('bounds the calls of a function at once, over all its sandboxes', async () => {
+    const two = versionOf('two', { concurrency: 2 })
+    for (let index = 0; index < 5; index++) host.callNow(two)
+    await host.clock.advance(3000)
+    expect(host.runtime.created).toHaveLength(2)
+    expect(host.worker.stats()).toMatchObject({ waiting: 3, running: 2 })
+  })
+
+  test('is bounded per function: FUNCTION_BUSY with a time to come back', async () => {
+    const small = new TestWorker({ queue: { perFunction: 2, perHost: 100, maxWaitMs: 60_000 } })
+    await small.call(one)
+    small.callNow(one)
+    small.callNow(one)
+    const refused = small.callNow(one)
+    expect(refused.failure).toMatchObject({ code: 'FUNCTION_BUSY', component: 'queue', retryAfterS: 1 })
+    expect(await refused.invocation.done).toMatchObject({ state: 'failed', status: 429, start: null, metering: null })
+    await small.close()
+  })
+
+  test('is bounded per host: HOST_FULL', async () => {
+    const small = new TestWorker({ queue: { perFunction: 100, perHost: 2, maxWaitMs: 60_000 } })
+    await small.call(one)
+    small.callNow(one)
+    small.callNow(one)
+    expect(small.callNow(versionOf('other')).failure?.code).toBe('HOST_FULL')
+    await small.close()
+  })
+
+  test('is bounded in age', async () => {
+    await host.call(one)
+    const waiting = host.callNow(one)
+    await host.clock.advance(59_900)
+    expect(waiting.failure).toBeNull()
+    await host.clock.advance(200)
+    expect(waiting.failure).toMatchObject({ code: 'FUNCTION_BUSY' })
+    expect(host.worker.stats().waiting).toBe(0)
+  })
+
+  test('serves another version of the function although the first version waits for its bound', async () => {
+    const first = versionOf('f', { concurrency: 2 })
+    const second = versionOf('f', { concurrency: 2 }, 2)
+    await host.warm(first)
+    await host.warm(second)
+    host.callNow(first)
+    host.callNow(second)
+    const waiting = host.callNow(second)
+    host.sandbox(0).call.respond()
+    expect(waiting.failure).toBeNull()
+    host.sandbox(1).call.respond()
+    expect(host.sandbox(1).open).toHaveLength(1)
+  })
+})
+
+describe('a host without room', () => {
+  const limits = limitsWith({ memory: 100 * MIB, memorySwap: 200 * MIB })
+  const a = versionOf('a', { limits, timeoutMs: 900_000 })
+  const b = versionOf('b', { limits, timeoutMs: 900_000 })
+  let small: TestWorker
+  beforeEach(() => {
+    small = new TestWorker({ memoryBytes: 250 * MIB })
+  })
+  afterEach(() => small.close())
+
+  test('evicts an idle sandbox, never a busy one', async () => {
+    await small.warm(a)
+    await small.call(a)
+    await small.warm(b)
+    const [busy, idle] = [small.sandbox(0), small.sandbox(1)]
+    const next = await small.call(versionOf('c', { limits }))
+    expect(idle.destroyed).toBe(true)
+    expect(busy.destroyed).toBe(false)
+    expect(next.failure).toBeNull()
+    expect(small.sandbox(2).open).toHaveLength(1)
+  })
+
+  test('lets calls wait while all are busy, and says HOST_FULL when that takes too long', async () => {
+    await small.call(a)
+    await small.call(b)
+    const waiting = await small.call(versionOf('c', { limits }))
+    await small.clock.advance(61_000)
+    expect(waiting.failure).toMatchObject({ code: 'HOST_FULL', component: 'worker' })
+    expect(small.runtime.live).toHaveLength(2)
+  })
+
+  test('is fair: a function that holds all gives one up for a function that has none', async () => {
+    const calls: SeenCall[] = []
+    for (let index = 0; index < 6; index++) calls.push(small.callNow(a))
+    await settle()
+    expect(small.runtime.live).toHaveLength(2)
+    const other = await small.call(b)
+    expect(other.start).toBeNull()
+    small.sandbox(0).call.respond()
+    await settle()
+    expect(small.sandbox(0).destroyed).toBe(true)
+    const theirs = small.runtime.created.find((sandbox) => sandbox.code?.functionName === 'b')
+    expect(theirs?.open).toHaveLength(1)
+    small.sandbox(1).call.respond()
+    expect(small.sandbox(1).open).toHaveLength(1)
+  })
+
+  test('refuses at once what would never fit', async () => {
+    const huge = versionOf('huge', { limits: limitsWith({ memory: 251 * MIB, memorySwap: -1 }) })
+    expect((await small.call(huge)).failure?.code).toBe('HOST_FULL')
+    await expect(small.worker.verify(huge)).rejects.toMatchObject({ code: 'HOST_FULL' })
+  })
+
+  test('charges frozen sandboxes with what they hold, and makes room to thaw one', async () => {
+    for (const name of ['a', 'b', 'c']) {
+      await small.warm(versionOf(name, { limits }))
+      await small.clock.advance(600)
+    }
+    expect(small.runtime.live).toHaveLength(3)
+    expect(small.worker.stats()).toMatchObject({ memoryBytes: 3 * 16 * MIB, sandboxes: { frozen: 3 } })
+    const calls = await Promise.all(['a', 'b', 'c'].map((name) => small.call(versionOf(name, { limits }))))
+    const running = small.runtime.live.filter((sandbox) => sandbox.open.length > 0)
+    expect(running).toHaveLength(2)
+    expect(calls.filter((call) => call.failure !== null)).toEqual([])
+    running[0]!.call.respond()
+    await settle()
+    expect(small.worker.stats()).toMatchObject({ waiting: 0, running: 2 })
+  })
+})
+
+describe('a start that fails', () => {
+  const throwing = () => {
+    host.runtime.onCreate = async (sandbox) => {
+      sandbox.onLoad = async () => {
+        const fault = { code: 'LOAD_FAILED' as const, message: 'bad', stack: 'Error: bad\n    at /code/x.js:1:1' }
+        throw new RuntimeError('LOAD_FAILED', 'bad', { fault })
+      }
+    }
+  }
+
+  test('fails all who wait for that version, and is not tried again at once', async () => {
+    throwing()
+    const calls = [0, 1, 2, 3, 4].map(() => host.callNow(hello))
+    await settle()
+    for (const call of calls) expect(call.failure).toMatchObject({ code: 'FUNCTION_INIT_FAILED', message: 'bad' })
+    const tried = host.runtime.created.length
+    const next = await host.call(hello)
+    expect(host.runtime.created).toHaveLength(tried)
+    expect(next.failure).toBeNull()
+    await host.clock.advance(1000)
+    expect(next.failure?.code).toBe('FUNCTION_INIT_FAILED')
+    expect(host.runtime.live).toEqual([])
+    expect(host.worker.stats()).toMatchObject({ waiting: 0, memoryBytes: 0 })
+  })
+
+  test('of the platform’s making is reported as SANDBOX_CREATE_FAILED', async () => {
+    host.runtime.onCreate = () => Promise.reject(new RuntimeError('CREATE_FAILED', 'mount: no'))
+    expect((await host.call(hello)).failure).toMatchObject({
+      code: 'SANDBOX_CREATE_FAILED',
+      component: 'sandbox',
+      message: 'mount: no',
+    })
+  })
+
+  test('by a load that takes too long is FUNCTION_INIT_TIMEOUT, by one that exits FUNCTION_INIT_FAILED', async () => {
+    host.runtime.onCreate = async (sandbox) => {
+      sandbox.onLoad = () => Promise.reject(new RuntimeError('LOAD_TIMEOUT', 'slow'))
+    }
+    expect((await host.call(hello)).failure?.code).toBe('FUNCTION_INIT_TIMEOUT')
+    host.runtime.onCreate = async (sandbox) => {
+      sandbox.onLoad = async () => sandbox.kill({ code: 'EXITED', message: 'exited with code 3' })
+    }
+    const seen = await host.call(versionOf('other'))
+    expect(seen.failure).toMatchObject({ code: 'FUNCTION_INIT_FAILED', message: 'exited with code 3' })
+  })
+})
+
+describe('limits of one call', () => {
+  const small = { memory: 64 * MIB }
+
+  test('are written before it is handed over, and the function’s own for the next', async () => {
+    const sandbox = await host.warm(hello)
+    const seen = host.callNow(hello, { limits: small })
+    expect(sandbox.limits).toMatchObject({ memory: 64 * MIB, memorySwap: 128 * MIB })
+    sandbox.call.respond()
+    expect((await seen.invocation.done).limits.memory).toBe(64 * MIB)
+    host.callNow(hello)
+    expect(sandbox.limits.memory).toBe(128 * MIB)
+  })
+
+  test('below what a used sandbox holds get another sandbox', async () => {
+    const used = await host.warm(hello)
+    used.usedBytes = 90 * MIB
+    const seen = await host.call(hello, { limits: small })
+    expect(used.open).toEqual([])
+    host.sandbox(1).call.respond()
+    expect(seen.start).toBe('cold')
+    const next = await host.call(hello)
+    expect(next.failure).toBeNull()
+  })
+
+  test('below what even a fresh one holds are LIMIT_BELOW_USE', async () => {
+    const used = await host.warm(hello)
+    used.usedBytes = 90 * MIB
+    host.runtime.onCreate = async (sandbox) => {
+      sandbox.usedBytes = 70 * MIB
+    }
+    const seen = await host.call(hello, { limits: small })
+    expect(seen.failure).toMatchObject({
+      code: 'LIMIT_BELOW_USE',
+      data: { limit: 'memory', asked: 64 * MIB, inUse: 70 * MIB },
+    })
+    expect(await seen.invocation.done).toMatchObject({ status: 409 })
+    expect(host.worker.stats().waiting).toBe(0)
+  })
+
+  test('do not hold up the calls behind them', async () => {
+    const used = await host.warm(hello)
+    used.usedBytes = 90 * MIB
+    host.callNow(hello)
+    host.runtime.onCreate = () => new Promise(() => {})
+    host.callNow(hello, { limits: small })
+    host.callNow(hello)
+    used.call.respond()
+    expect(used.open).toHaveLength(1)
+    used.call.respond()
+    host.runtime.onCreate = async () => {}
+  })
+
+  test('above the function’s maximum, or not to be had here, are LIMIT_INVALID', async () => {
+    expect((await host.call(hello, { limits: { memory: 256 * MIB } })).failure?.code).toBe('LIMIT_INVALID')
+    host.runtime.onCheckLimits = () => {
+      throw new RuntimeError('LIMIT_UNSUPPORTED', 'blkioWeight: no bfq')
+    }
+    expect((await host.call(hello, { limits: { blkioWeight: 100 } })).failure).toMatchObject({
+      code: 'LIMIT_INVALID',
+      message: 'blkioWeight: no bfq',
+    })
+    expect(host.runtime.created).toEqual([])
+  })
+
+  test('are refused where calls share a sandbox', async () => {
+    const shared = versionOf('shared', { sandboxConcurrency: 2 })
+    expect((await host.call(shared, { limits: small })).failure?.code).toBe('LIMIT_INVALID')
+  })
+
+  test('may rise up to maxLimits', async () => {
+    const roomy = versionOf('roomy', { maxLimits: { memory: 512 * MIB, memorySwap: 1024 * MIB } })
+    await host.call(roomy, { limits: { memory: 256 * MIB } })
+    expect(host.sandbox(0).limits.memory).toBe(256 * MIB)
+    expect(host.worker.stats().memoryBytes).toBe(256 * MIB)
+  })
+})
+
+describe('an idle sandbox', () => {
+  test('is frozen after its grace, and thawed by the next call beside its hand-over', async () => {
+    const sandbox = await host.warm(hello)
+    await host.clock.advance(499)
+    expect(states()).toEqual(['idle'])
+    await host.clock.advance(1)
+    expect(states()).toEqual(['frozen'])
+    const seen = host.callNow(hello)
+    expect(sandbox.thaws).toBe(1)
+    sandbox.call.respond()
+    expect(seen.start).toBe('thawed')
+    expect((await seen.invocation.done).thawMs).toBe(0.04)
+  })
+
+  test('is not frozen in a steady stream', async () => {
+    const sandbox = await host.warm(hello)
+    for (let round = 0; round < 40; round++) {
+      await host.clock.advance(400)
+      host.callNow(hello)
+      sandbox.call.respond()
+    }
+    expect(sandbox.freezes).toBe(0)
+  })
+
+  test('whose freeze a call overtakes is thawed for it', async () => {
+    const sandbox = await host.warm(hello)
+    sandbox.holdFreeze = true
+    await host.clock.advance(500)
+    const seen = host.callNow(hello)
+    expect(sandbox.thaws).toBe(1)
+    sandbox.finishFreeze()
+    await settle()
+    sandbox.call.respond()
+    expect(seen.start).toBe('thawed')
+    expect(states()).toEqual(['idle'])
+  })
+
+  test('that does not freeze is kept, and tried again later', async () => {
+    const sandbox = await host.warm(hello)
+    sandbox.freezeError = new RuntimeError('FREEZE_FAILED', 'stuck')
+    await host.clock.advance(500)
+    expect(sandbox.freezes).toBe(1)
+    expect(states()).toEqual(['idle'])
+    sandbox.freezeError = null
+    await host.clock.advance(1000)
+    expect(states()).toEqual(['frozen'])
+  })
+
+  test('goes after the keep-alive: scale to zero, and then no timer is left', async () => {
+    await host.warm(versionOf('brief', { keepAliveMs: 60_000 }))
+    await host.clock.advance(59_000)
+    expect(states()).toEqual(['frozen'])
+    await host.clock.advance(1500)
+    expect(host.runtime.live).toEqual([])
+    expect(host.worker.stats().memoryBytes).toBe(0)
+    await host.clock.advance(120_000)
+    expect(host.clock.pending).toBe(0)
+  })
+
+  test('stays where minWarm says so, and is replaced when it dies', async () => {
+    const steady = versionOf('steady', { keepAliveMs: 1000, minWarm: 2 })
+    await host.worker.verify(steady)
+    await host.clock.advance(5000)
+    expect(host.runtime.live).toHaveLength(2)
+    host.sandbox(0).kill({ code: 'EXITED', message: 'gone' })
+    await host.clock.advance(5000)
+    expect(host.runtime.live).toHaveLength(2)
+  })
+
+  test('that dies unasked is destroyed and never handed out', async () => {
+    const sandbox = await host.warm(hello)
+    await host.clock.advance(500)
+    sandbox.kill({ code: 'OUT_OF_MEMORY', message: 'gone' })
+    const seen = host.callNow(hello)
+    await settle()
+    expect(sandbox.destroyed).toBe(true)
+    host.sandbox(1).call.respond()
+    expect(seen.start).toBe('cold')
+  })
+})
