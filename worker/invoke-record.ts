@@ -123,13 +123,20 @@ function toUs(value: number): number {
   return Math.round(value * 1000) / 1000
 }
 
-const LATEST = { ms: Number.NaN, text: '' }
-/** RFC 3339 UTC. Many calls end in the same millisecond: the last text is kept. */
+const MINUTE_MS = 60_000
+/** The text up to the minute, kept: most instants of a busy host lie in the same minute. */
+const latest = { minute: Number.NaN, text: '' }
+
+/** RFC 3339 UTC with ms. */
 export function isoTime(wallMs: number): string {
   const whole = Math.floor(wallMs)
-  if (whole !== LATEST.ms) {
-    LATEST.text = new Date(whole).toISOString()
-    LATEST.ms = whole
+  const minute = Math.floor(whole / MINUTE_MS)
+  if (minute !== latest.minute) {
+    latest.text = new Date(minute * MINUTE_MS).toISOString().slice(0, 17)
+    latest.minute = minute
   }
-  return LATEST.text
+  const restMs = whole - minute * MINUTE_MS
+  const seconds = Math.floor(restMs / 1000)
+  const ms = restMs - seconds * 1000
+  return `${latest.text}${seconds < 10 ? '0' : ''}${seconds}.${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`
 }

@@ -1,0 +1,137 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LogLine } from '../../../../worker/api.ts'
+import { LogCap } from '../../../../worker/logs/log-cap.ts'
+import { LogStore, type LogStoreOptions } from '../../../../worker/logs/log-store.ts'
+import { FakeClock } from '../../../support/fake-clock.ts'
+import { silentLogger } from '../../../support/real-clock.ts'
+
+let directory: string
+let clock: FakeClock
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'thaw-logs-'))
+  clock = new FakeClock()
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+const store = (changes: Partial<LogStoreOptions> = {}): LogStore =>
+  new LogStore({ directory, clock, logger: silentLogger, ...changes })
+
+const line = (text: string, changes: Partial<LogLine> = {}): LogLine => ({
+  time: '2026-01-01T00:00:00.000Z',
+  namespace: 'default',
+  function: 'hello',
+  version: 1,
+  invocation: 'i1',
+  sandbox: 's1',
+  stream: 'stdout',
+  line: text,
+  ...changes,
+})
+const texts = (lines: readonly LogLine[]): string[] => lines.map((one) => one.line)
+
+describe('the log store', () => {
+  test('gives lines back in order as they came, a query right after the line included', async () => {
+    const logs = store()
+    logs.append(line('one'))
+    logs.append(line('two ü\n"quoted"'))
+    expect(await logs.query({ namespace: 'default', function: 'hello' })).toEqual([
+      line('one'),
+      line('two ü\n"quoted"'),
+    ])
+  })
+
+  test('writes in batches, 200 ms after the first line', async () => {
+    const logs = store()
+    const path = join(directory, 'default', 'hello.jsonl')
+    logs.append(line('one'))
+    logs.append(line('two'))
+    await clock.advance(199)
+    expect(readdirSync(directory)).toEqual([])
+    await clock.advance(1)
+    await logs.flush()
+    expect(readFileSync(path, 'utf8').trim().split('\n')).toHaveLength(2)
+  })
+
+  test('filters by invocation, and takes the last lines', async () => {
+    const logs = store()
+    for (let index = 0; index < 10; index++) logs.append(line(`${index}`, { invocation: index % 2 ? 'odd' : 'even' }))
+    const query = { namespace: 'default', function: 'hello' }
+    expect(texts(await logs.query({ ...query, invocation: 'odd' }))).toEqual(['1', '3', '5', '7', '9'])
+    expect(texts(await logs.query({ ...query, invocation: 'odd', tail: 2 }))).toEqual(['7', '9'])
+    expect(texts(await logs.query({ ...query, tail: 3 }))).toEqual(['7', '8', '9'])
+  })
+
+  test('without a function joins those of the namespace by time', async () => {
+    const logs = store()
+    logs.append(line('b', { function: 'b', time: '2026-01-01T00:00:02.000Z' }))
+    logs.append(line('a', { function: 'a', time: '2026-01-01T00:00:01.000Z' }))
+    logs.append(line('x', { namespace: 'other' }))
+    expect(texts(await logs.query({ namespace: 'default' }))).toEqual(['a', 'b'])
+    expect(await logs.query({ namespace: 'nothing' })).toEqual([])
+  })
+
+  test('outlives the process', async () => {
+    const before = store()
+    before.append(line('kept'))
+    await before.close()
+    before.append(line('too late'))
+    expect(texts(await store().query({ namespace: 'default', function: 'hello' }))).toEqual(['kept'])
+  })
+
+  test('rotates by size and keeps a bounded number of files', async () => {
+    const logs = store({ file: { rotateBytes: 1000, files: 3 } })
+    for (let round = 0; round < 40; round++) {
+      logs.append(line(`${round} ${'x'.repeat(150)}`))
+      await logs.flush()
+    }
+    const folder = join(directory, 'default')
+    expect(readdirSync(folder).sort()).toEqual(['hello.jsonl', 'hello.jsonl.1', 'hello.jsonl.2'])
+    for (const name of readdirSync(folder)) expect(statSync(join(folder, name)).size).toBeLessThan(1500)
+    const kept = texts(await logs.query({ namespace: 'default', function: 'hello' }))
+    expect(kept.at(-1)).toMatch(/^39 /)
+    expect(kept.map((text) => Number.parseInt(text, 10))).toEqual(
+      Array.from({ length: kept.length }, (_, index) => 40 - kept.length + index),
+    )
+    expect(texts(await logs.query({ namespace: 'default', function: 'hello', tail: 10 }))).toEqual(kept.slice(-10))
+  })
+
+  test('skips a line that a crash cut', async () => {
+    mkdirSync(join(directory, 'default'))
+    writeFileSync(join(directory, 'default', 'hello.jsonl'), `${JSON.stringify(line('whole'))}\n{"time":"20`)
+    const logs = store()
+    expect(texts(await logs.query({ namespace: 'default', function: 'hello' }))).toEqual(['whole'])
+  })
+
+  test('drops lines it cannot buffer, and says how many', async () => {
+    const logs = store({ bufferChars: 1000 })
+    for (let index = 0; index < 20; index++) logs.append(line('x'.repeat(100)))
+    const lines = await logs.query({ namespace: 'default', function: 'hello' })
+    expect(lines.length).toBeLessThan(20)
+    expect(lines.at(-1)?.line).toBe(`${20 - (lines.length - 1)} log lines were dropped: the disk did not keep up`)
+  })
+
+  test('survives a disk that refuses, and counts what was lost', async () => {
+    writeFileSync(join(directory, 'default'), 'a file where the folder should be')
+    const logs = store()
+    logs.append(line('lost'))
+    await logs.flush()
+    rmSync(join(directory, 'default'))
+    logs.append(line('kept'))
+    expect(texts(await logs.query({ namespace: 'default', function: 'hello' }))).toEqual([
+      'kept',
+      '1 log lines were dropped: the disk did not keep up',
+    ])
+  })
+})
+
+describe('the cap of one invocation', () => {
+  test('counts bytes and lines, and says once that it is reached', () => {
+    const cap = new LogCap()
+    expect(cap.take('x'.repeat(1024 ** 2))).toBe('keep')
+    expect(cap.take('x')).toBe('notice')
+    expect(cap.take('x')).toBe('drop')
+  })
+})
