@@ -308,6 +308,8 @@ export interface DeployResult {
 /** Deploys: image, verify in a sandbox, registry. One at a time per function. Throws WorkerError | RegistryError. */
 export interface Deployer {
   deploy(request: DeployRequest): Promise<DeployResult>
+  /** True while this version is being verified or kept: the registry does not know it yet. */
+  isDeploying(version: { readonly namespace: string; readonly name: string; readonly version: number }): boolean
 }
 
 /** A failure inside a sandbox as the worker reports it. */

@@ -25,6 +25,7 @@ class HostDeployer implements Deployer {
   readonly #turns = new Map<string, Promise<unknown>>()
   /** Images of deploys under way: the registry does not know them yet. */
   readonly #images = new Map<string, number>()
+  readonly #candidates = new Set<FunctionVersion>()
 
   constructor(options: DeployerOptions) {
     this.#options = options
@@ -38,6 +39,11 @@ class HostDeployer implements Deployer {
     } finally {
       if (request.addonTar !== null) await rm(request.addonTar, { force: true })
     }
+  }
+
+  isDeploying(version: { namespace: string; name: string; version: number }): boolean {
+    for (const candidate of this.#candidates) if (isSame(version, candidate)) return true
+    return false
   }
 
   async #deploy(request: DeployRequest): Promise<DeployResult> {
@@ -59,12 +65,15 @@ class HostDeployer implements Deployer {
   /** Loads the version once, then makes it known; its sandboxes go when that fails. */
   async #keep(version: FunctionVersion, alias: string | null): Promise<FunctionVersion> {
     const { worker, registry } = this.#options
-    await worker.verify(version)
+    this.#candidates.add(version)
     try {
+      await worker.verify(version)
       return await registry.commit(version, alias)
     } catch (error) {
       await worker.retire((other) => !isSame(other, version))
       throw error
+    } finally {
+      this.#candidates.delete(version)
     }
   }
 

@@ -41,6 +41,8 @@ async function build(): Promise<Buffer> {
     minifyWhitespace: true,
     logLevel: 'silent',
   })
+  // The service process of esbuild is not needed again.
+  await esbuild.stop()
   return Buffer.from(result.outputFiles[0]!.contents)
 }
 

@@ -113,18 +113,18 @@ async function compose(
     () => createWorker({ runtime, stateDir, clock, logger, tracing, memoryBytes }),
     (made) => made.close(),
   )
+  const deployer = createDeployer({ runtime, worker, registry, logger })
   await steps.run(
     'registry news',
     () =>
       registry.onChange(
         () =>
           void worker
-            .retire((version) => isKept(registry, version))
+            .retire((version) => deployer.isDeploying(version) || isKept(registry, version))
             .catch((error) => logger.warn({ error: String(error) }, 'could not retire sandboxes')),
       ),
     (stop) => stop(),
   )
-  const deployer = createDeployer({ runtime, worker, registry, logger })
   const lane = await steps.run(
     'durable lane',
     () => createDurableLane({ target, worker, stateDir, clock, logger }),

@@ -235,7 +235,9 @@ export class ContainerSandbox implements Sandbox {
       memoryLimitBytes: this.#limits.memory,
       memoryPeakBytes: this.#cgroup.memoryPeakBytes(),
     })
-    return exit === null && found.code === 'EXITED' ? fault : found
+    if (found.code !== 'EXITED') return found
+    // What the process itself said of its end has the error in it; it counts where the kernel does not contradict.
+    return exit === null || fault.data?.exitCode === exit.code ? fault : found
   }
 
   #expectRunning(): void {

@@ -248,6 +248,7 @@ describe('faults', () => {
     ['/fn/probe/throw/boom', 500, 'FUNCTION_THREW', 'thrown boom'],
     ['/fn/probe/nonsense', 502, 'FUNCTION_INVALID_RESPONSE', 'Response'],
     ['/fn/probe/exit/3', 502, 'FUNCTION_CRASHED', '3'],
+    ['/fn/probe/uncaught/later', 502, 'FUNCTION_CRASHED', 'uncaught later'],
     ['/fn/probe/forge', 502, 'FUNCTION_PROTOCOL', ''],
     ['/fn/probe/heap/400', 502, 'FUNCTION_OUT_OF_MEMORY', ''],
     ['/fn/probe/alloc/400', 502, 'FUNCTION_OUT_OF_MEMORY', ''],

@@ -317,6 +317,10 @@ async function bytesOf(body: Buffer | Readable | null): Promise<Buffer> {
 }
 
 export class FakeDeployer implements Deployer {
+  isDeploying(): boolean {
+    return false
+  }
+
   readonly requests: DeployRequest[] = []
   readonly #registry: FakeRegistry
   /** Runs while the request's files are still there. */
