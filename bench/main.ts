@@ -8,7 +8,7 @@ import { run as runCommand } from '../runtime/host/spawn.ts'
 import { ROOT } from '../test/support/platform.ts'
 import { type Enqueue, runEnqueue } from './enqueue.ts'
 import { latencyOf } from './latency.ts'
-import { describeMachine } from './machine.ts'
+import { busyShare, describeMachine } from './machine.ts'
 import { type Figures, judgeAll, missedComparisons, renderBudgets, renderLatencies, writeRun } from './report.ts'
 import { overRounds, type Paced, type Round, runPaced, runRounds } from './rounds.ts'
 import { freezeTimes, runStarts, type Starts } from './starts.ts'
@@ -25,6 +25,8 @@ const { values: flags } = parseArgs({
 const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5))
 const durationMs = flags.quick ? 1000 : 3000
 const samples = flags.quick ? 8 : 40
+const IDLE_SAMPLE_MS = 1500
+const QUIET_SHARE = 0.1
 
 interface Measured {
   readonly rounds: readonly Round[]
@@ -40,11 +42,7 @@ const startedAt = new Date().toISOString()
 const machine = describeMachine()
 const commit = (await runCommand('git', ['-C', ROOT, 'rev-parse', '--short', 'HEAD'])).stdout.trim()
 say(`${machine.cores} cores, ${machine.cpu}, kernel ${machine.kernel}, Node ${machine.node}`)
-if (machine.loadBefore > machine.cores / 4) {
-  say(
-    `the machine is busy (load ${machine.loadBefore}): bare servers gain from cores that never sleep, so ratios look worse`,
-  )
-}
+const busyBefore = await busyShare(IDLE_SAMPLE_MS)
 const subjects = await startSubjects()
 say(`fn up was ready after ${subjects.readyMs.toFixed(0)} ms`)
 let measured: Measured
@@ -53,11 +51,24 @@ try {
 } finally {
   await subjects.stop()
 }
+const others = Math.max(busyBefore, await busyShare(IDLE_SAMPLE_MS))
 const figures = figuresOf(measured)
 console.log(renderLatencies(latencyRows(measured)))
 console.log(`\n${renderBudgets(figures)}`)
+if (others > QUIET_SHARE) {
+  // Bare servers gain most from cores that never sleep, and the longer path waits more often for its turn.
+  say(`\nnot a quiet machine: others used ${(others * 100).toFixed(0)} % of its cores; ratios look worse than they are`)
+}
 if (!flags['no-write']) {
-  const run = { startedAt, commit, options: { rounds, durationMs }, machine, figures, verdicts: judgeAll(figures) }
+  const run = {
+    startedAt,
+    commit,
+    options: { rounds, durationMs },
+    machine,
+    others,
+    figures,
+    verdicts: judgeAll(figures),
+  }
   say(`\nwritten to ${writeRun(ROOT, { ...run, raw: { readyMs: subjects.readyMs, ...measured } })}`)
 }
 const missed = missedComparisons(figures)

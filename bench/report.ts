@@ -12,6 +12,8 @@ export interface Run {
   readonly commit: string
   readonly options: { readonly rounds: number; readonly durationMs: number }
   readonly machine: Machine
+  /** Share of all cores that other programs used right before or after the run, the larger of the two. */
+  readonly others: number
   readonly figures: Figures
   readonly verdicts: Readonly<Record<string, Verdict>>
   /** Everything measured, as it was measured. */
