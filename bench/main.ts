@@ -56,8 +56,8 @@ const figures = figuresOf(measured)
 console.log(renderLatencies(latencyRows(measured)))
 console.log(`\n${renderBudgets(figures)}`)
 if (others > QUIET_SHARE) {
-  // Bare servers gain most from cores that never sleep, and the longer path waits more often for its turn.
-  say(`\nnot a quiet machine: others used ${(others * 100).toFixed(0)} % of its cores; ratios look worse than they are`)
+  // Cores that never sleep make bare servers faster, and the longer path waits more often for its turn.
+  say(`\nnot a quiet machine: others used ${(others * 100).toFixed(0)} % of its cores; do not judge by these figures`)
 }
 if (!flags['no-write']) {
   const run = {
