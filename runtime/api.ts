@@ -267,8 +267,9 @@ export interface Runtime {
   readonly host: HostReport
   readonly images: ImageStore
   create(spec: SandboxSpec): Promise<Sandbox>
-  /** Throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on. Defaults never throw. */
-  checkLimits(asked: Partial<Limits>): void
+  /** Throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on. Defaults never throw.
+   *  `whole`: all limits that would be in force together, where they are known. */
+  checkLimits(asked: Partial<Limits>, whole?: Limits): void
   /** Destroys all sandboxes and removes every kernel object of this state directory. */
   close(): Promise<void>
 }

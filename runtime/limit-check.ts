@@ -9,6 +9,10 @@ export interface LimitCheckOptions {
   readonly hardLimits: HardLimits
   /** Device path → `maj:min`; throws for what is no disk. */
   readonly resolveDisk: (path: string) => string
+  /** Whether the disk `maj:min` has the scheduler that knows weights. */
+  readonly usesBfq: (disk: string) => boolean
+  /** Disks of the host that have it now. */
+  readonly bfqDisks: () => readonly string[]
 }
 
 const DEVICE_LIMITS = [
@@ -19,9 +23,10 @@ const DEVICE_LIMITS = [
   'blkioWeightDevice',
 ] as const
 
-/** Makes `checkLimits` of the runtime: throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on. */
-export function createLimitCheck(options: LimitCheckOptions): (asked: Partial<Limits>) => void {
-  return (asked) => {
+/** Makes `checkLimits` of the runtime: throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on.
+ *  `whole`: all limits that would be in force together, where they are known. */
+export function createLimitCheck(options: LimitCheckOptions): (asked: Partial<Limits>, whole?: Limits) => void {
+  return (asked, whole) => {
     for (const name of Object.keys(asked) as LimitName[]) {
       const support = options.support[name]
       if (isAsked(asked, name) && !support.enforced) throw unsupported(name, support.how, support.fix)
@@ -29,9 +34,8 @@ export function createLimitCheck(options: LimitCheckOptions): (asked: Partial<Li
     for (const name of DEVICE_LIMITS) {
       for (const { device } of asked[name] ?? []) if (device !== null) checkDevice(name, device, options)
     }
-    // The own loop disk of a sandbox shares nothing with others, so there is nothing to weigh.
-    if (asked.scratch != null && asked.blkioWeight != null) {
-      throw unsupported('blkioWeight', 'each sandbox has a scratch disk of its own here', 'leave one of the two out')
+    if (asked.blkioWeight != null && whole?.scratch === null && options.bfqDisks().length === 0) {
+      throw unsupported('blkioWeight', 'no disk of this host uses the bfq scheduler', 'deploy with --scratch SIZE')
     }
     for (const { name, hard } of asked.ulimits ?? []) {
       const highest = options.hardLimits[name]
@@ -55,10 +59,15 @@ function isAsked(asked: Partial<Limits>, name: LimitName): boolean {
 }
 
 function checkDevice(name: LimitName, device: string, options: LimitCheckOptions): void {
+  let disk: string
   try {
-    options.resolveDisk(device)
+    disk = options.resolveDisk(device)
   } catch (error) {
     throw unsupported(name, (error as Error).message, 'name a disk of this host')
+  }
+  if (name === 'blkioWeightDevice' && !options.usesBfq(disk)) {
+    const fix = `echo bfq > /sys/dev/block/${disk}/queue/scheduler`
+    throw unsupported(name, `${device} does not use the bfq scheduler`, fix)
   }
 }
 

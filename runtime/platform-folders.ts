@@ -5,6 +5,9 @@ import { dirname, join } from 'node:path'
 import { makeFolder } from './host/durable-file.ts'
 import { runDirOf } from './host/state-id.ts'
 
+/** File in `scratch` behind the disk that scratch disks with an I/O weight share. */
+export const WEIGHTED_IMAGE = 'weighted.img'
+
 export interface PlatformFolders {
   /** `/run/thaw/<id>` */
   readonly run: string

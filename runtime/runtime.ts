@@ -2,7 +2,7 @@
 // Takes no state lock (the caller does, first) and reads no environment.
 import { readFileSync } from 'node:fs'
 import type { Clock, HostReport, Logger, Runtime } from './api.ts'
-import { type CgroupHost, openCgroupHost, resolveDisk } from './cgroup/cgroup.ts'
+import { bfqDisks, type CgroupHost, openCgroupHost, resolveDisk, usesBfq } from './cgroup/cgroup.ts'
 import { keepGuard, stopOldGuard } from './host/guard.ts'
 import { canMakeDisks, expectLinuxRoot, readHostFacts } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
@@ -11,6 +11,7 @@ import { killCreators, sweepFiles } from './host/sweep.ts'
 import { becomeSubreaper } from './host/syscalls.ts'
 import { claimUidRanges } from './host/uid-ranges.ts'
 import { createUnwind, type Unwind } from './host/unwind.ts'
+import { weightedDisks } from './host/weighted-disk.ts'
 import { buildBaseLayer, buildBootstrapLayer } from './image/base-layer.ts'
 import { openImageStore } from './image/image-store.ts'
 import { dropLayersOfEarlierBoot, removeOldLayers } from './image/layer-folders.ts'
@@ -81,10 +82,13 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   unwind.defer('images', () => images.close())
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
   const support = cgroups.support(canMakeDisks())
+  const weighted = weightedDisks(folders.scratch)
+  unwind.defer('weighted disk', () => weighted.close())
   const sandboxes = trackSandboxes(
     {
       sandboxesDir: folders.sandboxes,
       scratchDir: folders.scratch,
+      weightedDisk: () => weighted.open(),
       baseLayers,
       layerFolder: (digest) => images.layerFolder(digest),
       uids,
@@ -106,7 +110,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     host,
     images,
     create: (spec) => sandboxes.create(spec),
-    checkLimits: createLimitCheck({ support, hardLimits, resolveDisk }),
+    checkLimits: createLimitCheck({ support, hardLimits, resolveDisk, usesBfq, bfqDisks }),
     close: () => keepAlive(unwind.run()),
   }
 }

@@ -49,7 +49,7 @@ class HostDeployer implements Deployer {
   async #deploy(request: DeployRequest): Promise<DeployResult> {
     const { registry } = this.#options
     const config = parseFunctionConfig(request.manifest, request.name)
-    this.#options.runtime.checkLimits(askedLimits(request.manifest))
+    this.#options.runtime.checkLimits(askedLimits(request.manifest), config.limits)
     const image = await this.#put(request, config)
     try {
       const { version, existed } = registry.candidate(request.namespace, request.name, image, config)

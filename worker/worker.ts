@@ -225,7 +225,7 @@ class HostWorker implements Worker, CallHost {
     }
     try {
       const limits = lowerLimits(own, maxLimits, request.limits)
-      this.#options.runtime.checkLimits(request.limits)
+      this.#options.runtime.checkLimits(request.limits, limits)
       return limits
     } catch (error) {
       if (error instanceof LimitError || error instanceof RuntimeError) return failure('LIMIT_INVALID', error.message)

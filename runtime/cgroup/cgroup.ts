@@ -16,7 +16,7 @@ import { describeSupport } from './support.ts'
 import { sweepParent } from './sweep.ts'
 import { type CgroupMode, findCgroupTree } from './tree.ts'
 
-export { resolveDisk } from './devices.ts'
+export { bfqDisks, resolveDisk, usesBfq } from './devices.ts'
 export type { OciResources } from './oci-resources.ts'
 export type { CgroupMode } from './tree.ts'
 

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { RuntimeError } from '../errors.ts'
+import { WEIGHTED_IMAGE } from '../platform-folders.ts'
 
 /** `maj:min` of a device number as stat(2) gives it (Linux's 64-bit encoding). */
 export function deviceNumber(dev: number): string {
@@ -43,19 +44,33 @@ export function backingDisk(number: string, sysfs = '/sys'): string | null {
   }
 }
 
-/** Names of disks in use whose I/O scheduler is bfq, the only one that knows weights. Unbound loop devices do not count. */
+/** Names of the host's disks in use whose I/O scheduler is bfq, the only one that knows weights. Unbound loop devices do not
+ *  count, nor do the disks that platforms make for scratch disks with a weight. */
 export function bfqDisks(sysfs = '/sys'): string[] {
-  let disks: string[]
+  return disksOf(sysfs).filter((disk) => {
+    if (!readText(`${sysfs}/block/${disk}/queue/scheduler`).includes('[bfq]')) return false
+    if (!disk.startsWith('loop')) return true
+    const file = readText(`${sysfs}/block/${disk}/loop/backing_file`).trim()
+    return file !== '' && basename(file) !== WEIGHTED_IMAGE
+  })
+}
+
+/** Whether a disk (`maj:min`) has the scheduler that knows weights. */
+export function usesBfq(number: string, sysfs = '/sys'): boolean {
+  return readText(`${sysfs}/dev/block/${number}/queue/scheduler`).includes('[bfq]')
+}
+
+/** Whether this kernel can put a disk of ours under bfq. */
+export function offersBfq(sysfs = '/sys'): boolean {
+  return disksOf(sysfs).some((disk) => /\bbfq\b/.test(readText(`${sysfs}/block/${disk}/queue/scheduler`)))
+}
+
+function disksOf(sysfs: string): string[] {
   try {
-    disks = readdirSync(`${sysfs}/block`)
+    return readdirSync(`${sysfs}/block`)
   } catch {
     return []
   }
-  return disks.filter(
-    (disk) =>
-      readText(`${sysfs}/block/${disk}/queue/scheduler`).includes('[bfq]') &&
-      (!disk.startsWith('loop') || existsSync(`${sysfs}/block/${disk}/loop/backing_file`)),
-  )
 }
 
 function readText(path: string): string {

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
-import { bfqDisks } from './devices.ts'
+import { bfqDisks, offersBfq } from './devices.ts'
 import type { CgroupTree, ControllerName } from './tree.ts'
 
 export interface CgroupFeatures {
@@ -18,6 +18,8 @@ export interface CgroupFeatures {
   readonly ioWeight: boolean
   /** Disks in use on which I/O weights work. */
   readonly bfqDisks: readonly string[]
+  /** A disk of the platform's own can be put under bfq. */
+  readonly bfqOffered: boolean
   readonly swapOnHost: boolean
   readonly freezer: 'cgroup.freeze' | 'freezer.state'
 }
@@ -97,6 +99,7 @@ export function findFeatures(tree: CgroupTree, parent: string, sources: FeatureS
     ioRates: has('io', 'blkio.throttle.read_bps_device', 'io.max'),
     ioWeight: has('io', 'blkio.bfq.weight', 'io.bfq.weight'),
     bfqDisks: bfqDisks(sources.sysfs),
+    bfqOffered: offersBfq(sources.sysfs),
     swapOnHost: sources.swaps.trim().split('\n').length > 1,
     freezer:
       tree.unified !== null && existsSync(join(tree.unified, parent, 'cgroup.freeze'))

@@ -13,6 +13,7 @@ export interface SupportInput {
   readonly scratchAvailable: boolean
 }
 
+const CHOOSE_BFQ = 'choose it for a disk: echo bfq > /sys/block/DISK/queue/scheduler'
 const NO_SWAP_NOTE = 'this host has no swap now, so nothing is swapped out and the cap is met by memory alone'
 
 /** Every limit of the table, with what enforces it here, or why nothing does and what would. */
@@ -62,11 +63,19 @@ function memorySupport({ features, memoryVersion }: SupportInput) {
 
 function ioSupport({ features, ioVersion, scratchAvailable }: SupportInput) {
   const disks = features.bfqDisks.join(', ')
-  const bfq = 'choose the bfq scheduler for a disk: modprobe bfq; echo bfq > /sys/block/DISK/queue/scheduler'
-  const weight =
-    features.ioWeight && disks !== ''
+  const noWeights = no('this kernel has no I/O weights', 'use a kernel with CONFIG_BFQ_GROUP_IOSCHED')
+  const onScratch = scratchAvailable && features.bfqOffered
+  const where = [...(disks === '' ? [] : [disks]), ...(onScratch ? ['the scratch disk (--scratch SIZE)'] : [])]
+  const weight = !features.ioWeight
+    ? noWeights
+    : where.length > 0
+      ? yes(`bfq weight, on ${where.join(' and ')}`)
+      : no('neither a disk nor the scratch disks can use the bfq scheduler', `modprobe bfq; or ${CHOOSE_BFQ}`)
+  const weightDevice = !features.ioWeight
+    ? noWeights
+    : disks !== ''
       ? yes(`bfq weight, on ${disks}`)
-      : no(features.ioWeight ? 'no disk uses the bfq scheduler' : 'this kernel has no I/O weights', bfq)
+      : no('no disk uses the bfq scheduler', CHOOSE_BFQ)
   const scope = scratchAvailable
     ? 'named disks and the scratch disk'
     : 'named disks (DEVICE:RATE); no scratch disk here'
@@ -81,7 +90,7 @@ function ioSupport({ features, ioVersion, scratchAvailable }: SupportInput) {
         : yes(`io.max ${file} on ${scope}, buffered writes included`)
   return {
     blkioWeight: weight,
-    blkioWeightDevice: weight,
+    blkioWeightDevice: weightDevice,
     deviceReadBps: rate('rbps'),
     deviceWriteBps: rate('wbps'),
     deviceReadIops: rate('riops'),

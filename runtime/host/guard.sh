@@ -79,7 +79,7 @@ done
     round=$((round + 1))
     sleep 0.05
   done
-  rm -f "$state"/scratch/sandbox-*.img
+  rm -f "$state"/scratch/sandbox-*.img "$state"/scratch/weighted.img
   rm -rf "$run"
   rm -f "$uid_file"
   rmdir "${uid_file%/*}" "${run%/*}"

@@ -1,88 +1,62 @@
-// Scratch disks: one sparse ext4 image per sandbox, copied from a template of its size. Bounded by the image's size.
-// No journal and mounted `sync`: so that block limits and counters see buffered writes too, also on cgroup v1.
-import { mkdirSync, rmdirSync } from 'node:fs'
-import { access, chown, open, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { RuntimeError } from '../errors.ts'
+// Scratch disks: a bounded ext4 for one sandbox, mounted `sync` so that block limits and counters see buffered writes too,
+// also on cgroup v1. A disk of its own (a sparse image, the default), or, with an I/O weight, a part of the weighted disk.
+import { chown, rm } from 'node:fs/promises'
 import { attachLoop } from './loop.ts'
-import { mountExt4, mountScratch, unmount } from './mounts.ts'
-import { type CommandResult, run } from './spawn.ts'
+import { mountScratch, unmount } from './mounts.ts'
+import { makeScratchImage } from './scratch-image.ts'
+import type { WeightedDisk } from './weighted-disk.ts'
 
-/** Makes the image `file` of `sizeBytes`, from a template in `folder` that is made on first use. */
-export async function makeScratchImage(folder: string, file: string, sizeBytes: number): Promise<void> {
-  const template = join(folder, `template-${sizeBytes}.img`)
-  if (!(await exists(template))) await makeTemplate(folder, template, sizeBytes)
-  // cp keeps the holes: a copy writes only the few blocks of ext4's own tables.
-  expectSuccess('cp', await run('cp', ['--sparse=always', '--', template, file]))
+export interface ScratchDisk {
+  /** What limits and counters are about: the disk, or the whole of the one it is a part of. */
+  readonly majorMinor: string
+  /** Frees it after it was unmounted. Idempotent. */
+  release(): Promise<void>
 }
 
-async function makeTemplate(folder: string, template: string, sizeBytes: number): Promise<void> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const draft = `${template}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`
-  try {
-    const handle = await open(draft, 'wx', 0o600)
-    await handle.truncate(sizeBytes)
-    await handle.close()
-    const features = ['-m0', '-O', '^has_journal,^resize_inode', '-E', 'root_owner=0:0,lazy_itable_init=1,nodiscard']
-    expectSuccess('mkfs.ext4', await run('mkfs.ext4', ['-q', '-F', ...features, draft]))
-    removeLostAndFound(draft)
-    await rename(draft, template)
-  } finally {
-    await rm(draft, { force: true })
-  }
+export interface ScratchRequest {
+  readonly sizeBytes: number
+  readonly target: string
+  /** Owner of its root. */
+  readonly uid: number
 }
 
-/** The disk is a function's own: it starts empty. */
-function removeLostAndFound(image: string): void {
-  const target = `${image}.mnt`
-  mkdirSync(target, { mode: 0o700 })
+/** Mounts a disk of its own, image `image`, made from a template in `folder`. */
+export async function mountOwnDisk(folder: string, image: string, request: ScratchRequest): Promise<ScratchDisk> {
+  const release = () => rm(image, { force: true })
   try {
+    await makeScratchImage(folder, image, request.sizeBytes)
     const loop = attachLoop(image)
     try {
-      mountExt4(loop.path, target)
-      try {
-        rmdirSync(join(target, 'lost+found'))
-      } finally {
-        unmount(target)
-      }
+      await mountFor(loop.path, request)
     } finally {
+      // The mount keeps the device; unmounting frees it.
       loop.release()
     }
-  } finally {
-    rmdirSync(target)
+    return { majorMinor: loop.majorMinor, release }
+  } catch (error) {
+    await release()
+    throw error
   }
 }
 
-/** Mounts `image` at `target` and gives its root to `uid`. Returns the device's `maj:min`. Unmounting frees the device. */
-export async function mountScratchImage(image: string, target: string, uid: number): Promise<string> {
-  const loop = attachLoop(image)
+/** Mounts a part of the weighted disk. */
+export async function mountWeightedDisk(disk: WeightedDisk, request: ScratchRequest): Promise<ScratchDisk> {
+  const partition = await disk.take(request.sizeBytes)
   try {
-    mountScratch(loop.path, target)
-    try {
-      await chown(target, uid, uid)
-    } catch (error) {
-      unmount(target)
-      throw error
-    }
-    return loop.majorMinor
-  } finally {
-    loop.release()
+    await mountFor(partition.path, request)
+    return { majorMinor: disk.majorMinor, release: () => partition.release() }
+  } catch (error) {
+    await partition.release()
+    throw error
   }
 }
 
-function expectSuccess(command: string, result: CommandResult): void {
-  if (result.code === 0) return
-  if (result.stderr.includes('No space left'))
-    throw new RuntimeError('DISK_FULL', `no space left: ${result.stderr.trim()}`)
-  const how = result.signal === null ? `exit ${result.code}` : `signal ${result.signal}`
-  throw new Error(`${command}: ${how}: ${result.stderr.trim()}`)
-}
-
-async function exists(path: string): Promise<boolean> {
+async function mountFor(device: string, { target, uid }: ScratchRequest): Promise<void> {
+  mountScratch(device, target)
   try {
-    await access(path)
-    return true
-  } catch {
-    return false
+    await chown(target, uid, uid)
+  } catch (error) {
+    unmount(target)
+    throw error
   }
 }

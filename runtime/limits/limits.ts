@@ -333,6 +333,12 @@ export function lowerLimits(own: Limits, max: Partial<Limits>, asked: Partial<Li
       )
     }
   }
+  if (asked.blkioWeight != null && own.blkioWeight === null && own.scratch !== null) {
+    throw new LimitError(
+      'blkioWeight',
+      'the scratch disk of this function is its own and shared with nobody; deploy it with --blkio-weight',
+    )
+  }
   return mergeLimits(own, { ...impliedByMemory(own, max, asked.memory), ...asked })
 }
 

@@ -8,9 +8,10 @@ import type { Clock, Logger, SandboxSpec } from '../api.ts'
 import type { CgroupHost, SandboxCgroup } from '../cgroup/cgroup.ts'
 import { RuntimeError } from '../errors.ts'
 import { diskFull } from '../host/durable-file.ts'
-import { makeScratchImage, mountScratchImage } from '../host/scratch-disk.ts'
+import { mountOwnDisk, mountWeightedDisk, type ScratchDisk } from '../host/scratch-disk.ts'
 import { reap } from '../host/syscalls.ts'
 import type { UidRanges } from '../host/uid-ranges.ts'
+import type { WeightedDisk } from '../host/weighted-disk.ts'
 import { type HardLimits, INNER_UID, ociConfig } from '../oci/config.ts'
 import type { Container, OciRuntime } from '../oci/oci-runtime.ts'
 import type { SeccompProfile } from '../oci/seccomp.ts'
@@ -25,6 +26,8 @@ export interface SandboxHost {
   readonly sandboxesDir: string
   /** Images of scratch disks. */
   readonly scratchDir: string
+  /** The disk that scratch disks with an I/O weight share, made at first use. */
+  weightedDisk(): Promise<WeightedDisk>
   /** Folders of the layers every sandbox has, lowest first. */
   readonly baseLayers: readonly string[]
   /** Folder of an unpacked add-on layer. */
@@ -66,7 +69,7 @@ class Build {
   readonly #folder: string
   #uidBase = 0
   #stuck = false
-  #scratchDevice: string | null = null
+  #scratch: ScratchDisk | null = null
   #rootPath = ''
   #container: Container | null = null
   #cgroup: SandboxCgroup | null = null
@@ -123,14 +126,16 @@ class Build {
     return {
       name: 'scratch',
       run: async () => {
-        await makeScratchImage(this.#host.scratchDir, image, sizeBytes)
-        const target = this.#scratchPath()
-        mkdirSync(target)
-        this.#scratchDevice = await mountScratchImage(image, target, this.#uidBase + INNER_UID)
+        const request = { sizeBytes, target: this.#scratchPath(), uid: this.#uidBase + INNER_UID }
+        mkdirSync(request.target)
+        this.#scratch =
+          this.#spec.limits.blkioWeight === null
+            ? await mountOwnDisk(this.#host.scratchDir, image, request)
+            : await mountWeightedDisk(await this.#host.weightedDisk(), request)
       },
       undo: async () => {
         unmountAll(this.#scratchPath())
-        await rm(image, { force: true })
+        await this.#scratch?.release()
       },
     }
   }
@@ -188,7 +193,7 @@ class Build {
     const { limits } = this.#spec
     const container = this.#container
     if (container === null) throw new Error('attached before it was started')
-    this.#cgroup = cgroups.attach(this.#id, limits, this.#scratchDevice)
+    this.#cgroup = cgroups.attach(this.#id, limits, this.#scratch?.majorMinor ?? null)
     this.#sandbox = new ContainerSandbox({ id: this.#id, container, cgroup: this.#cgroup, limits, clock })
   }
 

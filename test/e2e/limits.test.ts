@@ -120,13 +120,33 @@ describe('what is refused', () => {
     const doctor = await platform.fn('doctor', '--json')
     expect(doctor.code).toBe(0)
     expect(Object.keys(JSON.parse(doctor.stdout).limits ?? JSON.parse(doctor.stdout))).toContain('blkioWeight')
-    const result = await platform.fn('deploy', PROBE, '--name', 'weighty', '--blkio-weight', '100')
+    const deploy = (...args: string[]) =>
+      platform.fn('deploy', PROBE, '--name', 'weighty', '--blkio-weight', '100', ...args)
+    const result = await deploy('--scratch', '16m')
     if (limits.blkioWeight?.enforced) expect(result.code).toBe(0)
     else {
       expect(limits.blkioWeight?.fix).toBeTruthy()
       expect(result.code).toBe(1)
       expect(result.stderr).toContain('blkioWeight')
     }
+    // Without a scratch disk it would need a disk of the host that knows weights.
+    const bare = await deploy()
+    if (limits.blkioWeightDevice?.enforced) expect(bare.code).toBe(0)
+    else {
+      expect(bare.code).toBe(1)
+      expect(bare.stderr).toContain('--scratch')
+    }
+  })
+
+  test('a call may lower the I/O weight only where the scratch disk is shared', async () => {
+    const headers = { 'fn-limit-blkio-weight': '50' }
+    await platform.deploy(PROBE, '--name', 'own-disk', '--scratch', '8m')
+    const refused = await problemOf('/fn/own-disk/status/200', headers)
+    expect(refused.httpStatus).toBe(400)
+    expect(String(refused.detail)).toContain('--blkio-weight')
+    const { limits } = await platform.json<HostReport>('/v1/doctor')
+    if (limits.blkioWeight?.enforced)
+      expect((await platform.request('/fn/weighty/status/200', { headers })).status).toBe(200)
   })
 
   test('memorySwap below memory and a device limit without a disk are refused at deploy', async () => {

@@ -16,6 +16,8 @@ const check = createLimitCheck({
     if (path !== '/dev/sda') throw new Error(`${path} is no disk`)
     return '8:0'
   },
+  usesBfq: () => false,
+  bfqDisks: () => [],
 })
 
 describe('limits asked for', () => {
@@ -42,9 +44,23 @@ describe('limits asked for', () => {
     expect(() => check({ deviceWriteIops: [{ device: '/dev/nope', rate: 1 }] })).toThrow('/dev/nope is no disk')
   })
 
-  test('cannot weigh a disk that is the sandbox’s own', () => {
-    const weighing = createLimitCheck({ support: all, hardLimits: {}, resolveDisk: () => '8:0' })
-    expect(() => weighing({ blkioWeight: 300, scratch: 1024 ** 2 })).toThrow('blkioWeight')
+  describe('of I/O weights', () => {
+    const able = { support: all, hardLimits: {}, resolveDisk: () => '8:0' }
+    const none = createLimitCheck({ ...able, usesBfq: () => false, bfqDisks: () => [] })
+    const some = createLimitCheck({ ...able, usesBfq: () => true, bfqDisks: () => ['sda'] })
+    const scratch = { ...DEFAULT_LIMITS, scratch: 1024 ** 2 }
+
+    test('need a scratch disk where no disk of the host uses bfq', () => {
+      expect(() => none({ blkioWeight: 300 }, DEFAULT_LIMITS)).toThrow('--scratch')
+      expect(() => none({ blkioWeight: 300 }, scratch)).not.toThrow()
+      expect(() => some({ blkioWeight: 300 }, DEFAULT_LIMITS)).not.toThrow()
+    })
+
+    test('of a device need bfq on that device, and the way there is said', () => {
+      const asked = { blkioWeightDevice: [{ device: '/dev/sda', weight: 200 }] }
+      expect(() => none(asked)).toThrow('echo bfq > /sys/dev/block/8:0/queue/scheduler')
+      expect(() => some(asked)).not.toThrow()
+    })
   })
 
   test('cannot raise an rlimit above the platform’s own', () => {

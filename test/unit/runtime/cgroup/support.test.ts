@@ -14,6 +14,7 @@ const EVERYTHING: CgroupFeatures = {
   ioRates: true,
   ioWeight: true,
   bfqDisks: ['sda'],
+  bfqOffered: true,
   swapOnHost: true,
   freezer: 'cgroup.freeze',
 }
@@ -32,8 +33,9 @@ describe('support of limits', () => {
   })
 
   test.each([
-    [{ bfqDisks: [] }, ['blkioWeight', 'blkioWeightDevice'], /bfq/],
-    [{ ioWeight: false }, ['blkioWeight', 'blkioWeightDevice'], /bfq/],
+    [{ bfqDisks: [] }, ['blkioWeightDevice'], /bfq/],
+    [{ bfqDisks: [], bfqOffered: false }, ['blkioWeight', 'blkioWeightDevice'], /bfq/],
+    [{ ioWeight: false }, ['blkioWeight', 'blkioWeightDevice'], /BFQ/],
     [{ swapAccounting: false }, ['memorySwap'], /swapaccount=1/],
     [{ swappiness: false }, ['memorySwappiness'], /v1/],
     [{ ioRates: false }, ['deviceReadBps', 'deviceWriteBps', 'deviceReadIops', 'deviceWriteIops'], /blkio/],

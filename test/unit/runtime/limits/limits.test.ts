@@ -170,6 +170,13 @@ describe('limits of one call', () => {
     expect(() => lowerLimits(own, {}, { deviceWriteBps: [{ device: '/dev/sda', rate: 2 * MIB }] })).toThrow(LimitError)
   })
 
+  test('an I/O weight needs a disk to share: not the own one of a function deployed without', () => {
+    const scratch = { ...OWN, scratch: MIB }
+    expect(() => lowerLimits(scratch, {}, { blkioWeight: 100 })).toThrow(raising('blkioWeight', /--blkio-weight/))
+    expect(lowerLimits({ ...scratch, blkioWeight: 300 }, {}, { blkioWeight: 100 }).blkioWeight).toBe(100)
+    expect(lowerLimits(OWN, {}, { blkioWeight: 100 }).blkioWeight).toBe(100)
+  })
+
   test.each([{ tmpfs: 65_536 }, { scratch: MIB }, { ulimits: [] }])('%j is fixed when the sandbox is made', (asked) => {
     expect(() => lowerLimits(OWN, {}, asked)).toThrow(raising(Object.keys(asked)[0]!, /cannot change per call/))
   })
