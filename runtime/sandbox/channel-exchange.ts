@@ -27,6 +27,10 @@ export class Exchange implements SandboxExchange {
   readonly #sink: CallSink
   readonly #onDone: (id: number) => void
   #upload: Upload | null = null
+  /** INVOKE did not go out whole: the code cannot have run. */
+  #unwritten = false
+  /** INVOKE is all that went out. */
+  #onlyInvoke = true
   // What the sandbox has said.
   #started = false
   #headSeen = false
@@ -60,9 +64,12 @@ export class Exchange implements SandboxExchange {
     const inline = first === null || first.length <= WINDOW_BYTES ? first : first.subarray(0, WINDOW_BYTES)
     const sent = inline?.length ?? 0
     const complete = body === null || (whole && sent === body.length)
-    this.#socket.write(encodeInvoke(this.#id, complete ? FLAG.END : 0, call, inline))
+    this.#socket.write(encodeInvoke(this.#id, complete ? FLAG.END : 0, call, inline), (error) => {
+      if (error) this.#unwritten = true
+    })
     if (complete || body === null) return
     if (!Buffer.isBuffer(body) && first !== null && sent < first.length) body.unshift(first.subarray(sent))
+    this.#onlyInvoke = false
     this.#upload = new Upload(
       this.#socket,
       this.#id,
@@ -84,6 +91,7 @@ export class Exchange implements SandboxExchange {
   cancel(reason: CancelReason): void {
     if (this.#cancelled || this.#idleSeen) return
     this.#cancelled = true
+    this.#onlyInvoke = false
     this.#socket.write(encodeFrame(FRAME.CANCEL, this.#id, Uint8Array.of(CANCEL_REASONS.indexOf(reason))))
     // Nobody wants the rest of the body: it is taken and dropped, so that the handler can finish.
     for (const chunk of this.#waiting.splice(0)) this.#consumed += chunk.length
@@ -92,11 +100,13 @@ export class Exchange implements SandboxExchange {
     this.#settle()
   }
 
-  /** The sandbox is gone. The sink gets what is missing of `failed` and `idle`. */
-  fail(fault: Fault): void {
+  /** The sandbox is gone. The sink gets what is missing of `failed` and `idle`; NOT_SENT where INVOKE was not written whole
+   *  or, `unread`, what was written last was not read whole. */
+  fail(fault: Fault, unread = false): void {
+    const notSent = !this.#started && (this.#unwritten || (unread && this.#onlyInvoke))
     this.#upload?.stop()
     this.#waiting.length = 0
-    this.#close(fault)
+    this.#close(notSent ? { code: 'NOT_SENT', message: fault.message } : fault)
     this.#sink.idle(false)
   }
 

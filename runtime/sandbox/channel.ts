@@ -90,6 +90,8 @@ class SocketChannel implements Channel {
   #deaf: Fault | null = null
   /** Why there is no sandbox any more: what new calls get. */
   #gone: Fault | null = null
+  /** The process inside ended without having read all that was written. */
+  #lastUnread = false
   #ready: Awaited | null = null
   #loaded: Awaited | null = null
   #loadLog: CallSink['log'] | null = null
@@ -103,9 +105,11 @@ class SocketChannel implements Channel {
     socket.on('data', (chunk: Buffer) => this.#onChunk(chunk))
     const ended = () => this.#goDeaf({ code: 'EXITED', message: 'the process inside has ended' })
     socket.on('end', ended).on('close', ended)
-    socket.on('error', (error: Error) =>
-      this.#goDeaf({ code: 'EXITED', message: `the connection to the process inside failed: ${error.message}` }),
-    )
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // unix(7): a peer that closes with unread bytes resets the connection. What was written last never reached the code.
+      this.#lastUnread = error.code === 'ECONNRESET'
+      this.#goDeaf({ code: 'EXITED', message: `the connection to the process inside failed: ${error.message}` })
+    })
   }
 
   get inFlight(): number {
@@ -168,7 +172,10 @@ class SocketChannel implements Channel {
     this.#loaded?.reject(error)
     const open = [...this.#exchanges.values()]
     this.#exchanges.clear()
-    for (const exchange of open) exchange.fail(fault)
+    // Only the call begun last can have been the last thing written.
+    open.forEach((exchange, index) => {
+      exchange.fail(fault, this.#lastUnread && index === open.length - 1)
+    })
   }
 
   close(): void {

@@ -250,8 +250,19 @@ describe('errors', () => {
   })
 
   test('a killed process fails the call that ran', async () => {
-    const box = await bench.load(`exports.default = () => new Promise(() => {})`)
-    const { fault, reusable } = await box.call({}, () => process.kill(box.pid, 'SIGKILL'))
+    const box = await bench.load(`exports.default = () => { console.log('runs'); return new Promise(() => {}) }`)
+    const { fault, reusable } = await box.call({}, async (_exchange, recorded) => {
+      await expect.poll(() => recorded.lines.length).toBe(1)
+      process.kill(box.pid, 'SIGKILL')
+    })
     expect([fault?.code, reusable]).toEqual(['EXITED', false])
+  })
+
+  test('a process that ended before it read the call says that nothing ran', async () => {
+    const box = await bench.load(`exports.default = () => new Response('ok')`)
+    process.kill(box.pid, 'SIGSTOP')
+    const { fault, reusable } = await box.call({}, () => process.kill(box.pid, 'SIGKILL'))
+    expect([fault?.code, reusable]).toEqual(['NOT_SENT', false])
+    expect((await box.call()).fault?.code).toBe('NOT_SENT')
   })
 })
