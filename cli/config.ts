@@ -3,6 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { LimitCeiling } from '../runtime/api.ts'
+import { CEILING_SETTINGS, parseCeilings } from './ceilings.ts'
 
 /** The project's own folder. */
 export const PROJECT_ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
@@ -22,6 +24,8 @@ export interface Config {
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
+  /** Highest limits of namespaces and host. */
+  readonly ceilings: readonly LimitCeiling[]
   /** OTLP over HTTP endpoint; null: tracing is off. */
   readonly otlpEndpoint: string | null
 }
@@ -76,6 +80,11 @@ const SETTINGS: readonly Setting[] = [
   setting('OTEL_EXPORTER_OTLP_ENDPOINT', null, '', 'URL', 'collector for traces (OTLP over HTTP); empty: no tracing'),
 ]
 
+const ALL_SETTINGS: readonly Setting[] = [
+  ...SETTINGS,
+  ...CEILING_SETTINGS.map(({ name, unit, doc }) => setting(name, null, '', unit, doc)),
+]
+
 function setting(name: string, flag: Setting['flag'], fallback: string, unit: string, doc: string): Setting {
   return { name, flag, fallback, unit, doc }
 }
@@ -92,7 +101,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** All settings with value and where it came from; a token is never shown. */
 export function describeConfig(env: Environment, flags: Flags): ConfigRow[] {
-  return SETTINGS.map((entry) => {
+  return ALL_SETTINGS.map((entry) => {
     const flag = entry.flag === null ? undefined : flags[entry.flag]
     const fromFlag = flag === true ? '1' : typeof flag === 'string' ? flag : undefined
     const fromEnvironment = env[entry.name] === '' ? undefined : env[entry.name]
@@ -138,6 +147,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
       )
     }
   }
+  const ceilings = parseCeilings(env, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
   return Object.freeze({
@@ -154,6 +164,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     log: log as Config['log'],
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
+    ceilings,
     otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
   })
 }

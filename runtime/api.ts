@@ -6,9 +6,17 @@ import type { Limits } from './limits/limits.ts'
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
 export { type SpawnedProcess, type SpawnOptions, spawn } from './host/spawn.ts'
 export {
+  applyCeilings,
+  CEILING_NAMES,
+  type CeilingName,
+  expectUnderCeilings,
+  type LimitCeiling,
+} from './limits/ceilings.ts'
+export {
   DEFAULT_LIMITS,
   type DeviceRate,
   type DeviceWeight,
+  isAbove,
   LIMITS,
   type LimitDefinition,
   LimitError,

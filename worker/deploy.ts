@@ -1,7 +1,15 @@
 // Deploys: configuration, image, one load in a sandbox, registry; in this order, so that a broken deploy never replaces a
 // working version. One at a time per function.
 import { rm } from 'node:fs/promises'
-import { LimitError, type Logger, parseLimits, type Runtime, RuntimeError } from '../runtime/api.ts'
+import {
+  applyCeilings,
+  type LimitCeiling,
+  LimitError,
+  type Logger,
+  parseLimits,
+  type Runtime,
+  RuntimeError,
+} from '../runtime/api.ts'
 import type { Deployer, DeployRequest, DeployResult, FunctionConfig, FunctionVersion, Worker } from './api.ts'
 import { WorkerError } from './api.ts'
 import { messageOf } from './failures.ts'
@@ -13,6 +21,8 @@ export interface DeployerOptions {
   readonly worker: Worker
   readonly registry: Registry
   readonly logger: Logger
+  /** Highest limits of namespaces and host; default none. */
+  readonly ceilings?: readonly LimitCeiling[]
 }
 
 export function createDeployer(options: DeployerOptions): Deployer {
@@ -48,8 +58,7 @@ class HostDeployer implements Deployer {
 
   async #deploy(request: DeployRequest): Promise<DeployResult> {
     const { registry } = this.#options
-    const config = parseFunctionConfig(request.manifest, request.name)
-    this.#options.runtime.checkLimits(askedLimits(request.manifest), config.limits)
+    const config = this.#configOf(request)
     const image = await this.#put(request, config)
     try {
       const { version, existed } = registry.candidate(request.namespace, request.name, image, config)
@@ -75,6 +84,15 @@ class HostDeployer implements Deployer {
     } finally {
       this.#candidates.delete(version)
     }
+  }
+
+  /** The configuration as it will be kept: under the ceilings, and nothing asked for that this host cannot enforce. */
+  #configOf({ manifest, name }: DeployRequest): FunctionConfig {
+    const config = parseFunctionConfig(manifest, name)
+    const own = parseLimits((manifest as { limits?: Record<string, unknown> }).limits ?? {})
+    const limits = applyCeilings(config.limits, own, config.maxLimits, this.#options.ceilings ?? [])
+    this.#options.runtime.checkLimits({ ...config.maxLimits, ...own }, limits)
+    return { ...config, limits }
   }
 
   async #put(request: DeployRequest, config: FunctionConfig): Promise<string> {
@@ -115,12 +133,6 @@ class HostDeployer implements Deployer {
       if (this.#turns.get(key) === turn) this.#turns.delete(key)
     }
   }
-}
-
-/** What the manifest asks for; the defaults are silent where the host cannot enforce them. */
-function askedLimits(manifest: unknown): ReturnType<typeof parseLimits> {
-  const { limits, maxLimits } = manifest as { limits?: Record<string, unknown>; maxLimits?: Record<string, unknown> }
-  return { ...parseLimits(maxLimits ?? {}), ...parseLimits(limits ?? {}) }
 }
 
 function isSame(one: { namespace: string; name: string; version: number }, other: FunctionVersion): boolean {

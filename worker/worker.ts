@@ -2,6 +2,8 @@
 import { join } from 'node:path'
 import {
   type Clock,
+  expectUnderCeilings,
+  type LimitCeiling,
   LimitError,
   type Limits,
   type Logger,
@@ -56,6 +58,8 @@ export interface WorkerOptions {
   readonly memoryBytes: number
   readonly maxSandboxes?: number
   readonly queue?: QueueBounds
+  /** Highest limits of namespaces and host; default none. */
+  readonly ceilings?: readonly LimitCeiling[]
 }
 
 const DEFAULT_QUEUE: QueueBounds = { perFunction: 1000, perHost: 10_000, maxWaitMs: 60_000 }
@@ -219,12 +223,16 @@ class HostWorker implements Worker, CallHost {
   /** The call's complete limits, or why it may not have them. */
   #limitsOf(pool: VersionPool, request: InvocationRequest): Limits | InvocationFailure {
     const { limits: own, maxLimits, sandboxConcurrency } = pool.config
-    if (isEmpty(request.limits)) return own
-    if (sandboxConcurrency > 1) {
-      return failure('LIMIT_INVALID', 'a function with sandboxConcurrency above 1 has no limits per call')
-    }
+    const { ceilings = [] } = this.#options
     try {
+      // The function may have been deployed when more was allowed.
+      expectUnderCeilings(own, ceilings)
+      if (isEmpty(request.limits)) return own
+      if (sandboxConcurrency > 1) {
+        return failure('LIMIT_INVALID', 'a function with sandboxConcurrency above 1 has no limits per call')
+      }
       const limits = lowerLimits(own, maxLimits, request.limits)
+      expectUnderCeilings(limits, ceilings)
       this.#options.runtime.checkLimits(request.limits, limits)
       return limits
     } catch (error) {

@@ -110,10 +110,10 @@ async function compose(
   const memoryBytes = totalmem() - Math.max(RESERVE_MIN_BYTES, totalmem() * RESERVE_SHARE)
   const worker = await steps.run(
     'worker',
-    () => createWorker({ runtime, stateDir, clock, logger, tracing, memoryBytes }),
+    () => createWorker({ runtime, stateDir, clock, logger, tracing, memoryBytes, ceilings: config.ceilings }),
     (made) => made.close(),
   )
-  const deployer = createDeployer({ runtime, worker, registry, logger })
+  const deployer = createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings })
   await steps.run(
     'registry news',
     () =>

@@ -353,7 +353,7 @@ function impliedByMemory(own: Limits, max: Partial<Limits>, memory: number | und
 }
 
 /** True when `asked` allows more than `ceiling`. `null` and −1 are the highest. */
-function isAbove(name: LimitName, asked: unknown, ceiling: unknown): boolean {
+export function isAbove(name: LimitName, asked: unknown, ceiling: unknown): boolean {
   if (ceiling === null || ceiling === -1 || asked === undefined) return false
   if (asked === null || asked === -1) return true
   if (typeof asked === 'number' && typeof ceiling === 'number') return asked > ceiling
