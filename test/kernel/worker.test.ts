@@ -165,9 +165,10 @@ describe('a sandbox of the pool', () => {
   })
 
   test('whose process is killed in a call fails that call with the reason', async () => {
-    const wait = await versionOf('wait', `(_, ctx) => new Promise(() => {})`)
+    const wait = await versionOf('wait', `() => { console.log('runs'); return new Promise(() => {}) }`)
     const seen = begin(wait)
-    await expect.poll(() => sandboxOf(wait)?.state).toBe('busy')
+    const query = { namespace: 'default', invocation: seen.invocation.id }
+    await expect.poll(async () => (await worker.logs(query)).length).toBe(1)
     process.kill(sandboxOf(wait)!.pid, 'SIGKILL')
     const record = await seen.invocation.done
     expect(record).toMatchObject({ state: 'failed', status: 502, error: { code: 'FUNCTION_CRASHED' } })
