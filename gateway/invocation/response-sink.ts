@@ -113,6 +113,8 @@ export class ResponseSink implements InvocationSink {
 
   failed(failure: InvocationFailure, start: StartKind | null, phases: Phases | null): void {
     if (this.#state === 'over') return
+    // Of a head that is still held back the client knows nothing yet: it gets the failure instead.
+    if (this.#state === 'headed') this.#state = 'open'
     // A fault after the head cuts the connection: nothing else tells a client that the body is not whole.
     if (this.#state !== 'open' || failure.code === 'CLIENT_GONE' || failure.code === 'CLIENT_SLOW') {
       this.#cut()

@@ -1,6 +1,6 @@
 // One invocation inside: from INVOKE to IDLE. Runs the handler, sends its answer under credits, says what failed.
 // Several may be under way at once; each has its own number and credits.
-import { FLAG, FRAME, WINDOW_BYTES } from '../protocol/frames.ts'
+import { FLAG, FRAME, MAX_HEAD_BYTES, WINDOW_BYTES } from '../protocol/frames.ts'
 import type { InvokeHead } from '../protocol/heads.ts'
 import type { CancelReason, SandboxFaultCode } from '../protocol/messages.ts'
 import { enqueueMicrotask, inspect, nextTick, now } from './builtins.ts'
@@ -16,6 +16,9 @@ const CANCEL_MESSAGES: Readonly<Record<CancelReason, string>> = {
   timeout: 'the time-out has passed',
   cancelled: 'the invocation was cancelled',
 }
+
+/** Status and content-length need their room in the head too. */
+const MAX_HEADERS_BYTES = MAX_HEAD_BYTES - 64
 
 /** What a call needs of the process around it. */
 export interface CallHost {
@@ -129,6 +132,11 @@ export class Call implements OutputOwner {
       this.fail('INVALID_RESPONSE', `the handler must return a Response, it returned ${got}`)
       return
     }
+    if (answer.headers.length > MAX_HEADERS_BYTES) {
+      const size = `${answer.headers.length} bytes of headers; at most ${MAX_HEADERS_BYTES} can be sent`
+      this.fail('INVALID_RESPONSE', `the handler returned a Response with ${size}`)
+      return
+    }
     this.#send(answer)
   }
 
@@ -178,23 +186,39 @@ export class Call implements OutputOwner {
     const reader = body.getReader()
     this.#reader = reader
     this.#sendHead(answer, answer.length)
-    this.#copy(reader).then(
+    this.#copy(reader, promisedBytes(answer.length)).then(
       () => this.#end(),
       (error) => this.#threw(error),
     )
   }
 
-  async #copy(reader: ReadableStreamDefaultReader<unknown>): Promise<void> {
+  /** `promised`: what the content-length says, or −1. More or less than that is no valid response. */
+  async #copy(reader: ReadableStreamDefaultReader<unknown>, promised: number): Promise<void> {
+    let sent = 0
     for (;;) {
       const { done, value } = await reader.read()
-      if (done || this.#cancelled !== null) return
+      if (this.#cancelled !== null) return
+      if (done) {
+        if (promised > sent) this.#wrongLength(`ended after ${sent} bytes`, promised)
+        return
+      }
       const chunk = typeof value === 'string' ? Buffer.from(value) : value
       if (!ArrayBuffer.isView(chunk)) {
         reader.cancel().catch(() => undefined)
         throw new TypeError(`the response's body gave ${describeValue(chunk)} instead of bytes`)
       }
+      sent += chunk.byteLength
+      if (promised >= 0 && sent > promised) {
+        reader.cancel().catch(() => undefined)
+        this.#wrongLength('is longer', promised)
+        return
+      }
       await this.#write(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
     }
+  }
+
+  #wrongLength(fact: string, promised: number): void {
+    this.fail('INVALID_RESPONSE', `the response's body ${fact}; its content-length says ${promised}`)
   }
 
   #sendHead(answer: Answer, length: string | null): void {
@@ -263,6 +287,10 @@ export class Call implements OutputOwner {
     this.inflow?.close()
     this.#host.finished(this)
   }
+}
+
+function promisedBytes(length: string | null): number {
+  return length !== null && /^\d{1,15}$/.test(length) ? Number(length) : -1
 }
 
 function headText(answer: Answer, length: string | null): string {

@@ -125,6 +125,29 @@ describe('request bodies', () => {
 })
 
 describe('response bodies', () => {
+  test('a body other than its content-length says is no valid response, and the sandbox stays', async () => {
+    const box = await bench.load(`exports.default = (request) => {
+      const bytes = new TextEncoder().encode('abcdefgh')
+      const body = new ReadableStream({ start(controller) { controller.enqueue(bytes); controller.close() } })
+      return new Response(body, { headers: { 'content-length': new URL(request.url).pathname.slice(1) } })
+    }`)
+    const short = await box.call({ target: '/9' })
+    expect([short.fault?.code, short.reusable]).toEqual(['INVALID_RESPONSE', true])
+    expect(short.fault?.message).toContain('ended after 8 bytes; its content-length says 9')
+    const long = await box.call({ target: '/7' })
+    expect([long.fault?.code, long.reusable]).toEqual(['INVALID_RESPONSE', true])
+    expect((await box.call({ target: '/8' })).body).toBe('abcdefgh')
+  })
+
+  test('headers that do not fit a frame are no valid response, and the sandbox stays', async () => {
+    const box = await bench.load(`exports.default = (request) =>
+      new Response('x', { headers: { 'x-big': 'b'.repeat(Number(new URL(request.url).pathname.slice(1))) } })`)
+    const { fault, reusable } = await box.call({ target: '/70000' })
+    expect([fault?.code, reusable]).toEqual(['INVALID_RESPONSE', true])
+    expect(fault?.message).toContain('bytes of headers')
+    expect((await box.call({ target: '/60000' })).status).toBe(200)
+  })
+
   test('events arrive one by one', async () => {
     const box = await bench.load(`let next
       exports.default = (request) => {
