@@ -88,6 +88,9 @@ function explain(error: unknown, config: Config): string {
     case 'ENOTFOUND':
       return `${config.listen.host} is not an address of this machine; choose another with --listen (FN_LISTEN)`
     case 'EACCES':
+    case 'EEXIST':
+    case 'ENOENT':
+    case 'EPERM':
     case 'EROFS':
     case 'ENOSPC':
     case 'ENOTDIR':

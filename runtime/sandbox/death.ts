@@ -3,6 +3,7 @@
 import { constants } from 'node:os'
 import type { Clock, Fault } from '../api.ts'
 import { type ReapedExit, reap } from '../host/syscalls.ts'
+import { formatBytes } from '../limits/units.ts'
 
 export interface DeathEvidence {
   readonly exit: ReapedExit | null
@@ -19,11 +20,10 @@ const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, value
 /** The fault that explains a death. Pure. */
 export function explainDeath(evidence: DeathEvidence): Fault {
   const data = { limitBytes: evidence.memoryLimitBytes, peakBytes: evidence.memoryPeakBytes }
-  if (evidence.oomKills > 0) {
-    return { code: 'OUT_OF_MEMORY', message: `killed at its memory limit of ${evidence.memoryLimitBytes} bytes`, data }
-  }
+  const limit = formatBytes(evidence.memoryLimitBytes)
+  if (evidence.oomKills > 0) return { code: 'OUT_OF_MEMORY', message: `killed at its memory limit of ${limit}`, data }
   if (HEAP_EXHAUSTED.test(evidence.stderrTail)) {
-    const message = `the JavaScript heap is full (memory limit ${evidence.memoryLimitBytes} bytes)`
+    const message = `the JavaScript heap is full (memory limit ${limit})`
     return { code: 'OUT_OF_MEMORY', message, data }
   }
   return explainExit(evidence.exit)

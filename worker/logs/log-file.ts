@@ -29,7 +29,7 @@ export class LogFile {
     }
     if (this.#bytes > this.#options.rotateBytes) await this.#rotate()
     try {
-      await appendFile(this.#path, text)
+      await this.#appendTo(text)
       this.#bytes += Buffer.byteLength(text)
     } catch (error) {
       this.#bytes = null
@@ -42,6 +42,17 @@ export class LogFile {
     for (let index = 0; index < this.#options.files; index++) {
       const text = await readFile(this.#pathOf(index), 'utf8').catch(() => null)
       if (text !== null) yield text.split('\n')
+    }
+  }
+
+  /** Somebody may have removed the folder under a running platform. */
+  async #appendTo(text: string): Promise<void> {
+    try {
+      await appendFile(this.#path, text)
+    } catch (error) {
+      ignoreMissing(error)
+      await mkdir(dirname(this.#path), { recursive: true })
+      await appendFile(this.#path, text)
     }
   }
 

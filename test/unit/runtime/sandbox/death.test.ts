@@ -13,7 +13,11 @@ describe('why a sandbox ended', () => {
     [
       'the kernel’s memory limit',
       { exit: { code: null, signal: 9 }, oomKills: 1 },
-      { code: 'OUT_OF_MEMORY', data: { limitBytes: 64, peakBytes: 63 } },
+      {
+        code: 'OUT_OF_MEMORY',
+        message: 'killed at its memory limit of 64b',
+        data: { limitBytes: 64, peakBytes: 63 },
+      },
     ],
     [
       'V8’s heap limit',

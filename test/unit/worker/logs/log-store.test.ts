@@ -33,6 +33,16 @@ const line = (text: string, changes: Partial<LogLine> = {}): LogLine => ({
 const texts = (lines: readonly LogLine[]): string[] => lines.map((one) => one.line)
 
 describe('the log store', () => {
+  test('goes on when somebody removes its folder under it', async () => {
+    const logs = store()
+    logs.append(line('before'))
+    await logs.flush()
+    rmSync(directory, { recursive: true })
+    logs.append(line('after'))
+    expect(texts(await logs.query({ namespace: 'default', function: 'hello' }))).toEqual(['after'])
+    await logs.close()
+  })
+
   test('gives lines back in order as they came, a query right after the line included', async () => {
     const logs = store()
     logs.append(line('one'))
