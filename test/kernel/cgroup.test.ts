@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type CgroupHost, openCgroupHost, type SandboxCgroup } from '../../runtime/cgroup/cgroup.ts'
+import { weightOfShares } from '../../runtime/cgroup/cpu.ts'
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
 import { type CgroupChild, makeSandboxCgroup, startInCgroup } from '../support/cgroup-child.ts'
 import { cgroupRoots, expectNoLeftovers, type KernelSnapshot, snapshotKernel } from '../support/leftovers.ts'
@@ -198,7 +199,7 @@ describe.each(views as [string, string][])('cgroups of the kernel, %s', (mode, v
     }
   })
 
-  test('shares of 256 and 1024 divide one CPU about 1 to 4', async () => {
+  test('shares of 256 and 1024 divide one CPU about 1 to 4, or as the v2 weights made of them', async () => {
     const small = await sandbox(SPIN, { cpuShares: 256, cpusetCpus: '0' })
     const large = await sandbox(SPIN, { cpuShares: 1024, cpusetCpus: '0' })
     const from = [small.cgroup.cpuUs(), large.cgroup.cpuUs()] as const
@@ -206,8 +207,9 @@ describe.each(views as [string, string][])('cgroups of the kernel, %s', (mode, v
     // By CPU time, not by the clock: what else runs here takes its part of both.
     await until('both have used 2.5 s of CPU', () => used()[0] + used()[1] > 2_500_000, 40_000)
     const ratio = used()[1] / used()[0]
-    expect(ratio).toBeGreaterThan(4 * 0.75)
-    expect(ratio).toBeLessThan(4 * 1.3)
+    const expected = mode === 'v2' ? weightOfShares(1024) / weightOfShares(256) : 4
+    expect(ratio).toBeGreaterThan(expected * 0.75)
+    expect(ratio).toBeLessThan(expected * 1.3)
   })
 
   test('a quota holds the sandbox back, and the time held back is counted', async () => {

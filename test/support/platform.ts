@@ -8,14 +8,15 @@ import { fileURLToPath } from 'node:url'
 import { type CommandResult, PLAIN_PATH, type SpawnedProcess, spawn } from '../../runtime/host/spawn.ts'
 import { leftovers, processesOf } from './platform-leftovers.ts'
 import { text } from './streams.ts'
+import { timeScale } from './time-scale.ts'
 import { until } from './until.ts'
 
 /** The repository's root, without a trailing slash. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 const FN = join(ROOT, 'bin', 'fn')
 const READY_DEADLINE_MS = 90_000
-const STOP_DEADLINE_MS = 20_000
-const COMMAND_DEADLINE_MS = 120_000
+const STOP_DEADLINE_MS = 20_000 * timeScale
+const COMMAND_DEADLINE_MS = 120_000 * timeScale
 const LOG_MAX_CHARS = 200_000
 
 export interface PlatformOptions {

@@ -1,5 +1,6 @@
 // Waiting for a condition in tests: polled, with a deadline, and with what was last seen in the error.
 import { setTimeout as delay } from 'node:timers/promises'
+import { timeScale } from './time-scale.ts'
 
 const POLL_MS = 20
 
@@ -9,7 +10,7 @@ export async function until(
   condition: () => boolean | string | Promise<boolean | string>,
   deadlineMs = 10_000,
 ): Promise<void> {
-  const deadline = performance.now() + deadlineMs
+  const deadline = performance.now() + deadlineMs * timeScale
   for (;;) {
     const seen = await condition()
     if (seen === true) return
