@@ -2,7 +2,15 @@
 // Takes no state lock (the caller does, first) and reads no environment.
 import { readFileSync } from 'node:fs'
 import type { Clock, HostReport, Logger, Runtime } from './api.ts'
-import { bfqDisks, type CgroupHost, openCgroupHost, resolveDisk, usesBfq } from './cgroup/cgroup.ts'
+import {
+  bfqDisks,
+  type CgroupHost,
+  openCgroupHost,
+  type PlatformReserve,
+  resolveDisk,
+  type SandboxTotals,
+  usesBfq,
+} from './cgroup/cgroup.ts'
 import { keepGuard, stopOldGuard } from './host/guard.ts'
 import { canMakeDisks, expectLinuxRoot, readHostFacts } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
@@ -43,6 +51,10 @@ export interface RuntimeOptions {
   readonly nodeBinary: string
   readonly logger: Logger
   readonly clock: Clock
+  /** Highest for all sandboxes together. Default: what the host has. */
+  readonly totals?: SandboxTotals
+  /** What this process keeps against all sandboxes together. Default: nothing, it stays in its cgroups. */
+  readonly reserve?: PlatformReserve
   /** Creations at once. Default: one a core. */
   readonly maxLaunches?: number
   /** Called after each step of a creation; throwing there fails it (tests). */
@@ -117,7 +129,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
 
 /** ORDER: the guard is taken before all that it would clean up, and given back after it. */
 function claimHost(folders: PlatformFolders, platformId: string, options: RuntimeOptions, unwind: Unwind) {
-  const { stateDir, clock, logger } = options
+  const { stateDir, clock, logger, totals, reserve } = options
   makeRunFolder(folders)
   unwind.defer('run folder', () => removeRunFolder(folders))
   const uids = claimUidRanges(platformId)
@@ -125,7 +137,14 @@ function claimHost(folders: PlatformFolders, platformId: string, options: Runtim
   const guard = keepGuard({ platformId, stateDir, uidFile: uids.file, cgroupRoot: CGROUP_ROOT }, clock, logger)
   unwind.defer('guard', () => guard.dismiss())
   becomeSubreaper()
-  const cgroups = openCgroupHost({ platformId, root: CGROUP_ROOT, logger, clock })
+  const cgroups = openCgroupHost({
+    platformId,
+    root: CGROUP_ROOT,
+    logger,
+    clock,
+    ...(totals === undefined ? {} : { totals }),
+    ...(reserve === undefined ? {} : { reserve }),
+  })
   unwind.defer('cgroups', () => cgroups.close())
   return { uids, cgroups }
 }

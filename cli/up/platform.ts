@@ -35,6 +35,10 @@ export interface Platform {
 /** Memory the platform and the rest of the machine keep: sandboxes together get what is left. */
 const RESERVE_SHARE = 0.2
 const RESERVE_MIN_BYTES = 512 * 1024 ** 2
+/** CPU shares of the platform's own processes, against 1024 of all sandboxes together. */
+const PLATFORM_SHARES = 8192
+/** Of the reserve, what reclaim is to leave to the platform (cgroup v2). */
+const PLATFORM_MEMORY_BYTES = 256 * 1024 ** 2
 
 /** Starts a platform. On failure everything made so far is undone and the error propagates (RuntimeError and others with a
  *  sentence that says the way out). `progress` is told each step as it begins. */
@@ -67,6 +71,7 @@ async function compose(
   )
   await steps.run('port', () => requireFreePort(config.listen))
   progress('preparing the runtime')
+  const memoryBytes = Math.floor(totalmem() - Math.max(RESERVE_MIN_BYTES, totalmem() * RESERVE_SHARE))
   const bootstrap = await steps.run('bootstrap', () => buildBootstrap(join(stateDir, 'cache')))
   const runtime = await steps.run(
     'runtime',
@@ -78,6 +83,8 @@ async function compose(
         nodeBinary: process.execPath,
         logger,
         clock,
+        totals: { memoryBytes, pids: highestPids() },
+        reserve: { cpuShares: PLATFORM_SHARES, memoryBytes: PLATFORM_MEMORY_BYTES },
       }),
     (made) => made.close(),
   )
@@ -107,7 +114,6 @@ async function compose(
     () => createTracing(config.otlpEndpoint),
     (made) => made?.close(),
   )
-  const memoryBytes = totalmem() - Math.max(RESERVE_MIN_BYTES, totalmem() * RESERVE_SHARE)
   const worker = await steps.run(
     'worker',
     () => createWorker({ runtime, stateDir, clock, logger, tracing, memoryBytes, ceilings: config.ceilings }),
@@ -206,6 +212,12 @@ async function requireFreePort(listen: Config['listen']): Promise<void> {
     probe.listen(listen.port, listen.host, resolve)
   })
   await new Promise<void>((resolve) => probe.close(() => resolve()))
+}
+
+/** Half of the host's tasks: sandboxes together never take the last one. */
+function highestPids(): number {
+  const most = ['pid_max', 'threads-max'].map((name) => Number(readFileSync(`/proc/sys/kernel/${name}`, 'utf8')))
+  return Math.floor(Math.min(...most) / 2)
 }
 
 function packageVersion(): string {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Clock, LimitOutcome, LimitSupport, Logger, Metering } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import type { LimitName, Limits } from '../limits/limits.ts'
+import { enterReserve, limitSandboxes, type PlatformReserve, type SandboxTotals } from './capacity.ts'
 import { createReadBuffer } from './control-file.ts'
 import { backingDisk, resolveDisk } from './devices.ts'
 import { type CgroupFeatures, findFeatures, makeParents } from './features.ts'
@@ -16,6 +17,7 @@ import { describeSupport } from './support.ts'
 import { sweepParent } from './sweep.ts'
 import { type CgroupMode, findCgroupTree } from './tree.ts'
 
+export type { PlatformReserve, SandboxTotals } from './capacity.ts'
 export { bfqDisks, resolveDisk, usesBfq } from './devices.ts'
 export type { OciResources } from './oci-resources.ts'
 export type { CgroupMode } from './tree.ts'
@@ -36,7 +38,7 @@ export interface CgroupHost {
   attach(sandboxId: string, limits: Limits, scratchDevice: string | null): SandboxCgroup
   /** Kills and removes everything below this platform's parents; bounded wait. Resolves to the number of processes killed. */
   sweep(): Promise<number>
-  /** Removes the parents where they are empty. */
+  /** Removes the parents where they are empty, and takes this process back to where it was. */
   close(): Promise<void>
 }
 
@@ -84,6 +86,10 @@ export interface CgroupHostOptions {
   readonly sysfs?: string
   /** Text of /proc/swaps; read when not given. */
   readonly swaps?: string
+  /** Highest for all sandboxes together; default: the host's own. */
+  readonly totals?: SandboxTotals
+  /** Takes this process into a cgroup of its own until `close`; default: it stays where it is. */
+  readonly reserve?: PlatformReserve
   readonly logger: Logger
   readonly clock: Clock
 }
@@ -100,7 +106,10 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
   )
   const parent = `thaw-${platformId}`
   makeParents(tree, parent)
+  if (options.totals !== undefined) limitSandboxes(tree, parent, options.totals)
   const features = findFeatures(tree, parent, { sysfs, swaps: options.swaps ?? readFileSync('/proc/swaps', 'utf8') })
+  const reserve =
+    options.reserve === undefined ? null : enterReserve(tree, `${parent}-platform`, options.reserve, options)
   const buffer = createReadBuffer()
   logger.debug({ mode: tree.mode, features }, 'cgroups opened')
   return {
@@ -134,6 +143,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
     },
     sweep: () => sweepParent(tree, parent, clock, logger),
     async close() {
+      await reserve?.leave()
       for (const root of tree.hierarchies) removeDirectory(join(root, parent))
     },
   }

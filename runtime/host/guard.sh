@@ -14,6 +14,15 @@ parents() {
   done
 }
 
+# The platform's own cgroup holds what it started (never its sandboxes): those go back to the root and it goes away.
+leave_reserve() {
+  for reserve in "$cgroups/thaw-$id-platform" "$cgroups"/*/"thaw-$id-platform"; do
+    if [ ! -d "$reserve" ]; then continue; fi
+    while read -r pid; do echo "$pid" >"${reserve%/*}/cgroup.procs"; done <"$reserve/cgroup.procs"
+    rmdir "$reserve"
+  done 2>/dev/null
+}
+
 # An OCI runtime that is still creating a sandbox would finish it after we are done.
 kill_creators() {
   for file in $(grep -l -a -s -F -e "--root=$run/oci" /proc/[0-9]*/cmdline); do
@@ -75,7 +84,7 @@ done
   unmount_all
   detach_disks
   round=0
-  until remove_cgroups || [ "$round" -ge 100 ]; do
+  until { leave_reserve; remove_cgroups; } || [ "$round" -ge 100 ]; do
     round=$((round + 1))
     sleep 0.05
   done

@@ -39,7 +39,9 @@ function hasState(folder: string, stateDir: string): boolean {
 
 function cgroupsOf(id: string): string[] {
   const hierarchies = existsSync(CGROUP_ROOT) ? readdirSync(CGROUP_ROOT).map((name) => join(CGROUP_ROOT, name)) : []
-  return [CGROUP_ROOT, ...hierarchies].map((parent) => join(parent, `thaw-${id}`)).filter((path) => existsSync(path))
+  return [CGROUP_ROOT, ...hierarchies]
+    .flatMap((parent) => [join(parent, `thaw-${id}`), join(parent, `thaw-${id}-platform`)])
+    .filter((path) => existsSync(path))
 }
 
 function mountsOf(id: string, stateDir: string): string[] {
