@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import {
   type Clock,
   expectUnderCeilings,
+  formatBytes,
   type LimitCeiling,
   LimitError,
   type Limits,
@@ -30,7 +31,7 @@ import type {
   WorkerStats,
 } from './api.ts'
 import { WorkerError } from './api.ts'
-import { failure } from './failures.ts'
+import { failure, messageOf } from './failures.ts'
 import { Call, type CallHost } from './invoke.ts'
 import { LogStore } from './logs/log-store.ts'
 import { DeadlineTimer } from './pool/deadline-timer.ts'
@@ -126,6 +127,11 @@ class HostWorker implements Worker, CallHost {
     pool.fn.newest = pool
     pool.retired = false
     if (pool.slots.size > pool.starting) return Promise.resolve()
+    try {
+      this.#expectRoom(pool.config.limits)
+    } catch (error) {
+      return Promise.reject(new WorkerError('LIMIT_UNSUPPORTED', messageOf(error), { cause: error }))
+    }
     const sinceMs = this.clock.monotonicMs()
     pool.lastUsedMs = sinceMs
     return new Promise((resolve, reject) => {
@@ -233,12 +239,21 @@ class HostWorker implements Worker, CallHost {
       }
       const limits = lowerLimits(own, maxLimits, request.limits)
       expectUnderCeilings(limits, ceilings)
+      this.#expectRoom(limits)
       this.#options.runtime.checkLimits(request.limits, limits)
       return limits
     } catch (error) {
       if (error instanceof LimitError || error instanceof RuntimeError) return failure('LIMIT_INVALID', error.message)
       throw error
     }
+  }
+
+  /** Waiting for room that can never be would end as if the host were full. Throws LimitError. */
+  #expectRoom(limits: Limits): void {
+    const { room } = this.pool.supply
+    if (!room.neverFits(limits.memory)) return
+    const all = `this host gives to all sandboxes together (${formatBytes(room.memoryBytes)})`
+    throw new LimitError('memory', `${formatBytes(limits.memory)} is more than ${all}`)
   }
 
   #scan(nowMs: number): number {

@@ -1,7 +1,7 @@
 // The highest limits an operator allows: function ≤ namespace ≤ host. Lowers what nobody asked for, refuses what somebody did.
 // Pure; where the ceilings are written down is cli/'s business.
+import { limitText } from './limit-text.ts'
 import { isAbove, LimitError, type LimitName, type Limits } from './limits.ts'
-import { formatBytes } from './units.ts'
 
 /** One highest value and where it was said. */
 export interface LimitCeiling {
@@ -100,14 +100,6 @@ function fitTogether(limits: Limits, asked: Partial<Limits>, ceilings: readonly 
 function above(value: unknown, { limit, value: highest, scope, source }: LimitCeiling): LimitError {
   return new LimitError(
     limit,
-    `${text(limit, value)} is above the ${scope}'s maximum ${text(limit, highest)} (${source})`,
+    `${limitText(limit, value)} is above the ${scope}'s maximum ${limitText(limit, highest)} (${source})`,
   )
-}
-
-const IN_BYTES: ReadonlySet<string> = new Set(['memory', 'memorySwap', 'tmpfs', 'scratch'])
-
-function text(limit: string, value: unknown): string {
-  if (value === null || value === -1) return 'no limit'
-  if (typeof value === 'number') return IN_BYTES.has(limit) ? formatBytes(value) : String(value)
-  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -1,5 +1,6 @@
 // Docker's resource limits: one table with name, unit, range, default and doc line; parsing; comparing; merging. Pure.
 // The kernel side (control files, order of writes) is runtime/cgroup/.
+import { limitText } from './limit-text.ts'
 import { parseBytes } from './units.ts'
 
 /** A rate on one block device; `device` null means the scratch disk. */
@@ -327,10 +328,8 @@ export function lowerLimits(own: Limits, max: Partial<Limits>, asked: Partial<Li
       throw new LimitError(name, 'is fixed when a sandbox is created and cannot change per call')
     const ceiling = max[name] ?? own[name] ?? NULL_MEANS[name] ?? null
     if (isAbove(name, asked[name], ceiling)) {
-      throw new LimitError(
-        name,
-        `${JSON.stringify(asked[name])} is above the function's maximum ${JSON.stringify(ceiling)} (maxLimits)`,
-      )
+      const [wanted, highest] = [limitText(name, asked[name]), limitText(name, ceiling)]
+      throw new LimitError(name, `${wanted} is above the function's maximum ${highest} (maxLimits)`)
     }
   }
   if (asked.blkioWeight != null && own.blkioWeight === null && own.scratch !== null) {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DEFAULT_LIMITS } from '../../../runtime/api.ts'
 import { RuntimeError } from '../../../runtime/errors.ts'
 import type { PlatformEvent } from '../../../worker/api.ts'
 import { settle } from '../../support/fake-clock.ts'
@@ -37,6 +38,18 @@ describe('verify', () => {
       functionStack: 'Error: no',
     })
     expect(host.runtime.live).toEqual([])
+  })
+
+  test('of a version larger than the host is refused for good, and so is a call that asks for so much', async () => {
+    const tooLarge = versionOf('large', { limits: { ...DEFAULT_LIMITS, memory: 900 * 1024 ** 3 } })
+    await expect(host.worker.verify(tooLarge)).rejects.toMatchObject({
+      code: 'LIMIT_UNSUPPORTED',
+      message: 'memory: 900g is more than this host gives to all sandboxes together (4g)',
+    })
+    const growing = versionOf('growing', { maxLimits: { memory: 900 * 1024 ** 3 } })
+    const seen = await host.call(growing, { limits: { memory: 800 * 1024 ** 3 } })
+    expect(seen.failure?.code).toBe('LIMIT_INVALID')
+    expect(seen.failure?.message).toContain('800g is more than this host gives')
   })
 
   test('is refused while the platform stops', async () => {

@@ -137,7 +137,13 @@ describe('limits of one call', () => {
   test('maxLimits open the way up to themselves', () => {
     const max = { memory: 512 * MIB, memorySwap: 512 * MIB }
     expect(lowerLimits(OWN, max, { memory: 512 * MIB })).toMatchObject({ memory: 512 * MIB, memorySwap: 512 * MIB })
-    expect(() => lowerLimits(OWN, max, { memory: 513 * MIB })).toThrow(raising('memory', /536870912/))
+    expect(() => lowerLimits(OWN, max, { memory: 513 * MIB })).toThrow(raising('memory', /513m .* 512m/))
+  })
+
+  test('a refusal says sizes as people write them', () => {
+    expect(() => lowerLimits({ ...OWN, memory: 128 * MIB }, {}, { memory: 900 * 1024 * MIB })).toThrow(
+      "memory: 900g is above the function's maximum 128m (maxLimits)",
+    )
   })
 
   test("memory alone lowers memorySwap to twice itself, never above the function's", () => {
