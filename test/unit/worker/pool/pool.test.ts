@@ -218,7 +218,7 @@ describe('a host without room', () => {
   test('refuses at once what would never fit', async () => {
     const huge = versionOf('huge', { limits: limitsWith({ memory: 251 * MIB, memorySwap: -1 }) })
     expect((await small.call(huge)).failure?.code).toBe('HOST_FULL')
-    await expect(small.worker.verify(huge)).rejects.toMatchObject({ code: 'HOST_FULL' })
+    await expect(small.worker.verify(huge)).rejects.toMatchObject({ code: 'LIMIT_UNSUPPORTED' })
   })
 
   test('charges frozen sandboxes with what they hold, and makes room to thaw one', async () => {
