@@ -26,6 +26,9 @@ export interface ScalingView {
 /** A function whose calls all but sleep still gets no more than this many sandboxes a core from the CPU rule. */
 const LOWEST_CPU_FRACTION = 0.01
 
+/** A sandbox serves many calls: it is worth its start when each of so many calls waits that much less. */
+const WAITS_A_START_IS_WORTH = 4
+
 /** Sandboxes beyond which the cores are busy anyway. */
 export function usefulSandboxes(cores: number, cpuFraction: number): number {
   return Math.ceil(cores / Math.max(cpuFraction, LOWEST_CPU_FRACTION))
@@ -44,7 +47,7 @@ export function launchesWanted(view: ScalingView): number {
   if (useful !== null && total >= useful) return 0
   if (view.runMs !== null && useful !== null) {
     const predictedWaitMs = (view.waiting * view.runMs) / (Math.max(1, view.live) * view.sandboxConcurrency)
-    if (predictedWaitMs > view.startMs) return Math.min(room, useful - total, view.cores)
+    if (predictedWaitMs > view.startMs / WAITS_A_START_IS_WORTH) return Math.min(room, useful - total, view.cores)
   }
   // No call ends: they are longer than a launch, so a launch pays.
   const stalled = view.sinceProgressMs > Math.max(view.startMs, 2 * (view.runMs ?? 0))
