@@ -32,6 +32,7 @@ export type BudgetId =
   | 'cold-p99'
   | 'freeze-p50'
   | 'limits-p50'
+  | 'limits-metering'
   | 'enqueue-rate'
   | 'enqueue-share'
   | 'help-p50'
@@ -58,6 +59,7 @@ export const BUDGETS: readonly Budget[] = Object.freeze([
     'per-call limits, changed by every call, above none',
     'nobody has them',
   ),
+  most('limits-metering', 'difference', 'µs', 50, null, 'limits written and metering read, above neither', 'none'),
   least('enqueue-rate', 'absolute', '/s', 5000, null, 'durable enqueue, 16 clients, fsync always', 'BullMQ trip 1519'),
   least('enqueue-share', 'ratio', 'share', 0.6, null, 'the same against bare BullMQ add', 'none'),
   most('help-p50', 'absolute', 'ms', 150, null, 'fn --help, p50', 'none'),

@@ -8,6 +8,7 @@ import { run as runCommand } from '../runtime/host/spawn.ts'
 import { ROOT } from '../test/support/platform.ts'
 import { type Enqueue, runEnqueue } from './enqueue.ts'
 import { latencyOf } from './latency.ts'
+import { type LimitsCost, measureLimitsCost } from './limits-cost.ts'
 import { busyShare, describeMachine } from './machine.ts'
 import { type Figures, judgeAll, missedComparisons, renderBudgets, renderLatencies, writeRun } from './report.ts'
 import { overRounds, type Paced, type Round, runPaced, runRounds } from './rounds.ts'
@@ -34,6 +35,7 @@ interface Measured {
   readonly freezeUs: readonly number[]
   readonly stem: Starts
   readonly cold: Starts
+  readonly limitsCost: LimitsCost
   readonly enqueue: Enqueue
   readonly helpMs: readonly number[]
 }
@@ -93,9 +95,11 @@ async function measure(all: Subjects): Promise<Measured> {
     await all.platform.fn('--help')
     helpMs.push(performance.now() - begun)
   }
+  say('limits and metering, on and off')
+  const limitsCost = await measureLimitsCost(flags.quick ? 400 : 3000)
   say('durable enqueue')
   const enqueue = await runEnqueue(all, flags.quick ? 500 : 2000)
-  return { rounds: warm, paced, freezeUs, stem, cold, enqueue, helpMs }
+  return { rounds: warm, paced, freezeUs, stem, cold, limitsCost, enqueue, helpMs }
 }
 
 function figuresOf(run: Measured): Figures {
@@ -117,6 +121,7 @@ function figuresOf(run: Measured): Figures {
     'cold-p99': run.cold.calls.cold?.p99 ?? null,
     'freeze-p50': run.freezeUs.length === 0 ? null : latencyOf(run.freezeUs).p50,
     'limits-p50': over((round) => (round.limited.latency.p50 - round.thaw.latency.p50) * 1000),
+    'limits-metering': run.limitsCost.differenceUs,
     'enqueue-rate': run.enqueue.thaw,
     'enqueue-share': run.enqueue.thaw / run.enqueue.bullmq,
     'help-p50': latencyOf(run.helpMs).p50,

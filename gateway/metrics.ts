@@ -6,6 +6,7 @@ import type { Clock } from '../runtime/api.ts'
 import type { InvocationRecord, Worker } from '../worker/api.ts'
 import type { DurableLane } from '../worker/queue/api.ts'
 import { DurationHistogram, observe } from './histogram.ts'
+import { UsageMetrics } from './usage-metrics.ts'
 
 const PHASES = ['queue', 'start', 'thaw', 'init', 'run'] as const
 
@@ -17,6 +18,7 @@ export class Metrics {
   /** `namespace/function/outcome/start` → count; turned into prom-client's form when scraped. */
   readonly #counts = new Map<string, { readonly labels: Readonly<Record<string, string>>; count: number }>()
   readonly #phases = new DurationHistogram('thaw_invocation_phase_seconds', 'Phases of invocations')
+  readonly #usage: UsageMetrics
   readonly #unsubscribe: () => void
 
   constructor(worker: Worker, lane: DurableLane | null, clock: Clock) {
@@ -24,6 +26,7 @@ export class Metrics {
     this.#lane = lane
     this.#clock = clock
     this.#define()
+    this.#usage = new UsageMetrics(this.#registry)
     this.#unsubscribe = worker.subscribe((event) => {
       if (event.type === 'invocation') this.#count(event.record)
     })
@@ -44,6 +47,7 @@ export class Metrics {
 
   #count(record: InvocationRecord): void {
     if (record.endedAt === null) return
+    this.#usage.add(record)
     const outcome = record.error === null ? record.state : record.error.code
     const start = record.start ?? 'none'
     const key = `${record.namespace}/${record.function}/${outcome}/${start}`

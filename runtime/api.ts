@@ -169,6 +169,8 @@ export interface Metering {
   readonly thawUs: number
   /** CPU used in this sandbox between the previous call's accounting and this call's start. */
   readonly idleCpuUs: number
+  /** Figures that this kernel keeps since the sandbox began only, not for one call: they are "at most" for this one. */
+  readonly sinceStart?: readonly ('memoryPeakBytes' | 'swapPeakBytes' | 'tasksPeak')[]
 }
 
 /** Answer of `applyLimits`: which limit is below what is in use, when one is. */

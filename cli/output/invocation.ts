@@ -48,13 +48,15 @@ function phasesText(record: InvocationRecord): string {
 function meteringPairs(metering: Metering, memoryLimit: number): (readonly [string, string | null])[] {
   const throttled = metering.throttledUs > 0 ? `  throttled ${microsText(metering.throttledUs)}` : ''
   const swap = metering.swapPeakBytes ? `  swap peak ${sizeText(metering.swapPeakBytes)}` : ''
+  const since = (figure: 'memoryPeakBytes' | 'tasksPeak') =>
+    metering.sinceStart?.includes(figure) ? ' (since the sandbox began)' : ''
   const hasNetwork = metering.netRxBytes + metering.netTxBytes > 0
   const hasFreeze = metering.freezeUs + metering.thawUs > 0
   return [
     ['CPU', `user ${microsText(metering.cpuUserUs)}  system ${microsText(metering.cpuSystemUs)}${throttled}`],
     [
       'memory',
-      `peak ${sizeText(metering.memoryPeakBytes)} of ${sizeText(memoryLimit)}  at end ${sizeText(metering.memoryBytes)}${swap}`,
+      `peak ${sizeText(metering.memoryPeakBytes)} of ${sizeText(memoryLimit)}${since('memoryPeakBytes')}  at end ${sizeText(metering.memoryBytes)}${swap}`,
     ],
     [
       'disk',
@@ -63,7 +65,7 @@ function meteringPairs(metering: Metering, memoryLimit: number): (readonly [stri
     ['network', hasNetwork ? `in ${sizeText(metering.netRxBytes)}  out ${sizeText(metering.netTxBytes)}` : null],
     [
       'pages',
-      `${metering.pageFaults} faults${metering.tasksPeak === null ? '' : `, ${metering.tasksPeak} tasks at once`}`,
+      `${metering.pageFaults} faults${metering.tasksPeak === null ? '' : `, ${metering.tasksPeak} tasks at once${since('tasksPeak')}`}`,
     ],
     ['OOM kills', metering.oomKills > 0 ? String(metering.oomKills) : null],
     ['freezer', hasFreeze ? `freeze ${microsText(metering.freezeUs)}  thaw ${microsText(metering.thawUs)}` : null],

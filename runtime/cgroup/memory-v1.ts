@@ -27,6 +27,7 @@ export class MemoryV1 implements MemoryController {
   readonly #swapUsage: ControlFile | null
   readonly #stat: ControlFile
   readonly #oomControl: ControlFile
+  readonly peaksPerCall = true
   /** As the kernel has them, Infinity where unlimited: the OCI runtime wrote the first ones. */
   #memory: number
   #memorySwap: number

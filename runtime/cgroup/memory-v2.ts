@@ -27,6 +27,7 @@ export class MemoryV2 implements MemoryController {
   readonly #reclaim: ControlFile | null
   readonly #stat: ControlFile
   readonly #events: ControlFile
+  readonly peaksPerCall: boolean
   #memory: number
   #swapText: string | null = null
   #reservation: number | null = null
@@ -43,6 +44,7 @@ export class MemoryV2 implements MemoryController {
     this.#stat = directory.file(place, 'memory.stat', 'read').open()
     this.#events = directory.file(place, 'memory.events', 'read').open()
     this.#memory = this.#max.readNumber()
+    this.peaksPerCall = this.#peak === null || this.#peak.tryWrite('0') === null
   }
 
   apply(limits: Limits): LimitOutcome {

@@ -10,6 +10,8 @@ export interface MemoryController {
    *  all memory limits stay as they were. Throws RuntimeError LIMIT_WRITE. */
   apply(limits: Limits): LimitOutcome
   usageBytes(): number
+  /** False on kernels that keep one peak since the sandbox began and cannot start another. */
+  readonly peaksPerCall: boolean
   /** Starts a new peak; on kernels that cannot, the peak stays one since the sandbox began. */
   resetPeaks(): void
   peakBytes(): number

@@ -159,6 +159,32 @@ describe('what is refused', () => {
   })
 })
 
+describe('totals', () => {
+  test('of a function’s calls are in /metrics, and are the sum of their records', async () => {
+    await platform.deploy(PROBE, '--name', 'counted', '--scratch', '16m')
+    let cpuUs = 0
+    let written = 0
+    for (const path of ['burn/30', 'burn/20', 'scratch/2']) {
+      const { metering } = await recordOf(platform, await platform.request(`/fn/counted/${path}`))
+      cpuUs += metering.cpuUserUs + metering.cpuSystemUs
+      written += metering.ioWriteBytes
+    }
+    const text = await (await platform.request('/metrics')).text()
+    const total = (name: string, labels: string): number => {
+      const line = text
+        .split('\n')
+        .find((candidate) => candidate.startsWith(`${name}{namespace="default",function="counted"${labels}}`))
+      return Number(line?.split(' ').at(-1))
+    }
+    const cpu =
+      total('thaw_function_cpu_seconds_total', ',mode="user"') +
+      total('thaw_function_cpu_seconds_total', ',mode="system"')
+    expect(cpu).toBeCloseTo(cpuUs / 1e6, 6)
+    expect(total('thaw_function_io_bytes_total', ',direction="write"')).toBe(written)
+    expect(total('thaw_function_oom_kills_total', '')).toBe(0)
+  })
+})
+
 describe('fn invoke', () => {
   test('takes the limits of one call and reports its metering', async () => {
     const result = await platform.fn('invoke', 'probe', '--path', '/use/20', '--memory', '96m', '--meter')
