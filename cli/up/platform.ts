@@ -10,6 +10,7 @@ import { RuntimeError, spawn } from '../../runtime/api.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
+import type { FunctionVersion } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import { createDurableLane } from '../../worker/queue/durable-lane.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
@@ -168,6 +169,11 @@ async function compose(
   )
   await steps.run('queue', () => lane.start())
   ready = true
+  for (const version of provisioned(registry)) {
+    worker
+      .verify(version)
+      .catch((error) => logger.warn({ function: version.name, error: String(error) }, 'min-warm: not started'))
+  }
   return {
     url: gateway.url,
     token,
@@ -179,6 +185,16 @@ async function compose(
       await steps.close()
     },
   }
+}
+
+/** Versions that callers get now and that keep sandboxes ready before the first call (`minWarm`). */
+function provisioned(registry: Awaited<ReturnType<typeof createRegistry>>): FunctionVersion[] {
+  return registry.namespaces().flatMap((namespace) =>
+    registry.list(namespace).flatMap((entry) => {
+      const weights = entry.aliases.latest?.weights ?? {}
+      return entry.versions.filter((version) => version.config.minWarm > 0 && (weights[version.version] ?? 0) > 0)
+    }),
+  )
 }
 
 function isKept(

@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { InvocationRecord } from '../../worker/api.ts'
+import type { InvocationRecord, SandboxInfo } from '../../worker/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
 import { type Disk, mountDisk } from '../support/disk.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
@@ -64,6 +64,7 @@ describe('kill -9', () => {
     platform = await startPlatform()
     await platform.deploy(FLAKY)
     await platform.deploy(FLAKY, '--name', 'second')
+    await platform.deploy(FLAKY, '--name', 'provisioned', '--min-warm', '1')
     expect((await platform.fn('alias', 'second', 'prod', '1=100')).code).toBe(0)
   })
   afterAll(() => platform.stop())
@@ -89,8 +90,12 @@ describe('kill -9', () => {
     expect(accepted.length).toBeGreaterThan(10)
     await allSucceed(platform, accepted)
     const functions = await platform.json<FunctionEntry[]>('/v1/functions')
-    expect(functions.map((entry) => entry.name)).toEqual(['flaky', 'second'])
-    expect(functions[1]!.aliases.prod).toEqual({ weights: { 1: 100 } })
+    expect(functions.map((entry) => entry.name)).toEqual(['flaky', 'provisioned', 'second'])
+    expect(functions[2]!.aliases.prod).toEqual({ weights: { 1: 100 } })
+    await until('the function with min-warm has a sandbox that nobody asked for', async () => {
+      const sandboxes = await platform.json<SandboxInfo[]>('/v1/sandboxes')
+      return sandboxes.some((sandbox) => sandbox.function === 'provisioned')
+    })
     expect((await platform.request('/fn/second@prod', { method: 'POST', body: 'x' })).status).toBe(201)
   })
 

@@ -203,6 +203,10 @@ export class FakeRegistry implements Registry {
     this.#changed()
     return version
   }
+  namespaces(): string[] {
+    return [...new Set([...this.entries.values()].map((entry) => entry.namespace))]
+  }
+
   list(namespace: string): FunctionEntry[] {
     return [...this.entries.values()]
       .filter((entry) => entry.namespace === namespace)

@@ -49,6 +49,8 @@ export interface FunctionEntry {
 }
 
 export interface Registry {
+  /** Sorted; those with functions, present or past. */
+  namespaces(): string[]
   /** Sorted by name. */
   list(namespace: string): FunctionEntry[]
   /** Throws FUNCTION_NOT_FOUND (with a suggestion). */

@@ -37,6 +37,11 @@ export class RegistryContent {
     return this.#stored.get(`${namespace}/${name}`)
   }
 
+  /** Namespaces with functions, present or past. */
+  namespaces(): Iterable<string> {
+    return this.#namespaces.keys()
+  }
+
   names(namespace: string): Iterable<string> {
     return this.#namespaces.get(namespace)?.keys() ?? []
   }

@@ -51,6 +51,10 @@ class RedisRegistry implements Registry {
     this.#unfollow = content.follow()
   }
 
+  namespaces(): string[] {
+    return [...this.#content.namespaces()].sort()
+  }
+
   list(namespace: string): FunctionEntry[] {
     const names = [...this.#content.names(namespace)].sort((a, b) => (a < b ? -1 : 1))
     return names.map((name) => this.#live(namespace, name).entry)
