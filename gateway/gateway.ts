@@ -122,6 +122,7 @@ class Front {
     try {
       const headers = readRequestHeaders(incoming.rawHeaders, this.#tokens.isOurs)
       if (headers.hosts !== 1) checkHosts(headers.hosts, incoming)
+      if (headers.otherCoding !== null) refuseCoding(headers.otherCoding)
       if (incoming.method === 'TRACE') throw new GatewayError('METHOD_NOT_ALLOWED', 'TRACE is not allowed')
       let url = incoming.url!
       if (url.charCodeAt(0) !== 47) {
@@ -138,9 +139,17 @@ class Front {
   }
 }
 
+function refuseCoding(coding: string): never {
+  const message = `the transfer coding ${JSON.stringify(coding)} is not decoded here; send the body plain or chunked`
+  throw new GatewayError('NOT_IMPLEMENTED', message, { headers: ['Connection', 'close'] })
+}
+
 function checkHosts(hosts: number, incoming: IncomingMessage): void {
-  if (hosts > 1) throw new GatewayError('BAD_REQUEST', 'the request has more than one Host header')
-  if (incoming.httpVersionMinor > 0) throw new GatewayError('BAD_REQUEST', 'the request has no Host header')
+  // What else comes on such a connection is not to be trusted either.
+  const headers = ['Connection', 'close']
+  if (hosts > 1) throw new GatewayError('BAD_REQUEST', 'the request has more than one Host header', { headers })
+  if (incoming.httpVersionMinor > 0)
+    throw new GatewayError('BAD_REQUEST', 'the request has no Host header', { headers })
 }
 
 function serve(options: GatewayOptions, front: Front): Server {

@@ -45,6 +45,8 @@ export class RequestHeaders {
   /** −1: none given. */
   contentLength = -1
   chunked = false
+  /** A transfer coding besides `chunked`, as sent: nobody here decodes one, and a function must not get it undecoded. */
+  otherCoding: string | null = null
   /** `Authorization` as sent; only in `headers` when it is not a token of ours. */
   authorization: string | null = null
   prefer: string | null = null
@@ -105,6 +107,7 @@ function takeKnown(
       break
     case TRANSFER_ENCODING:
       found.chunked = true
+      if (value !== 'chunked' && value.trim().toLowerCase() !== 'chunked') found.otherCoding = value
       return
     case PREFER:
       found.prefer = found.prefer === null ? value : `${found.prefer},${value}`

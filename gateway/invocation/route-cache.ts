@@ -36,6 +36,7 @@ export class RouteCache {
     const at = spec.indexOf('@')
     const name = at < 0 ? spec : spec.slice(0, at)
     const reference = at < 0 ? null : spec.slice(at + 1)
+    if (name === '') throw new RegistryError('FUNCTION_NOT_FOUND', 'the path names no function: /fn/{name}')
     if (reference === '') throw new RegistryError('VERSION_NOT_FOUND', `${name}@ names no version or alias`)
     const version = this.#registry.resolve(namespace, name, reference, 0)
     const alias = this.#registry.get(namespace, name).aliases[reference ?? 'latest']

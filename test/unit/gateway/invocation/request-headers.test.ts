@@ -52,3 +52,9 @@ test('behind a proxy its chain, host and protocol are kept and its prefix comes 
     ...['X-Forwarded-Prefix', '/api/fn/a'],
   ])
 })
+
+test('a transfer coding besides chunked is told, for nobody here decodes it', () => {
+  expect([read('Transfer-Encoding', 'Chunked').otherCoding, read().otherCoding]).toEqual([null, null])
+  const found = read('Transfer-Encoding', 'gzip, chunked')
+  expect([found.chunked, found.otherCoding]).toEqual([true, 'gzip, chunked'])
+})
