@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { LimitCeiling } from '../runtime/api.ts'
+import { type LimitCeiling, parseBytes, parseDurationMs, UnitError } from '../runtime/api.ts'
 import { CEILING_SETTINGS, parseCeilings } from './ceilings.ts'
 
 /** The project's own folder. */
@@ -24,6 +24,10 @@ export interface Config {
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
+  /** Bytes of compressed swap for idle sandboxes; null: none. */
+  readonly zramBytes: number | null
+  /** A sandbox frozen for so long has its memory reclaimed. */
+  readonly reclaimAfterMs: number
   /** Highest limits of namespaces and host. */
   readonly ceilings: readonly LimitCeiling[]
   /** OTLP over HTTP endpoint; null: tracing is off. */
@@ -58,6 +62,7 @@ export interface Flags {
   readonly ociRuntime?: string | undefined
   readonly hosts?: string | undefined
   readonly behindProxy?: boolean | undefined
+  readonly zram?: string | undefined
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -77,6 +82,8 @@ const SETTINGS: readonly Setting[] = [
     '1 or empty',
     'a TLS proxy stands in front: other listen addresses allowed',
   ),
+  setting('FN_ZRAM', 'zram', '', 'size', 'compressed swap in memory for idle sandboxes, undone at stop; empty: none'),
+  setting('FN_RECLAIM_AFTER', null, '30s', 'duration', 'a sandbox frozen for so long gives its memory back'),
   setting('OTEL_EXPORTER_OTLP_ENDPOINT', null, '', 'URL', 'collector for traces (OTLP over HTTP); empty: no tracing'),
 ]
 
@@ -148,6 +155,11 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     }
   }
   const ceilings = parseCeilings(env, problems)
+  const zram = text('FN_ZRAM')
+  const zramBytes = zram === '' ? null : (parsed('FN_ZRAM', () => parseBytes(zram), problems) ?? 0)
+  if (zramBytes !== null && zramBytes < SMALLEST_ZRAM_BYTES && problems.length === 0)
+    problems.push(`FN_ZRAM: expected at least 1m, got ${JSON.stringify(zram)}`)
+  const reclaimAfterMs = parsed('FN_RECLAIM_AFTER', () => parseDurationMs(text('FN_RECLAIM_AFTER')), problems) ?? 0
   if (problems.length > 0) throw new ConfigError(problems)
   const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
   return Object.freeze({
@@ -164,9 +176,23 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     log: log as Config['log'],
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
+    zramBytes,
+    reclaimAfterMs,
     ceilings,
     otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
   })
+}
+
+const SMALLEST_ZRAM_BYTES = 1024 ** 2
+
+function parsed<T>(name: string, parse: () => T, problems: string[]): T | null {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof UnitError)) throw error
+    problems.push(`${name}: ${error.message}`)
+    return null
+  }
 }
 
 /** The token of a configuration: FN_TOKEN, else the state directory's file; null when neither is there. */

@@ -178,6 +178,12 @@ export type LimitOutcome =
   | { readonly applied: true }
   | { readonly applied: false; readonly limit: string; readonly asked: number; readonly inUse: number }
 
+/** What a sandbox held before and after a reclaim, bytes. */
+export interface Reclaimed {
+  readonly beforeBytes: number
+  readonly afterBytes: number
+}
+
 /** Why a sandbox stopped. */
 export interface StopReason {
   readonly fault: Fault
@@ -208,6 +214,9 @@ export interface Sandbox {
   freeze(): Promise<number | null>
   /** Writes the thaw and returns at once (µs taken by the write); 0 when not frozen. Never fails a running sandbox. */
   thaw(): number
+  /** Gives memory of a frozen sandbox back to the host: page cache, and to swap what may be swapped. Takes a fraction of a
+   *  second, off the event loop; null when it is not frozen, or was destroyed meanwhile. A thaw need not wait for it. */
+  reclaim(): Promise<Reclaimed | null>
   /** CPU used by the sandbox since its creation, µs (a read of the kernel's counter). */
   cpuUs(): number
   memoryBytes(): number

@@ -12,7 +12,7 @@ import {
   usesBfq,
 } from './cgroup/cgroup.ts'
 import { keepGuard, stopOldGuard } from './host/guard.ts'
-import { canMakeDisks, expectLinuxRoot, readHostFacts } from './host/host-report.ts'
+import { canMakeDisks, expectLinuxRoot, parseSwapBytes, readHostFacts } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
 import { stateId } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
@@ -20,6 +20,7 @@ import { becomeSubreaper } from './host/syscalls.ts'
 import { claimUidRanges } from './host/uid-ranges.ts'
 import { createUnwind, type Unwind } from './host/unwind.ts'
 import { weightedDisks } from './host/weighted-disk.ts'
+import { openZram, sweepZram } from './host/zram.ts'
 import { buildBaseLayer, buildBootstrapLayer } from './image/base-layer.ts'
 import { openImageStore } from './image/image-store.ts'
 import { dropLayersOfEarlierBoot, removeOldLayers } from './image/layer-folders.ts'
@@ -55,6 +56,8 @@ export interface RuntimeOptions {
   readonly totals?: SandboxTotals
   /** What this process keeps against all sandboxes together. Default: nothing, it stays in its cgroups. */
   readonly reserve?: PlatformReserve
+  /** Bytes of compressed swap in memory (zram) for as long as this runtime is open. Default: none. */
+  readonly zramBytes?: number
   /** Creations at once. Default: one a core. */
   readonly maxLaunches?: number
   /** Called after each step of a creation; throwing there fails it (tests). */
@@ -85,7 +88,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     openOciRuntime({ path: options.ociRuntime ?? 'runc', root: folders.oci, clock }),
     readHostFacts(nodeBinary),
   ])
-  const { uids, cgroups } = claimHost(folders, platformId, options, unwind)
+  const { uids, cgroups } = await claimHost(folders, platformId, options, unwind)
   await sweep(folders, cgroups, logger)
   await makeInnerFolders(folders)
   unwind.defer('folders', () => removeInnerFolders(folders))
@@ -117,7 +120,15 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   )
   unwind.defer('sandboxes', () => sandboxes.close())
   const ociRuntime = { path: oci.path, version: oci.version }
-  const host: HostReport = { ...facts, cgroupMode: cgroups.mode, freezer: cgroups.freezer, ociRuntime, limits: support }
+  const swapBytes = parseSwapBytes(readFileSync('/proc/swaps', 'utf8'))
+  const host: HostReport = {
+    ...facts,
+    swapBytes,
+    cgroupMode: cgroups.mode,
+    freezer: cgroups.freezer,
+    ociRuntime,
+    limits: support,
+  }
   return {
     host,
     images,
@@ -128,8 +139,8 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
 }
 
 /** ORDER: the guard is taken before all that it would clean up, and given back after it. */
-function claimHost(folders: PlatformFolders, platformId: string, options: RuntimeOptions, unwind: Unwind) {
-  const { stateDir, clock, logger, totals, reserve } = options
+async function claimHost(folders: PlatformFolders, platformId: string, options: RuntimeOptions, unwind: Unwind) {
+  const { stateDir, clock, logger, totals, reserve, zramBytes } = options
   makeRunFolder(folders)
   unwind.defer('run folder', () => removeRunFolder(folders))
   const uids = claimUidRanges(platformId)
@@ -137,6 +148,11 @@ function claimHost(folders: PlatformFolders, platformId: string, options: Runtim
   const guard = keepGuard({ platformId, stateDir, uidFile: uids.file, cgroupRoot: CGROUP_ROOT }, clock, logger)
   unwind.defer('guard', () => guard.dismiss())
   becomeSubreaper()
+  await sweepZram(folders.run)
+  if (zramBytes !== undefined) {
+    const zram = await openZram(zramBytes, folders.run)
+    unwind.defer('zram', () => zram.close())
+  }
   const cgroups = openCgroupHost({
     platformId,
     root: CGROUP_ROOT,

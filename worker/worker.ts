@@ -59,12 +59,15 @@ export interface WorkerOptions {
   readonly memoryBytes: number
   readonly maxSandboxes?: number
   readonly queue?: QueueBounds
+  /** A sandbox frozen for so long has its memory reclaimed; default 30 s. */
+  readonly reclaimAfterMs?: number
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
 }
 
 const DEFAULT_QUEUE: QueueBounds = { perFunction: 1000, perHost: 10_000, maxWaitMs: 60_000 }
 const DEFAULT_MAX_SANDBOXES = 1000
+const DEFAULT_RECLAIM_AFTER_MS = 30_000
 
 /** Makes the worker of this host. `close` it to destroy its sandboxes; the runtime stays the caller's. */
 export function createWorker(options: WorkerOptions): Worker {
@@ -99,6 +102,7 @@ class HostWorker implements Worker, CallHost {
       memoryBytes: options.memoryBytes,
       maxSandboxes: options.maxSandboxes ?? DEFAULT_MAX_SANDBOXES,
       queue: options.queue ?? DEFAULT_QUEUE,
+      reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
       wakeAt: (atMs) => this.wakeAt(atMs),
       moved: (slot) => this.#moved(slot),
       output: (slot, stream, line) => this.#callLog.loading(slot, stream, line),

@@ -84,6 +84,7 @@ async function compose(
         nodeBinary: process.execPath,
         logger,
         clock,
+        ...(config.zramBytes === null ? {} : { zramBytes: config.zramBytes }),
         totals: { memoryBytes, pids: highestPids() },
         reserve: { cpuShares: PLATFORM_SHARES, memoryBytes: PLATFORM_MEMORY_BYTES },
       }),
@@ -117,7 +118,17 @@ async function compose(
   )
   const worker = await steps.run(
     'worker',
-    () => createWorker({ runtime, stateDir, clock, logger, tracing, memoryBytes, ceilings: config.ceilings }),
+    () =>
+      createWorker({
+        runtime,
+        stateDir,
+        clock,
+        logger,
+        tracing,
+        memoryBytes,
+        ceilings: config.ceilings,
+        reclaimAfterMs: config.reclaimAfterMs,
+      }),
     (made) => made.close(),
   )
   const deployer = createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings })

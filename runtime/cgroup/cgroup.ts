@@ -2,7 +2,7 @@
 // Everything on the call path is a synchronous read or write of a descriptor opened at `attach`.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, LimitOutcome, LimitSupport, Logger, Metering } from '../api.ts'
+import type { Clock, LimitOutcome, LimitSupport, Logger, Metering, Reclaimed } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import type { LimitName, Limits } from '../limits/limits.ts'
 import { enterReserve, limitSandboxes, type PlatformReserve, type SandboxTotals } from './capacity.ts'
@@ -59,6 +59,8 @@ export interface SandboxCgroup {
   /** Lets it run again and returns at once: µs taken by the write, 0 when not frozen. Never throws. */
   thaw(): number
   readonly frozen: boolean
+  /** Has the kernel take back what a frozen sandbox holds in memory, in the background; null when it is not frozen or goes. */
+  reclaim(): Promise<Reclaimed | null>
   /** CPU used since the beginning, µs. After `remove` the last known. */
   cpuUs(): number
   /** Memory in use, page cache included. After `remove` 0. */

@@ -1,4 +1,6 @@
 // The v1 memory controller of one sandbox: limit, memory + swap, soft limit, swappiness; usage, peaks, OOM kills.
+import { writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { LimitOutcome } from '../api.ts'
 import type { Limits } from '../limits/limits.ts'
 import { type ControlFile, fieldKey } from './control-file.ts'
@@ -81,6 +83,13 @@ export class MemoryV1 implements MemoryController {
   /** The kernel keeps peaks of RAM and of RAM + swap; swap is used while RAM is at its peak, so their difference is its peak. */
   swapPeakBytes(): number | null {
     return this.#swapPeak === null ? null : Math.max(0, this.#swapPeak.readNumber() - this.#peak.readNumber())
+  }
+
+  /** The write returns when the kernel has tried: 100–300 ms, in a thread of libuv's. */
+  async reclaim(stop: () => boolean): Promise<void> {
+    if (stop()) return
+    // Refused only when the cgroup is gone.
+    await writeFile(join(dirname(this.#limit.path), 'memory.force_empty'), '0').catch(() => {})
   }
 
   oomKills(): number {

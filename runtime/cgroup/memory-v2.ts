@@ -1,5 +1,6 @@
 // The v2 memory controller of one sandbox: max, swap.max, low; usage, peaks, OOM kills.
 // Trap: the kernel OOM-kills when memory.max falls below what is in use, so usage is brought below it first.
+import { writeFile } from 'node:fs/promises'
 import type { LimitOutcome } from '../api.ts'
 import type { Limits } from '../limits/limits.ts'
 import { type ControlFile, fieldKey } from './control-file.ts'
@@ -10,6 +11,8 @@ import type { Place } from './tree.ts'
 const FILE_CACHE = [fieldKey('inactive_file'), fieldKey('active_file')]
 const PAGE_FAULTS = [fieldKey('pgfault')]
 const OOM_KILLS = [fieldKey('oom_kill')]
+
+const RECLAIM_PART_BYTES = 8 * 1024 ** 2
 
 /** Swap alone, as v2 wants it, of Docker's memory + swap; −1 = unlimited. */
 export function swapMaxText(limits: Limits): string {
@@ -82,6 +85,20 @@ export class MemoryV2 implements MemoryController {
 
   swapPeakBytes(): number | null {
     return (this.#swapPeak ?? this.#swapCurrent)?.readNumber() ?? null
+  }
+
+  /** In parts, so that a thaw is soon alone with the memory again. */
+  async reclaim(stop: () => boolean): Promise<void> {
+    const file = this.#reclaim
+    for (let before = Infinity; file !== null && !stop() && this.usageBytes() < before; ) {
+      before = this.usageBytes()
+      try {
+        await writeFile(file.path, String(RECLAIM_PART_BYTES))
+      } catch {
+        // EAGAIN: less was there to free than asked for. Anything else: the cgroup is gone.
+        return
+      }
+    }
   }
 
   oomKills(): number {

@@ -17,6 +17,8 @@ export interface MemoryController {
   peakBytes(): number
   /** null when this host does not account for swap. */
   swapPeakBytes(): number | null
+  /** Frees page cache and, with swap, the rest, off the event loop; ends early when `stop` says so. Never throws. */
+  reclaim(stop: () => boolean): Promise<void>
   oomKills(): number
   pageFaults(): number
   close(): void

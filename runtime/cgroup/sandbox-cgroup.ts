@@ -1,7 +1,7 @@
 // One sandbox's cgroup from attach to removal: puts the controllers, the freezer and the meter together.
 // Policy (when to freeze, what limits a call gets) is not here.
 import { join } from 'node:path'
-import type { Clock, LimitOutcome, Metering } from '../api.ts'
+import type { Clock, LimitOutcome, Metering, Reclaimed } from '../api.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { SandboxCgroup } from './cgroup.ts'
 import { type ControlFile, fieldKey } from './control-file.ts'
@@ -40,6 +40,7 @@ export class AttachedCgroup implements SandboxCgroup {
   readonly #events: ControlFile | null
   readonly #opened: { close(): void }[] = []
   #killing = false
+  #reclaiming: Promise<void> | null = null
   /** What the counters said before the cgroup was removed. */
   #last: { readonly cpuUs: number; readonly oomKills: number } | null = null
 
@@ -106,6 +107,17 @@ export class AttachedCgroup implements SandboxCgroup {
     return this.#freezer.thaw()
   }
 
+  async reclaim(): Promise<Reclaimed | null> {
+    const isOver = () => !this.frozen || this.#killing || this.#last !== null
+    if (isOver()) return null
+    const beforeBytes = this.memoryBytes()
+    this.#reclaiming ??= this.#memory.reclaim(isOver).finally(() => {
+      this.#reclaiming = null
+    })
+    await this.#reclaiming
+    return this.#killing || this.#last !== null ? null : { beforeBytes, afterBytes: this.memoryBytes() }
+  }
+
   cpuUs(): number {
     return this.#last?.cpuUs ?? this.#usage.read().totalUs
   }
@@ -144,6 +156,8 @@ export class AttachedCgroup implements SandboxCgroup {
   }
 
   async remove(): Promise<void> {
+    // ORDER: the kernel removes no directory while a write to one of its files runs, and would block this process until then.
+    await this.#reclaiming
     this.#last ??= this.#lastCounters()
     this.#close()
     const directories = this.#directory.all().flatMap(directoriesBelow)

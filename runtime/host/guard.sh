@@ -14,6 +14,18 @@ parents() {
   done
 }
 
+# The compressed swap that the platform made.
+remove_zram() {
+  if ! read -r device <"$run/zram"; then return; fi
+  case $device in
+    zram[0-9]*)
+      swapoff "/dev/$device"
+      echo 1 >"/sys/block/$device/reset"
+      echo "${device#zram}" >/sys/class/zram-control/hot_remove
+      ;;
+  esac
+}
+
 # The platform's own cgroup holds what it started (never its sandboxes): those go back to the root and it goes away.
 leave_reserve() {
   for reserve in "$cgroups/thaw-$id-platform" "$cgroups"/*/"thaw-$id-platform"; do
@@ -83,6 +95,7 @@ done
 {
   unmount_all
   detach_disks
+  remove_zram
   round=0
   until { leave_reserve; remove_cgroups; } || [ "$round" -ge 100 ]; do
     round=$((round + 1))

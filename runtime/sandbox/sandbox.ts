@@ -7,6 +7,7 @@ import type {
   Fault,
   LimitOutcome,
   Metering,
+  Reclaimed,
   Sandbox,
   SandboxCall,
   SandboxExchange,
@@ -171,6 +172,10 @@ export class ContainerSandbox implements Sandbox {
     const us = this.#cgroup.thaw()
     if (this.#state === 'frozen') this.#state = move(this.#state, 'running')
     return us
+  }
+
+  async reclaim(): Promise<Reclaimed | null> {
+    return this.#state === 'frozen' ? this.#cgroup.reclaim() : null
   }
 
   cpuUs(): number {

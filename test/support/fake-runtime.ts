@@ -10,6 +10,7 @@ import type {
   ImageStore,
   LimitOutcome,
   Metering,
+  Reclaimed,
   Runtime,
   Sandbox,
   SandboxCall,
@@ -119,6 +120,9 @@ export class FakeSandbox implements Sandbox {
   metering: Metering = ZERO_METERING
   meterings: { exact: boolean }[] = []
   freezes = 0
+  reclaims = 0
+  /** What a reclaim leaves. */
+  reclaimedBytes = 4 * MIB
   thaws = 0
   /** Set to make `freeze` reject. */
   freezeError: Error | null = null
@@ -208,6 +212,14 @@ export class FakeSandbox implements Sandbox {
 
   cpuUs(): number {
     return 0
+  }
+
+  async reclaim(): Promise<Reclaimed | null> {
+    if (this.state !== 'frozen') return null
+    this.reclaims++
+    const beforeBytes = this.usedBytes
+    this.usedBytes = Math.min(beforeBytes, this.reclaimedBytes)
+    return { beforeBytes, afterBytes: this.usedBytes }
   }
 
   memoryBytes(): number {

@@ -9,6 +9,8 @@ import type { VersionPool } from './version-pool.ts'
 /** A freeze that failed is tried again after this, doubling. */
 const FREEZE_RETRY_MS = 1000
 const LONGEST_FREEZE_RETRY_MS = 60_000
+/** While another sandbox's memory is being reclaimed, the next waits so long. */
+const RECLAIM_TURN_MS = 100
 
 /** Does what is due and returns the next instant (monotonic ms) to look again; Infinity: nothing is pending. */
 export function runUpkeep(pool: Pool, nowMs: number): number {
@@ -39,6 +41,8 @@ export async function freezeSlot(pool: Pool, slot: Slot): Promise<boolean> {
     if (us === null || slot.state !== 'idle' || sandbox.state !== 'frozen') return false
     slot.freezeFailures = 0
     slot.move('frozen')
+    slot.reclaimAtMs = pool.options.clock.monotonicMs() + pool.options.reclaimAfterMs
+    pool.options.wakeAt(slot.reclaimAtMs)
     pool.supply.chargeFrozen(slot)
     pool.options.moved(slot)
     return true
@@ -53,15 +57,35 @@ export async function freezeSlot(pool: Pool, slot: Slot): Promise<boolean> {
   }
 }
 
+/** Has what a long-idle sandbox holds taken back, and charges it with what is left; one at a time, for it is work for the host. */
+async function reclaimSlot(pool: Pool, slot: Slot): Promise<void> {
+  slot.reclaimAtMs = Number.POSITIVE_INFINITY
+  pool.reclaiming = true
+  try {
+    const reclaimed = await slot.sandbox!.reclaim()
+    if (reclaimed === null || slot.state !== 'frozen') return
+    pool.supply.chargeFrozen(slot)
+    pool.options.logger.debug({ sandbox: slot.sandbox!.id, ...reclaimed }, 'reclaimed the memory of a frozen sandbox')
+  } catch (error) {
+    pool.options.logger.warn({ sandbox: slot.sandbox!.id, error: messageOf(error) }, 'memory was not reclaimed')
+  } finally {
+    pool.reclaiming = false
+  }
+}
+
 function lookAtSlot(pool: Pool, slot: Slot, nowMs: number): number {
   if (slot.killAtMs <= nowMs) {
     slot.killAtMs = Number.POSITIVE_INFINITY
     slot.sandbox?.kill({ code: 'KILLED', message: 'killed by the platform: its calls did not end in time' })
   }
   if (slot.state === 'idle' && slot.freezeAtMs <= nowMs && !slot.freezing) void freezeSlot(pool, slot)
+  if (slot.state === 'frozen' && slot.reclaimAtMs <= nowMs) {
+    if (pool.reclaiming) slot.reclaimAtMs = nowMs + RECLAIM_TURN_MS
+    else void reclaimSlot(pool, slot)
+  }
   // A freeze that a call overtook has not reported back yet.
   const freezeAtMs = slot.freezing ? Math.max(slot.freezeAtMs, nowMs + 5) : slot.freezeAtMs
-  return Math.min(slot.killAtMs, freezeAtMs)
+  return Math.min(slot.killAtMs, freezeAtMs, slot.reclaimAtMs)
 }
 
 /** Gives up sandboxes past the keep-alive, those at the bottom of the stack first. */

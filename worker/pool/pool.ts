@@ -15,6 +15,8 @@ export interface QueueBounds {
 
 export interface PoolOptions extends SupplyOptions {
   readonly queue: QueueBounds
+  /** A sandbox frozen for so long has its memory reclaimed, in the background. */
+  readonly reclaimAfterMs: number
 }
 
 /** How often waiting calls have the scaling looked at again. */
@@ -28,6 +30,8 @@ export class Pool {
   readonly versions = new Map<string, VersionPool>()
   readonly functions = new Map<string, FunctionPool>()
   readonly #known = new WeakMap<FunctionVersion, VersionPool>()
+  /** The memory of some frozen sandbox is being reclaimed. */
+  reclaiming = false
   #waiting = 0
 
   constructor(options: PoolOptions) {
@@ -153,6 +157,7 @@ export class Pool {
   thaw(slot: Slot): boolean {
     if (!this.supply.charge(slot, slot.pool.config.limits.memory)) return false
     slot.sandbox!.thaw()
+    slot.reclaimAtMs = Number.POSITIVE_INFINITY
     slot.move('idle')
     this.#rest(slot, this.options.clock.monotonicMs())
     this.options.moved(slot)
@@ -273,6 +278,7 @@ export class Pool {
     if (call.waiting) this.leave(call)
     if (++slot.inFlight >= pool.config.sandboxConcurrency) pool.available.splice(index, 1)
     slot.freezeAtMs = Number.POSITIVE_INFINITY
+    slot.reclaimAtMs = Number.POSITIVE_INFINITY
     slot.move('busy')
     pool.fn.running++
     pool.fn.progressAtMs = this.options.clock.monotonicMs()

@@ -23,6 +23,8 @@ export class Slot {
   idleSinceWallMs = 0
   /** When to freeze it; Infinity while it is busy or frozen. */
   freezeAtMs = Number.POSITIVE_INFINITY
+  /** When to reclaim the memory of a frozen one; Infinity: not, or done. */
+  reclaimAtMs = Number.POSITIVE_INFINITY
   freezing = false
   freezeFailures = 0
   /** Takes no new call and goes when its calls have ended. */
