@@ -64,6 +64,8 @@ class DiskImageStore implements LayeredImageStore {
 
   put(parts: ImageParts): Promise<{ readonly digest: string }> {
     return this.#inTurn(async () => {
+      // Somebody may have removed it under a running platform.
+      await makeFolder(this.#folders.blobs, 0o700)
       const before = new Set(await readdir(this.#folders.blobs))
       try {
         return await this.#put(parts)

@@ -52,6 +52,13 @@ describe('an image', () => {
     expect(image.sourceMap?.toString()).toBe('{}')
   })
 
+  test('can be put again after somebody removed the blobs', async () => {
+    const { digest } = await store.put(parts())
+    rmSync(join(state, 'blobs'), { recursive: true })
+    expect((await store.put(parts())).digest).toBe(digest)
+    expect((await store.get(digest)).source.toString()).toBe('module.exports = 1')
+  })
+
   test('has the same digest for the same parts, whatever the order of keys', async () => {
     const one = await store.put(parts())
     const two = await store.put(parts({ config: { env: { A: '1', B: '2' }, entry: 'x' } }))
