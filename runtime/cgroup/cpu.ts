@@ -48,6 +48,8 @@ export class CpuController {
   #cpus: number | null = null
   #cpusInForce: number | null = null
   #quotaOn = false
+  /** Null while it may grow: a quota is in force, or was when it was last read. */
+  #throttledUs: number | null = null
 
   constructor(directory: SandboxDirectory) {
     const place = directory.require('cpu')
@@ -73,9 +75,12 @@ export class CpuController {
     this.#writeQuota()
   }
 
-  /** Time the quota held tasks back since the sandbox began, µs. */
+  /** Time the quota held tasks back since the sandbox began, µs. Reads nothing where no quota was in force meanwhile. */
   throttledUs(): number {
-    return Math.round(this.#stat.readFields([this.#dialect.throttled])[0]! / this.#dialect.throttledPerUs)
+    if (this.#throttledUs !== null) return this.#throttledUs
+    const now = Math.round(this.#stat.readFields([this.#dialect.throttled])[0]! / this.#dialect.throttledPerUs)
+    if (this.#cpusInForce === null) this.#throttledUs = now
+    return now
   }
 
   close(): void {
@@ -86,5 +91,7 @@ export class CpuController {
     if (this.#cpus === this.#cpusInForce) return
     this.#quota.write(this.#dialect.quotaText(this.#cpus))
     this.#cpusInForce = this.#cpus
+    // A quota that ends lets go of the tasks it held back and counts their time now, not when it held them back.
+    this.#throttledUs = null
   }
 }

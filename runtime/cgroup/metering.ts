@@ -54,7 +54,8 @@ export class Meter {
   begin(): void {
     if (this.#open++ > 0) return
     this.#parts.memory.resetPeaks()
-    // A sandbox between two calls waits for a freeze: reading only its CPU halves what metering costs a call.
+    // A sandbox between two calls waits for a freeze: reading only its CPU halves what metering costs a call. What a quota
+    // held back of the call before is counted when that quota ends, which is now: no part of this call.
     this.#begun = this.#ended === null ? this.#snapshot() : this.#withCpuOfNow(this.#ended)
     this.#idleCpuUs = this.#idleFromUs === null ? 0 : Math.max(0, this.#begun.cpuUs - this.#idleFromUs)
   }
@@ -96,7 +97,7 @@ export class Meter {
 
   #withCpuOfNow(before: Snapshot): Snapshot {
     const { totalUs, userUs } = this.#parts.usage.read()
-    return { ...before, cpuUs: totalUs, userUs }
+    return { ...before, cpuUs: totalUs, userUs, throttledUs: this.#parts.cpu.throttledUs() }
   }
 
   #snapshot(): Snapshot {

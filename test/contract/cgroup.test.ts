@@ -134,6 +134,20 @@ describe.each(['v1', 'hybrid', 'v2'] as const)('cgroups in mode %s', (mode) => {
     expect(cgroup.endMetering(true)).toMatchObject({ freezeUs: 0, thawUs: 0, idleCpuUs: 0 })
   })
 
+  test('time held back by the quota of one call is not the next call’s, though the kernel counts it when the quota ends', () => {
+    const throttled = (us: number) =>
+      fake.write(PATH, 'cpu.stat', mode === 'v2' ? `usage_usec 0\nthrottled_usec ${us}` : `throttled_time ${us * 1000}`)
+    cgroup.enforceQuota()
+    cgroup.applyLimits({ ...limits, cpus: 0.2 })
+    cgroup.beginMetering()
+    throttled(300)
+    expect(cgroup.endMetering(true).throttledUs).toBe(300)
+    cgroup.applyLimits(limits)
+    throttled(350)
+    cgroup.beginMetering()
+    expect(cgroup.endMetering(true).throttledUs).toBe(0)
+  })
+
   test('overlapping calls share figures that begin with the first', () => {
     cgroup.beginMetering()
     fake.write(PATH, 'memory.stat', 'total_pgfault 99\npgfault 30')
