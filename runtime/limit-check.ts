@@ -5,7 +5,10 @@ import type { LimitName, Limits } from './limits/limits.ts'
 import type { HardLimits } from './oci/config.ts'
 
 export interface LimitCheckOptions {
+  /** As it was at the start. */
   readonly support: Readonly<Record<LimitName, LimitSupport>>
+  /** As it is now; asked only before something is refused. */
+  readonly supportNow: () => Readonly<Record<LimitName, LimitSupport>>
   readonly hardLimits: HardLimits
   /** Device path → `maj:min`; throws for what is no disk. */
   readonly resolveDisk: (path: string) => string
@@ -28,8 +31,9 @@ const DEVICE_LIMITS = [
 export function createLimitCheck(options: LimitCheckOptions): (asked: Partial<Limits>, whole?: Limits) => void {
   return (asked, whole) => {
     for (const name of Object.keys(asked) as LimitName[]) {
-      const support = options.support[name]
-      if (isAsked(asked, name) && !support.enforced) throw unsupported(name, support.how, support.fix)
+      if (!isAsked(asked, name) || options.support[name].enforced) continue
+      const support = options.supportNow()[name]
+      if (!support.enforced) throw unsupported(name, support.how, support.fix)
     }
     for (const name of DEVICE_LIMITS) {
       for (const { device } of asked[name] ?? []) if (device !== null) checkDevice(name, device, options)

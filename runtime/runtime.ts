@@ -96,7 +96,8 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   const images = await openImageStore(stateDir)
   unwind.defer('images', () => images.close())
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
-  const support = cgroups.support(canMakeDisks())
+  const supportNow = () => cgroups.support(canMakeDisks())
+  const support = supportNow()
   const weighted = weightedDisks(folders.scratch)
   unwind.defer('weighted disk', () => weighted.close())
   const sandboxes = trackSandboxes(
@@ -119,21 +120,24 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     options.maxLaunches ?? facts.cores,
   )
   unwind.defer('sandboxes', () => sandboxes.close())
-  const ociRuntime = { path: oci.path, version: oci.version }
-  const swapBytes = parseSwapBytes(readFileSync('/proc/swaps', 'utf8'))
   const host: HostReport = {
     ...facts,
-    swapBytes,
     cgroupMode: cgroups.mode,
     freezer: cgroups.freezer,
-    ociRuntime,
-    limits: support,
+    ociRuntime: { path: oci.path, version: oci.version },
+    // Swap, disks and schedulers come and go while the platform runs: the report is of now.
+    get swapBytes() {
+      return parseSwapBytes(readFileSync('/proc/swaps', 'utf8'))
+    },
+    get limits() {
+      return supportNow()
+    },
   }
   return {
     host,
     images,
     create: (spec) => sandboxes.create(spec),
-    checkLimits: createLimitCheck({ support, hardLimits, resolveDisk, usesBfq, bfqDisks }),
+    checkLimits: createLimitCheck({ support, supportNow, hardLimits, resolveDisk, usesBfq, bfqDisks }),
     close: () => keepAlive(unwind.run()),
   }
 }

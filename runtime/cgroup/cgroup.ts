@@ -8,7 +8,7 @@ import type { LimitName, Limits } from '../limits/limits.ts'
 import { enterReserve, limitSandboxes, type PlatformReserve, type SandboxTotals } from './capacity.ts'
 import { createReadBuffer } from './control-file.ts'
 import { backingDisk, resolveDisk } from './devices.ts'
-import { type CgroupFeatures, findFeatures, makeParents } from './features.ts'
+import { type CgroupFeatures, findFeatures, makeParents, refreshFeatures } from './features.ts'
 import { removeDirectory } from './kill.ts'
 import { type OciResources, ociResources } from './oci-resources.ts'
 import { AttachedCgroup } from './sandbox-cgroup.ts'
@@ -109,7 +109,8 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
   const parent = `thaw-${platformId}`
   makeParents(tree, parent)
   if (options.totals !== undefined) limitSandboxes(tree, parent, options.totals)
-  const features = findFeatures(tree, parent, { sysfs, swaps: options.swaps ?? readFileSync('/proc/swaps', 'utf8') })
+  const sources = () => ({ sysfs, swaps: options.swaps ?? readFileSync('/proc/swaps', 'utf8') })
+  const features = findFeatures(tree, parent, sources())
   const reserve =
     options.reserve === undefined ? null : enterReserve(tree, `${parent}-platform`, options.reserve, options)
   const buffer = createReadBuffer()
@@ -120,7 +121,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
     support: (scratchAvailable) =>
       describeSupport({
         mode: tree.mode,
-        features,
+        features: refreshFeatures(features, sources()),
         memoryVersion: tree.place('memory')?.version ?? 2,
         ioVersion: tree.place('io')?.version ?? null,
         scratchAvailable,

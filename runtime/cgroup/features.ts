@@ -83,6 +83,20 @@ function inheritCpuset(root: string, directory: string): void {
   }
 }
 
+/** What of the features can change while the platform runs. `swaps`: text of /proc/swaps. */
+export function refreshFeatures(features: CgroupFeatures, sources: FeatureSources): CgroupFeatures {
+  return {
+    ...features,
+    bfqDisks: bfqDisks(sources.sysfs),
+    bfqOffered: offersBfq(sources.sysfs),
+    swapOnHost: isSwapOn(sources.swaps),
+  }
+}
+
+function isSwapOn(swaps: string): boolean {
+  return swaps.trim().split('\n').length > 1
+}
+
 /** Looks at the control files of `parent`, which must exist. */
 export function findFeatures(tree: CgroupTree, parent: string, sources: FeatureSources): CgroupFeatures {
   const has = (controller: ControllerName, v1: string | null, v2: string | null): boolean => {
@@ -100,7 +114,7 @@ export function findFeatures(tree: CgroupTree, parent: string, sources: FeatureS
     ioWeight: has('io', 'blkio.bfq.weight', 'io.bfq.weight'),
     bfqDisks: bfqDisks(sources.sysfs),
     bfqOffered: offersBfq(sources.sysfs),
-    swapOnHost: sources.swaps.trim().split('\n').length > 1,
+    swapOnHost: isSwapOn(sources.swaps),
     freezer:
       tree.unified !== null && existsSync(join(tree.unified, parent, 'cgroup.freeze'))
         ? 'cgroup.freeze'

@@ -11,6 +11,8 @@ const V1_RATE_FILES = [
   'blkio.throttle.write_iops_device',
 ] as const
 
+const NO_COUNTERS: IoCounters = Object.freeze({ readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 })
+
 /** So high that it never bites, yet a rule: v1 counts bytes of a disk only while its throttling code is switched on. */
 const COUNTING_RATE = 2 ** 50
 
@@ -21,6 +23,8 @@ export class IoV1 implements IoDialect {
   readonly #bytes: ControlFile
   readonly #operations: ControlFile
   readonly #counted: string | null
+  #lastBytes: string | null = null
+  #last: IoCounters = NO_COUNTERS
 
   /** `counted`: the disk that keeps a rule even when it is not limited, so that its bytes are counted. */
   constructor(directory: SandboxDirectory, place: Place, counted: string | null) {
@@ -45,9 +49,12 @@ export class IoV1 implements IoDialect {
     return String(weight)
   }
 
+  /** Most calls read and write nothing: no byte more means no operation more either, and nothing else is read. */
   read(except: string | null): IoCounters {
-    const counters: IoCounters = { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 }
-    sumV1(this.#bytes.readText(), except, (reads, writes) => {
+    const bytes = this.#bytes.readText()
+    if (bytes === this.#lastBytes) return this.#last
+    const counters: IoCounters = { ...NO_COUNTERS }
+    sumV1(bytes, except, (reads, writes) => {
       counters.readBytes += reads
       counters.writeBytes += writes
     })
@@ -55,6 +62,8 @@ export class IoV1 implements IoDialect {
       counters.readOps += reads
       counters.writeOps += writes
     })
+    this.#lastBytes = bytes
+    this.#last = counters
     return counters
   }
 

@@ -9,8 +9,10 @@ const all = Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, 
   LimitSupport
 >
 const none: LimitSupport = { enforced: false, how: 'no bfq disk', fix: 'set the scheduler to bfq' }
+const lacking = { ...all, blkioWeight: none, blkioWeightDevice: none, memorySwap: none }
 const check = createLimitCheck({
-  support: { ...all, blkioWeight: none, blkioWeightDevice: none, memorySwap: none },
+  support: lacking,
+  supportNow: () => lacking,
   hardLimits: { nofile: 4096 },
   resolveDisk: (path) => {
     if (path !== '/dev/sda') throw new Error(`${path} is no disk`)
@@ -30,6 +32,18 @@ describe('limits asked for', () => {
     expect(() => check({ blkioWeight: 300 })).toThrow(expect.objectContaining({ code: 'LIMIT_UNSUPPORTED' }))
   })
 
+  test('pass when what the host lacked at the start is there now', () => {
+    const late = createLimitCheck({
+      support: lacking,
+      supportNow: () => all,
+      hardLimits: {},
+      resolveDisk: () => '8:0',
+      usesBfq: () => true,
+      bfqDisks: () => ['sda'],
+    })
+    expect(() => late({ blkioWeight: 300, memorySwap: -1 })).not.toThrow()
+  })
+
   test('never fail for what was not asked: defaults, null, empty lists', () => {
     expect(() => check({ blkioWeight: null, blkioWeightDevice: [] })).not.toThrow()
     expect(() => check({})).not.toThrow()
@@ -45,7 +59,7 @@ describe('limits asked for', () => {
   })
 
   describe('of I/O weights', () => {
-    const able = { support: all, hardLimits: {}, resolveDisk: () => '8:0' }
+    const able = { support: all, supportNow: () => all, hardLimits: {}, resolveDisk: () => '8:0' }
     const none = createLimitCheck({ ...able, usesBfq: () => false, bfqDisks: () => [] })
     const some = createLimitCheck({ ...able, usesBfq: () => true, bfqDisks: () => ['sda'] })
     const scratch = { ...DEFAULT_LIMITS, scratch: 1024 ** 2 }
