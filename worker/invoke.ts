@@ -251,6 +251,12 @@ export class Call implements Invocation, CallSink, PoolCall {
     if (reason === 'cancelled') this.#killAt(this.#host.clock.monotonicMs() + KILL_GRACE_MS)
   }
 
+  /** The platform stops: the caller is told why; the sandbox goes with the platform. */
+  drop(why: InvocationFailure): void {
+    if (this.#over || this.#responseOver || this.#slot === null) return
+    this.#cut(why, 'cancelled')
+  }
+
   // ---- from the clock ----
 
   /** Does what is due and returns the next instant to look again; Infinity while it waits or is over. */

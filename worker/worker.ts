@@ -128,9 +128,16 @@ class HostWorker implements Worker, CallHost {
   verify(version: FunctionVersion): Promise<void> {
     if (this.#draining) return Promise.reject(workerError(draining()))
     const pool = this.pool.of(version)
-    pool.fn.newest = pool
     pool.retired = false
-    if (pool.slots.size > pool.starting) return Promise.resolve()
+    // A version that turns out not to load takes nothing from the one that works.
+    const keepWarm = () => {
+      pool.fn.newest = pool
+      this.wakeAt(this.clock.monotonicMs())
+    }
+    if (pool.slots.size > pool.starting) {
+      keepWarm()
+      return Promise.resolve()
+    }
     try {
       this.#expectRoom(pool.config.limits)
     } catch (error) {
@@ -139,15 +146,19 @@ class HostWorker implements Worker, CallHost {
     const sinceMs = this.clock.monotonicMs()
     pool.lastUsedMs = sinceMs
     return new Promise((resolve, reject) => {
-      this.pool.probe(pool, { sinceMs, loaded: resolve, failed: (why) => reject(workerError(why)) })
+      const loaded = () => {
+        keepWarm()
+        resolve()
+      }
+      this.pool.probe(pool, { sinceMs, loaded, failed: (why) => reject(workerError(why)) })
     })
   }
 
   async retire(keep: Parameters<Worker['retire']>[0]): Promise<void> {
     const destroyed: Promise<void>[] = []
     for (const pool of this.pool.versions.values()) {
-      pool.retired = !keep(pool.version)
-      if (!pool.retired) continue
+      if (keep(pool.version)) continue
+      pool.retired = true
       for (const slot of pool.slots) if (slot.resting) destroyed.push(this.pool.supply.discard(slot))
     }
     await Promise.all(destroyed)
@@ -201,6 +212,8 @@ class HostWorker implements Worker, CallHost {
       })
     }
     this.pool.refuseWaiting(draining())
+    // Who still runs is told why, before connections and sandboxes go.
+    for (const call of [...this.#open.values()]) call.drop(draining())
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 // `fn up`: the platform in the foreground, from its start to the last undone step; signals and exit codes.
 import pc from 'picocolors'
-import { type Config, ConfigError, parseConfig } from '../config.ts'
+import { type Config, ConfigError, describeConfig, parseConfig } from '../config.ts'
 import { runExample } from './example.ts'
 import { type Platform, startPlatform } from './platform.ts'
 
@@ -34,9 +34,8 @@ export async function up(options: UpOptions): Promise<number> {
   const startedMs = performance.now()
   let platform: Platform
   try {
-    platform = await Promise.race([startPlatform(config, progress), stop.then(() => Promise.reject(new Stopped()))])
+    platform = await startPlatform(config, describeConfig(process.env, options), progress)
   } catch (error) {
-    if (error instanceof Stopped) return 0
     process.stderr.write(`fn up: ${explain(error, config)}\n`)
     return 1
   }
@@ -54,8 +53,6 @@ export async function up(options: UpOptions): Promise<number> {
   await platform.close(options.once ? 2_000 : DRAIN_MS)
   return code
 }
-
-class Stopped extends Error {}
 
 /** Resolves at the first SIGTERM or SIGINT (also SIGHUP); a second one ends the process at once (the guard cleans up). */
 function stopSignal(): Promise<void> {

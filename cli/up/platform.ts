@@ -3,7 +3,6 @@
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { createGateway } from '../../gateway/gateway.ts'
 import { RuntimeError, spawn } from '../../runtime/api.ts'
@@ -18,7 +17,8 @@ import { connectRedis } from '../../worker/store/connect.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import { createWorker } from '../../worker/worker.ts'
 import { buildBootstrap } from '../bundle/bootstrap.ts'
-import { type Config, describeConfig, PROJECT_ROOT } from '../config.ts'
+import { type Config, type ConfigRow, PROJECT_ROOT } from '../config.ts'
+import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { createLogger } from './logger.ts'
 import { createSteps, type Steps } from './steps.ts'
@@ -33,21 +33,24 @@ export interface Platform {
   close(drainMs: number): Promise<void>
 }
 
-/** Memory the platform and the rest of the machine keep: sandboxes together get what is left. */
-const RESERVE_SHARE = 0.2
-const RESERVE_MIN_BYTES = 512 * 1024 ** 2
+/** Of the drain, what is left for the answers of calls that did not end in time. */
+const LAST_ANSWERS_MS = 500
 /** CPU shares of the platform's own processes, against 1024 of all sandboxes together. */
 const PLATFORM_SHARES = 8192
 /** Of the reserve, what reclaim is to leave to the platform (cgroup v2). */
 const PLATFORM_MEMORY_BYTES = 256 * 1024 ** 2
 
 /** Starts a platform. On failure everything made so far is undone and the error propagates (RuntimeError and others with a
- *  sentence that says the way out). `progress` is told each step as it begins. */
-export async function startPlatform(config: Config, progress: (step: string) => void): Promise<Platform> {
+ *  sentence that says the way out). `settings` are what `/v1/config` shows; `progress` is told each step as it begins. */
+export async function startPlatform(
+  config: Config,
+  settings: readonly ConfigRow[],
+  progress: (step: string) => void,
+): Promise<Platform> {
   const logger = createLogger(config.log)
   const steps = createSteps(logger)
   try {
-    return await compose(config, steps, logger, progress)
+    return await compose(config, settings, steps, logger, progress)
   } catch (error) {
     await steps.close()
     throw error
@@ -56,6 +59,7 @@ export async function startPlatform(config: Config, progress: (step: string) => 
 
 async function compose(
   config: Config,
+  settings: readonly ConfigRow[],
   steps: Steps,
   logger: ReturnType<typeof createLogger>,
   progress: (step: string) => void,
@@ -72,7 +76,7 @@ async function compose(
   )
   await steps.run('port', () => requireFreePort(config.listen))
   progress('preparing the runtime')
-  const memoryBytes = Math.floor(totalmem() - Math.max(RESERVE_MIN_BYTES, totalmem() * RESERVE_SHARE))
+  const memoryBytes = sandboxMemoryBytes()
   const bootstrap = await steps.run('bootstrap', () => buildBootstrap(join(stateDir, 'cache')))
   const runtime = await steps.run(
     'runtime',
@@ -126,6 +130,7 @@ async function compose(
         logger,
         tracing,
         memoryBytes,
+        maxSandboxes: maxSandboxes(),
         ceilings: config.ceilings,
         reclaimAfterMs: config.reclaimAfterMs,
       }),
@@ -167,7 +172,7 @@ async function compose(
         clock,
         version: packageVersion(),
         checkLimits: (asked) => runtime.checkLimits(asked),
-        config: describeConfig({}, {}),
+        config: settings,
         behindProxy: config.behindProxy,
         ready: () =>
           !ready
@@ -191,7 +196,9 @@ async function compose(
     timings: steps.timings,
     async close(drainMs) {
       ready = false
-      const drained = [gateway.close(drainMs), lane.drain(drainMs), worker.drain(drainMs)]
+      // ORDER: calls that outlive the drain are answered before their connections are closed.
+      const callsMs = Math.max(0, drainMs - LAST_ANSWERS_MS)
+      const drained = [gateway.close(drainMs), lane.drain(callsMs), worker.drain(callsMs)]
       await Promise.allSettled(drained)
       await steps.close()
     },

@@ -1,12 +1,15 @@
 // The first minute: `npm start -- --once`, and the one clear message for each reason a platform cannot start.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PLAIN_PATH, spawn } from '../../runtime/host/spawn.ts'
+import type { SandboxInfo } from '../../worker/api.ts'
 import { freePort, ROOT, startPlatform } from '../support/platform.ts'
+import { leftovers } from '../support/platform-leftovers.ts'
 import { text } from '../support/streams.ts'
+import { until } from '../support/until.ts'
 
 let stateDir: string
 beforeAll(() => {
@@ -88,4 +91,38 @@ test('without root it says so', async () => {
   // Where the checkout itself is not readable by others, Node cannot even load the CLI: then the words are Node's.
   expect(result.code).not.toBe(0)
   expect(result.stderr).toMatch(/root|EACCES|permission denied/i)
+})
+
+test('SIGTERM while it starts: it ends with 0 and leaves nothing', async () => {
+  const env = {
+    PATH: PLAIN_PATH,
+    HOME: stateDir,
+    FN_STATE_DIR: join(stateDir, 'early'),
+    FN_LISTEN: `127.0.0.1:${await freePort()}`,
+  }
+  const child = spawn(join(ROOT, 'bin', 'fn'), ['up'], { cwd: ROOT, env })
+  const output = Promise.all([text(child.stdout), text(child.stderr)])
+  await until('it has its run directory', () => existsSync(join(env.FN_STATE_DIR, 'id')))
+  child.kill('SIGTERM')
+  const [exit, printed] = await Promise.all([child.exited, output])
+  expect(exit.code, printed.join('')).toBe(0)
+  const id = readFileSync(join(env.FN_STATE_DIR, 'id'), 'utf8').trim()
+  await until('nothing is left', () => leftovers(id, env.FN_STATE_DIR).join(', ') || true)
+})
+
+test('SIGTERM while a call runs: it may end within the drain, and is told so when it does not', async () => {
+  const platform = await startPlatform()
+  await platform.deploy(join(ROOT, 'test', 'fixtures', 'functions', 'probe.ts'))
+  const short = platform.request('/fn/probe/sleep/1500')
+  const long = platform.request('/fn/probe/sleep/29000')
+  await until('both run', async () => {
+    const sandboxes = await platform.json<SandboxInfo[]>('/v1/sandboxes')
+    return sandboxes.filter((sandbox) => sandbox.state === 'busy').length === 2
+  })
+  const stopped = platform.stop()
+  expect(await (await short).text()).toBe('slept 1500')
+  const response = await long
+  expect(response.status).toBe(503)
+  expect(await response.json()).toMatchObject({ code: 'DRAINING' })
+  await stopped
 })

@@ -1,0 +1,25 @@
+// What one platform process may hold: memory and sandboxes, from what the machine and the process's own limits allow.
+import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
+
+/** Memory the platform and the rest of the machine keep: sandboxes together get what is left. */
+const RESERVE_SHARE = 0.2
+const RESERVE_MIN_BYTES = 512 * 1024 ** 2
+/** Control files, socket and pipes of one sandbox: 23 on a host with cgroup v1, fewer on v2. */
+const FILES_PER_SANDBOX = 26
+/** Connections, logs, bodies, Redis. */
+const FILES_RESERVE = 2048
+const MAX_SANDBOXES = 1000
+
+/** Bytes that all sandboxes together may be charged with. */
+export function sandboxMemoryBytes(totalBytes = totalmem()): number {
+  return Math.floor(totalBytes - Math.max(RESERVE_MIN_BYTES, totalBytes * RESERVE_SHARE))
+}
+
+/** Sandboxes at once before open files run out. `limits` is the text of /proc/self/limits (proc(5)). */
+export function maxSandboxes(limits = readFileSync('/proc/self/limits', 'utf8')): number {
+  // Node raises its soft limit to the hard one when it starts.
+  const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1]
+  if (hard === undefined) return MAX_SANDBOXES
+  return Math.min(MAX_SANDBOXES, Math.max(1, Math.floor((Number(hard) - FILES_RESERVE) / FILES_PER_SANDBOX)))
+}

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { maxSandboxes, sandboxMemoryBytes } from '../../../../cli/up/capacity.ts'
+
+const limits = (hard: string) => `Limit                     Soft Limit           Hard Limit           Units
+Max stack size            8388608              unlimited            bytes
+Max open files            1024                 ${hard}                files
+`
+
+test.each([
+  ['20000', 690],
+  ['1048576', 1000],
+  ['unlimited', 1000],
+  ['4096', 78],
+  ['1024', 1],
+])('a hard limit of %s open files gives room for %i sandboxes', (hard, expected) => {
+  expect(maxSandboxes(limits(hard))).toBe(expected)
+})
+
+test('a small machine keeps half a gibibyte, a large one a fifth', () => {
+  expect(sandboxMemoryBytes(2 * 1024 ** 3)).toBe(1.5 * 1024 ** 3)
+  expect(sandboxMemoryBytes(100 * 1024 ** 3)).toBe(80 * 1024 ** 3)
+})
