@@ -106,13 +106,17 @@ export class ContainerSandbox implements Sandbox {
     this.#state = move(this.#state, 'running')
   }
 
-  /** A process that died instead of getting ready: what it wrote, and what it may have lacked. */
+  /** A process that did not get ready: what it wrote if it died, and what it may have lacked. */
   #bootError(error: unknown): unknown {
-    const fault = this.#reason?.fault
-    if (fault === undefined) return error
-    const words = this.#output.stderrTail().trim()
     const hint =
       this.#limits.pids < NODE_TASKS ? `; Node starts about ${NODE_TASKS} tasks, pids is ${this.#limits.pids}` : ''
+    const fault = this.#reason?.fault
+    if (fault === undefined) {
+      // Without its threads Node mostly aborts, and now and then waits for one for ever.
+      if (hint === '' || !(error instanceof RuntimeError)) return error
+      return new RuntimeError(error.code, error.message + hint, { cause: error })
+    }
+    const words = this.#output.stderrTail().trim()
     const message = `the sandbox ended before it was ready: ${fault.message}${hint}${words === '' ? '' : `: ${words}`}`
     return new RuntimeError('CREATE_FAILED', message, { fault })
   }
