@@ -276,13 +276,13 @@ describe('faults', () => {
   })
 
   test('a sandbox killed from outside mid-call: 502 with the reason, and the next call works', async () => {
-    const call = platform.request('/fn/probe/sleep/15000')
-    let pid = 0
-    await until('the call runs', async () => {
-      const busy = (await sandboxesOf('probe')).find((row) => row.state === 'busy')
-      pid = busy?.pid ?? 0
-      return pid > 0
-    })
+    const call = platform.request('/fn/probe/hang/here')
+    // Busy is said before the code has read the call; only its own word shows that it runs.
+    await until('the call runs', async () =>
+      (await (await platform.request('/v1/functions/probe/logs')).text()).includes('hanging here'),
+    )
+    const pid = (await sandboxesOf('probe')).find((row) => row.state === 'busy')?.pid ?? 0
+    expect(pid).toBeGreaterThan(1)
     process.kill(pid, 'SIGKILL')
     const response = await call
     expect(response.status).toBe(502)
