@@ -23,7 +23,15 @@ export default defineConfig({
       suite('kernel', ['test/kernel/**/*.test.ts'], true, 60_000),
       suite('e2e', ['test/e2e/**/*.test.ts'], true, 180_000),
       // Runs inside the guest of `npm run test:v2`; on the host only on demand.
-      suite('v2', ['test/v2/*.test.ts', ...['cgroup*', 'sandbox*', 'limits-*'].map(kernelTest)], true, 60_000),
+      suite(
+        'v2',
+        [
+          'test/v2/*.test.ts',
+          ...['cgroup*', 'sandbox*', 'limits-*', 'freezer', 'metering', 'host-capacity'].map(kernelTest),
+        ],
+        true,
+        60_000,
+      ),
     ],
   },
 })

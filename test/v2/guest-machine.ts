@@ -1,7 +1,16 @@
 // Runs one command in a guest: QEMU by emulation (no KVM), the host's root shared read-only, a disk of its own that is forgotten.
 // Owns the QEMU process and a temporary folder; both are gone when `runInGuest` has ended, however it ended.
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { initramfs, type Machine } from './initramfs.ts'
@@ -29,6 +38,8 @@ export interface GuestResult {
   output(name: string): string | null
 }
 
+/** Name of a run's folder: this, the pid of its owner, and something random. */
+const FOLDER = 'thaw-v2-'
 const MEMORY_MIB = 3072
 const CPUS = 2
 const DISK_BYTES = 4 * 1024 ** 3
@@ -39,7 +50,8 @@ const KERNEL_ARGUMENTS =
 
 /** Never throws for what happens inside. Throws when QEMU cannot be started. */
 export async function runInGuest(job: GuestJob): Promise<GuestResult> {
-  const folder = mkdtempSync(join(tmpdir(), 'thaw-v2-'))
+  removeOrphans()
+  const folder = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`))
   try {
     const out = join(folder, 'out')
     mkdirSync(out)
@@ -60,6 +72,15 @@ export async function runInGuest(job: GuestJob): Promise<GuestResult> {
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** A runner that was killed could not remove its folder; its guest died with it. */
+function removeOrphans(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = name.startsWith(FOLDER) ? name.slice(FOLDER.length).split('-')[0] : undefined
+    if (owner !== undefined && !existsSync(`/proc/${owner}`))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true })
   }
 }
 
