@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
 import { type CgroupChild, makeSandboxCgroup, startInCgroup } from '../support/cgroup-child.ts'
 import { cgroupRoots, expectNoLeftovers, type KernelSnapshot, snapshotKernel } from '../support/leftovers.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
+import { timeScale } from '../support/time-scale.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1024 ** 2
@@ -136,11 +137,11 @@ describe.each(views as [string, string][])('cgroups of the kernel, %s', (mode, v
     const metering = cgroup.endMetering(true)
     const cpuUs = metering.cpuUserUs + metering.cpuSystemUs
     expect(cpuUs).toBeGreaterThan(140_000)
-    expect(cpuUs).toBeLessThan(300_000)
+    expect(cpuUs).toBeLessThan(150_000 + 150_000 * timeScale)
     expect(metering).toMatchObject({ exact: true, oomKills: 0 })
     cgroup.beginMetering()
     const idle = cgroup.endMetering(true)
-    expect(idle.cpuUserUs + idle.cpuSystemUs).toBeLessThan(20_000)
+    expect(idle.cpuUserUs + idle.cpuSystemUs).toBeLessThan(20_000 * timeScale)
   })
 
   test('the memory peak is that of the call, not of an earlier one', async () => {

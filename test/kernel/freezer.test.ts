@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { begin, call, EVALUATOR, evaluate } from '../support/kernel-runtime.ts'
 import { MIB, metered, useSandboxes } from '../support/kernel-sandboxes.ts'
 import { withSwapFile } from '../support/swap.ts'
+import { timeScale } from '../support/time-scale.ts'
 import { until } from '../support/until.ts'
 
 const sandboxes = useSandboxes()
@@ -54,7 +55,7 @@ describe('freezing and thawing', () => {
     expect((await sandbox.stopped).fault).toMatchObject({ code: 'KILLED', message: 'by the test' })
     await sandbox.destroy()
     // What dying itself costs, not what three spinning threads would have used.
-    expect(sandbox.cpuUs() - frozenUs).toBeLessThan(100_000)
+    expect(sandbox.cpuUs() - frozenUs).toBeLessThan(100_000 * timeScale)
   })
 
   test('a sandbox held back in direct writes freezes all the same, and its rate holds afterwards', async () => {

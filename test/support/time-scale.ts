@@ -1,4 +1,4 @@
 // How much longer everything may take where the tests run: 1, or more on an emulated machine (test/v2/ sets the variable).
-// For time-outs and deadlines of tests alone; never for what a test asserts.
+// For time-outs and deadlines of tests; for an assertion only where it bounds time from above.
 
 export const timeScale = Number(process.env.THAW_TEST_TIME_SCALE ?? '1')

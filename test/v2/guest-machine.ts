@@ -98,8 +98,8 @@ function qemuArguments(paths: { kernel: string; initrd: string; disk: string; ou
 
 /** Resolves to whether it had to be ended for its time. */
 async function runQemu(job: GuestJob, args: readonly string[]): Promise<boolean> {
-  // SECURITY: --pdeathsig, so that a runner that is killed leaves no guest behind; nice, for it takes every core it gets.
-  const command = ['--pdeathsig', 'KILL', 'nice', '-n', '10', 'qemu-system-x86_64', ...args]
+  // A runner that is killed leaves no guest behind.
+  const command = ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args]
   const qemu = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'inherit'] })
   const end = (): void => void qemu.kill('SIGKILL')
   let timedOut = false
