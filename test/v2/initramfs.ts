@@ -11,7 +11,7 @@ const MODULES = [
   ...['bfq', 'zram', 'veth'],
 ]
 
-/** Where `bin/setup --test` has put the kernel and busybox, none of it installed. */
+/** Where `bin/setup --v2` has put the kernel and busybox, none of it installed. */
 export interface Machine {
   readonly kernel: string
   /** Folder of the kernel's modules. */
@@ -26,7 +26,7 @@ export function findMachine(folder: string): Machine {
   const busybox = files.find((file) => /(^|\/)bin\/busybox$/.test(file))
   const modules = files.find((file) => /(^|\/)lib\/modules\/[^/]+$/.test(file))
   if (kernel === undefined || busybox === undefined || modules === undefined)
-    throw new Error(`no kernel and busybox in ${folder}; run bin/setup --test (it needs Debian’s apt)`)
+    throw new Error(`no kernel and busybox in ${folder}; run bin/setup --v2 (it needs Debian’s apt)`)
   return { kernel: join(folder, kernel), modules: join(folder, modules), busybox: join(folder, busybox) }
 }
 
