@@ -69,6 +69,7 @@ const FORBIDDEN: readonly { from: RegExp; to: RegExp; except?: RegExp; exceptFro
 const DOORS: readonly { package: RegExp; door: RegExp; reason: string }[] = [
   { package: /^(hono|@hono\/)/, door: /^gateway\//, reason: 'hono is the gateway’s' },
   { package: /^bullmq/, door: /^worker\/queue\//, reason: 'bullmq stays inside worker/queue/' },
+  { package: /^croner/, door: /^worker\/queue\//, reason: 'schedules are worker/queue/’s' },
   { package: /^ioredis/, door: /^worker\/store\//, reason: 'ioredis stays inside worker/store/' },
   { package: /^esbuild/, door: /^cli\/bundle\//, reason: 'esbuild stays inside cli/bundle/' },
   {
