@@ -28,6 +28,7 @@ export {
   parseLimits,
   type Ulimit,
 } from './limits/limits.ts'
+export { memoryClassBytes } from './limits/memory-class.ts'
 export { formatBytes, formatDuration, parseBytes, parseDurationMs, UnitError } from './limits/units.ts'
 
 /** Structured log lines of the platform itself (never of functions). Injected; pino outside, nothing in tests. */
@@ -201,6 +202,9 @@ export interface Sandbox {
   readonly steps: readonly { readonly name: string; readonly ms: number }[]
   /** Resolves once, whatever ends it. Resources are freed by `destroy`, not by this. */
   readonly stopped: Promise<StopReason>
+  /** Resolves when the process inside has prepared all it can without code: from then on a sandbox kept for later may be
+   *  frozen. Before `load` only. Rejects RuntimeError `BOOT_TIMEOUT` | `SANDBOX_STOPPED`. */
+  prepared(timeoutMs: number): Promise<void>
   /** Sends INIT and waits for LOADED; then CPU quota comes into force. Rejects RuntimeError `LOAD_FAILED` | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`, whose `fault` says why. Output during load goes to `log`. */
   load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
   /** Writes the limits that differ from those in force (synchronous, µs). Never kills by lowering. */

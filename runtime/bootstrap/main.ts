@@ -164,6 +164,8 @@ function boot(): void {
     if (handler !== null) return
     installWeb()
     rehearse()
+    // Nothing is left to prepare: a sandbox that waits for its function may be frozen.
+    outbox.signal(FRAME.IDLE, 0)
   })
 }
 

@@ -3,6 +3,7 @@
 
 import { RANGE_SIZE } from '../host/uid-ranges.ts'
 import type { Limits } from '../limits/limits.ts'
+import { memoryClassBytes } from '../limits/memory-class.ts'
 import type { SeccompProfile } from './seccomp.ts'
 
 /** Who the code is inside the sandbox. */
@@ -76,9 +77,10 @@ function ociProcess(input: ConfigInput): object {
 /** When the host itself runs out of memory, sandboxes go before the platform. */
 const SANDBOX_OOM_SCORE = 500
 
-/** V8's heap limit is fixed at boot: three quarters of the memory limit leave room for code, stacks, buffers and /tmp. */
+/** V8's heap limit is fixed at boot: three quarters of the memory limit leave room for code, stacks, buffers and /tmp.
+ *  Of the limit's class: a function has the same heap whether its process booted for it or before. */
 export function nodeFlags(memoryBytes: number): string[] {
-  const heapMb = Math.max(12, Math.floor((memoryBytes * 0.75) / MIB))
+  const heapMb = Math.max(12, Math.floor((memoryClassBytes(memoryBytes) * 0.75) / MIB))
   return [`--max-old-space-size=${heapMb}`]
 }
 

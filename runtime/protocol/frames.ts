@@ -9,6 +9,7 @@
 //
 //    host                                  sandbox
 //      │ ◀──────────────────────────── READY │   booted
+//      │ ◀──────────────────────────── IDLE  │   prepared all it can without code, invocation 0; not if INIT came first
 //      │ INIT sizes, DATA*, END ───────────▶ │   configuration and code, invocation 0
 //      │ ◀──────────── LOG* LOADED or FAIL   │
 //      │ INVOKE head (+ body) ─────────────▶ │   flag END: the body is complete

@@ -22,13 +22,16 @@ export interface ChannelOptions {
   /** Told once: a broken protocol, the end of the connection, or the process inside saying that it exits. The channel
    *  reads nothing more; open calls stay open until `fail`. */
   onFault(fault: Fault): void
-  /** What Lambda handlers see as their memory; 128 MiB when left out. */
-  readonly memoryBytes?: number
+  /** What Lambda handlers see as their memory, asked when the code is sent; 128 MiB when left out. */
+  readonly memoryBytes?: () => number
 }
 
 export interface Channel {
   /** Resolves when the process inside has booted. Rejects RuntimeError `BOOT_TIMEOUT` | `SANDBOX_STOPPED`. */
   ready(timeoutMs: number): Promise<void>
+  /** Resolves when the process inside has prepared all it can without code. Rejects RuntimeError `BOOT_TIMEOUT` |
+   *  `SANDBOX_STOPPED`. */
+  prepared(timeoutMs: number): Promise<void>
   /** Sends the code and waits for it to load; at most once. Rejects RuntimeError `LOAD_FAILED` (its `fault` has the
    *  stack) | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`. Lines printed meanwhile go to `log`. */
   load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
@@ -93,6 +96,8 @@ class SocketChannel implements Channel {
   /** The process inside ended without having read all that was written. */
   #lastUnread = false
   #ready: Awaited | null = null
+  #isPrepared = false
+  #prepared: Awaited | null = null
   #loaded: Awaited | null = null
   #loadLog: CallSink['log'] | null = null
   #cancelPause: (() => void) | null = null
@@ -125,6 +130,17 @@ class SocketChannel implements Channel {
       () => new RuntimeError('BOOT_TIMEOUT', `the process inside did not get ready within ${timeoutMs} ms`),
     )
     return this.#ready.promise
+  }
+
+  prepared(timeoutMs: number): Promise<void> {
+    if (this.#gone !== null) return Promise.reject(stopped(this.#gone))
+    if (this.#isPrepared) return Promise.resolve()
+    this.#prepared ??= new Awaited(
+      this.#options.clock,
+      timeoutMs,
+      () => new RuntimeError('BOOT_TIMEOUT', `the process inside did not prepare itself within ${timeoutMs} ms`),
+    )
+    return this.#prepared.promise
   }
 
   load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {
@@ -169,6 +185,7 @@ class SocketChannel implements Channel {
     this.#deaf ??= fault
     const error = stopped(this.#gone)
     this.#ready?.reject(error)
+    this.#prepared?.reject(error)
     this.#loaded?.reject(error)
     const open = [...this.#exchanges.values()]
     this.#exchanges.clear()
@@ -186,7 +203,7 @@ class SocketChannel implements Channel {
 
   #sendCode(code: Code): void {
     const { fileName, form, env, functionName, version, source } = code
-    const memoryBytes = this.#options.memoryBytes ?? DEFAULT_MEMORY_BYTES
+    const memoryBytes = this.#options.memoryBytes?.() ?? DEFAULT_MEMORY_BYTES
     const config = Buffer.from(
       JSON.stringify({ fileName, form, env, functionName, version, memoryBytes } satisfies InitConfig),
     )
@@ -262,6 +279,9 @@ class SocketChannel implements Channel {
     if (type === FRAME.READY && this.#phase === 'booting') {
       this.#phase = 'ready'
       this.#ready?.resolve()
+    } else if (type === FRAME.IDLE && this.#phase !== 'booting' && !this.#isPrepared) {
+      this.#isPrepared = true
+      this.#prepared?.resolve()
     } else if (type === FRAME.LOADED && this.#phase === 'loading') {
       this.#phase = 'loaded'
       this.#loadLog = null

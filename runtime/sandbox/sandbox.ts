@@ -85,7 +85,8 @@ export class ContainerSandbox implements Sandbox {
     })
     this.#channel = createChannel(socket, {
       clock: parts.clock,
-      memoryBytes: parts.limits.memory,
+      // The function's own only once it is known: a stem boots with those of its class.
+      memoryBytes: () => this.#limits.memory,
       onFault: (fault) => this.#onFault(fault),
     })
   }
@@ -125,6 +126,10 @@ export class ContainerSandbox implements Sandbox {
   own(steps: readonly StepTime[], release: () => Promise<void>): void {
     this.steps = steps
     this.#release = release
+  }
+
+  prepared(timeoutMs: number): Promise<void> {
+    return this.#channel.prepared(timeoutMs)
   }
 
   async load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {

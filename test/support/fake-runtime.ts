@@ -157,6 +157,8 @@ export class FakeSandbox implements Sandbox {
   /** Replaced by a test that wants a load to fail or hang. */
   onLoad: (code: Code, log: CallSink['log']) => Promise<void> = async () => {}
 
+  async prepared(): Promise<void> {}
+
   async load(code: Code, _timeoutMs: number, log: CallSink['log']): Promise<void> {
     this.code = code
     const died = this.stopped.then(({ fault }) => {
