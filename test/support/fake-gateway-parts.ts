@@ -18,7 +18,16 @@ import {
   type Worker,
   WorkerError,
 } from '../../worker/api.ts'
-import { type DurableLane, QueueError, type StoredResult, type Submission } from '../../worker/queue/api.ts'
+import {
+  type DeadLetter,
+  type DeadLetters,
+  type DurableLane,
+  type Outbox,
+  QueueError,
+  type QueueState,
+  type StoredResult,
+  type Submission,
+} from '../../worker/queue/api.ts'
 import { type Alias, type FunctionEntry, type Registry, RegistryError } from '../../worker/registry/api.ts'
 
 export const PHASES = { queueMs: 0, startMs: 0, thawMs: 0.25, initMs: 0, runMs: 1.5 }
@@ -300,6 +309,48 @@ export class FakeLane implements DurableLane {
     if (!kept) throw new QueueError('INVOCATION_NOT_FOUND', `no invocation ${id}`)
     if (kept.record.state !== 'queued') throw new QueueError('NOT_CANCELLABLE', 'it already ended')
     return { ...kept.record, state: 'cancelled' }
+  }
+  readonly letters: DeadLetter[] = []
+  readonly paused = new Set<string>()
+  readonly deadLetters: DeadLetters = {
+    list: async (namespace, name, { limit, after }) =>
+      this.#lettersOf(namespace, name)
+        .filter((letter) => after === undefined || letter.id < after)
+        .slice(0, limit),
+    show: async (namespace, name, id) => this.#letter(namespace, name, id),
+    redrive: async (namespace, name, id) => {
+      this.#drop(this.#letter(namespace, name, id))
+      return fakeRecord(id, { namespace, function: name, state: 'queued' })
+    },
+    redriveAll: async (namespace, name) => this.#lettersOf(namespace, name).map((letter) => this.#drop(letter)).length,
+    purge: async (namespace, name, id) => {
+      const gone = id === undefined ? this.#lettersOf(namespace, name) : [this.#letter(namespace, name, id)]
+      return gone.map((letter) => this.#drop(letter)).length
+    },
+  }
+  readonly outbox: Outbox = { list: async () => [], done: async () => {}, onNews: () => () => {} }
+  #lettersOf(namespace: string, name: string): DeadLetter[] {
+    const own = this.letters.filter((letter) => letter.namespace === namespace && letter.function === name)
+    return own.sort((a, b) => (a.id < b.id ? 1 : -1))
+  }
+  #letter(namespace: string, name: string, id: string): DeadLetter {
+    const letter = this.#lettersOf(namespace, name).find((candidate) => candidate.id === id)
+    if (!letter) throw new QueueError('DEAD_LETTER_NOT_FOUND', `no dead letter ${id}`)
+    return letter
+  }
+  #drop(letter: DeadLetter): void {
+    this.letters.splice(this.letters.indexOf(letter), 1)
+  }
+  async pauseFunction(namespace: string, name: string, paused: boolean): Promise<void> {
+    if (paused) this.paused.add(`${namespace}/${name}`)
+    else this.paused.delete(`${namespace}/${name}`)
+  }
+  async queueState(namespace: string, name: string): Promise<QueueState> {
+    const deadLetters = this.#lettersOf(namespace, name).length
+    return { waiting: this.queued, delayed: 0, active: 0, paused: this.paused.has(`${namespace}/${name}`), deadLetters }
+  }
+  onFinished(): () => void {
+    return () => {}
   }
   async backlog(): Promise<number> {
     return this.queued

@@ -1,8 +1,8 @@
 // What the durable lane promises: a call that `submit` accepted is on disk; its record, result and fate can be asked for by id.
 
 import type { Readable } from 'node:stream'
-import type { Limits } from '../../runtime/api.ts'
-import type { FunctionVersion, InvocationRecord, RecordQuery } from '../api.ts'
+import type { Limits, Metering } from '../../runtime/api.ts'
+import type { FunctionVersion, InvocationFailure, InvocationRecord, Phases, RecordQuery, StartKind } from '../api.ts'
 
 export type QueueErrorCode =
   /** Redis is away, full, or did not confirm in time: nothing was promised */
@@ -14,7 +14,14 @@ export type QueueErrorCode =
   | 'IDEMPOTENCY_MISMATCH'
   /** it already ended */
   | 'NOT_CANCELLABLE'
+  /** no dead letter of this function has this id */
+  | 'DEAD_LETTER_NOT_FOUND'
+  /** a cron expression, time zone or name of a schedule is not valid, or there are too many */
+  | 'SCHEDULE_INVALID'
+  | 'SCHEDULE_NOT_FOUND'
   | 'DRAINING'
+
+export type { LastFire, Schedule, ScheduleSpec, Schedules } from './schedules/types.ts'
 
 export class QueueError extends Error {
   readonly code: QueueErrorCode
@@ -46,6 +53,82 @@ export interface Submission {
   readonly idempotencyKey: string | null
   /** Token id or `anonymous`; part of the idempotency key's scope. */
   readonly caller: string
+  /** Plain data for whoever is to be told of the end (chains, callbacks): not null, and the end puts an entry in the outbox,
+   *  written together with the record. Default null. */
+  readonly notify?: unknown
+}
+
+/** One attempt that did not succeed; times RFC 3339 UTC. Its log lines: of this invocation, between the two times. */
+export interface FailedAttempt extends Phases {
+  readonly attempt: number
+  readonly start: StartKind | null
+  /** The function's own status, null when it gave no answer. */
+  readonly status: number | null
+  readonly error: InvocationFailure | null
+  readonly startedAt: string | null
+  readonly endedAt: string
+  readonly metering: Metering | null
+}
+
+/** A call whose last attempt failed, kept until redriven or purged, at most 14 days. */
+export interface DeadLetter {
+  readonly id: string
+  readonly namespace: string
+  readonly function: string
+  readonly version: number
+  readonly state: 'failed' | 'timed-out'
+  readonly method: string
+  readonly target: string
+  readonly bodyBytes: number
+  readonly createdAt: string
+  readonly diedAt: string
+  /** Oldest first, those before an earlier redrive included. */
+  readonly attempts: readonly FailedAttempt[]
+}
+
+/** Calls that failed for good, per function. All throw QueueError QUEUE_UNAVAILABLE. */
+export interface DeadLetters {
+  /** Newest first (by id); `after`: only those older than this id. */
+  list(
+    namespace: string,
+    name: string,
+    page: { readonly limit: number; readonly after?: string },
+  ): Promise<readonly DeadLetter[]>
+  /** Throws DEAD_LETTER_NOT_FOUND. */
+  show(namespace: string, name: string, id: string): Promise<DeadLetter>
+  /** Queued again, same id, attempts counted on from the last, age counted anew. Resolves to the record. Throws DEAD_LETTER_NOT_FOUND | DRAINING. */
+  redrive(namespace: string, name: string, id: string): Promise<InvocationRecord>
+  /** All that are there now; resolves to how many. */
+  redriveAll(namespace: string, name: string): Promise<number>
+  /** Forgets one, or all; the records stay as long as results do. Resolves to how many. Throws DEAD_LETTER_NOT_FOUND for an unknown id. */
+  purge(namespace: string, name: string, id?: string): Promise<number>
+}
+
+/** What a function's queue holds. */
+export interface QueueState {
+  /** Ready to run. */
+  readonly waiting: number
+  /** Waiting for their time: delays and retries. */
+  readonly delayed: number
+  readonly active: number
+  readonly paused: boolean
+  readonly deadLetters: number
+}
+
+/** A call that is over and somebody asked to be told of (`Submission.notify`). */
+export interface Finished {
+  readonly record: InvocationRecord
+  readonly notify: unknown
+}
+
+/** Ends that somebody is still to be told of, on disk. Cancelled calls are not among them. */
+export interface Outbox {
+  /** At most so many, in no order. Throws QUEUE_UNAVAILABLE. */
+  list(limit: number): Promise<readonly Finished[]>
+  /** Told: the entry goes. */
+  done(id: string): Promise<void>
+  /** Called (without promise: look at `list` at start and now and then too) when an entry was added. The returned function unsubscribes. */
+  onNews(listener: () => void): () => void
 }
 
 /** The function's response of an asynchronous call, as it gave it. */
@@ -73,6 +156,13 @@ export interface DurableLane {
   cancel(id: string): Promise<InvocationRecord>
   /** Queued calls of a function (of one version, if given). */
   backlog(namespace: string, name: string): Promise<number>
+  readonly deadLetters: DeadLetters
+  readonly outbox: Outbox
+  /** Paused: no call of this function begins, on any worker, until resumed; calls go on being accepted. Idempotent. */
+  pauseFunction(namespace: string, name: string, paused: boolean): Promise<void>
+  queueState(namespace: string, name: string): Promise<QueueState>
+  /** Called when a call ended in this process, after its record was written. Must not throw. The returned function unsubscribes. */
+  onFinished(listener: (record: InvocationRecord) => void): () => void
   /** True while Redis answers. */
   available(): boolean
   /** Begins to run what is queued; first puts calls that were running when the platform died back to waiting, uncounted. */

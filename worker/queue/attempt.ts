@@ -4,11 +4,10 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { Invocation, InvocationFailure, InvocationRecord, InvocationRequest, Worker } from '../api.ts'
 import type { Envelope } from './envelope.ts'
 import { readFileStream, removeFile } from './files.ts'
-import type { InvocationStore, ResultHead } from './invocation-store.ts'
-import { KEPT_MS } from './invocation-store.ts'
+import { DEAD_KEPT_MS, type InvocationStore, KEPT_MS, type ResultHead, type Settlement } from './invocation-store.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
 import { decideOutcome, type FinalState, type Outcome } from './outcome.ts'
-import { finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
+import { failedAttempt, finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
 import { ResponseCollector } from './response-collector.ts'
 
 export interface AttemptContext {
@@ -24,8 +23,8 @@ export interface AttemptContext {
   chance(): number
   /** Repeats until Redis took it; null when the lane closed meanwhile. */
   persist<T>(write: () => Promise<T>): Promise<T | null>
-  /** The call is over (its record is written). */
-  ended(id: string): void
+  /** The call is over, this its record, which is written. */
+  ended(record: InvocationRecord): void
   /** The job is back in its queue and due then; `pauseMs`: leave the queue alone for so long. */
   requeued(queueKey: string, atMs: number, pauseMs: number): void
 }
@@ -47,7 +46,7 @@ export class Attempt {
   constructor(fetched: FetchedJob, context: AttemptContext) {
     this.fetched = fetched
     this.#context = context
-    this.#number = fetched.attemptsMade + 1
+    this.#number = fetched.attemptsMade + 1 + (fetched.envelope.earlierAttempts ?? 0)
     this.renewedAtMs = context.clock.monotonicMs()
     this.#running = runningRecord(fetched.envelope, this.#number, context.clock.now())
   }
@@ -113,7 +112,7 @@ export class Attempt {
       status: collector.status,
       failure: failure ?? (collector.status === null ? attempted.error : null),
       cancelled: this.#cancelled,
-      attempt: this.#number,
+      attempt: this.fetched.attemptsMade + 1,
       maxAttempts: envelope.maxAttempts,
       nowMs: this.#context.clock.now(),
       expiresAtMs: envelope.expiresAtMs,
@@ -131,35 +130,53 @@ export class Attempt {
     error: InvocationFailure | null,
     result: ResultHead | null,
   ): Promise<void> {
+    const context = this.#context
     const { envelope } = this.fetched
     const started =
-      attempted === null ? { ...this.#running, attempt: this.fetched.attemptsMade, startedAt: null } : this.#running
-    const record = finalRecord(started, attempted, state, error, this.#context.clock.now())
-    const settled = await this.#settle(record, result, KEPT_MS, () => this.#context.jobs.finish(this.fetched))
+      attempted === null ? { ...this.#running, attempt: this.#number - 1, startedAt: null } : this.#running
+    const record = finalRecord(started, attempted, state, error, context.clock.now())
+    const isDead = state === 'failed' || state === 'timed-out'
+    const settled = await this.#settle(
+      {
+        record,
+        result,
+        keptMs: isDead ? DEAD_KEPT_MS : KEPT_MS,
+        failed: isDead ? failedAttempt(record, this.#number) : null,
+        dead: isDead ? { envelope, state, attempt: record.attempt, diedAtMs: context.clock.now() } : null,
+        notify: state === 'cancelled' || envelope.notify === undefined ? null : { record, notify: envelope.notify },
+      },
+      () => context.jobs.finish(this.fetched),
+    )
     if (!settled) return
-    if (envelope.body.kind === 'file') await removeFile(this.#context.bodiesDir, envelope.id)
-    this.#context.ended(envelope.id)
+    // A dead letter keeps its body: it may be redriven.
+    if (envelope.body.kind === 'file' && !isDead) await removeFile(context.bodiesDir, envelope.id)
+    context.ended(record)
   }
 
   async #retry(attempted: InvocationRecord, failure: InvocationFailure | null, delayMs: number): Promise<void> {
+    const context = this.#context
     const { envelope, queueKey } = this.fetched
+    const nowMs = context.clock.now()
     const record = requeuedRecord(envelope, this.#number, failure, attempted.startedAt ?? this.#running.startedAt)
-    const atMs = this.#context.clock.now() + delayMs
-    const settled = await this.#settle(record, null, keepMs(envelope, this.#context), () =>
-      this.#context.jobs.retry(this.fetched, delayMs),
+    const failed = failedAttempt(finalRecord(this.#running, attempted, 'failed', failure, nowMs), this.#number)
+    const settled = await this.#settle(
+      { record, result: null, keptMs: keepMs(envelope, context), failed, dead: null, notify: null },
+      () => context.jobs.retry(this.fetched, delayMs),
     )
-    if (settled) this.#context.requeued(queueKey, atMs, 0)
+    if (settled) context.requeued(queueKey, nowMs + delayMs, 0)
   }
 
   /** `delayMs` null: at once, to the front. */
   async #putBack(delayMs: number | null, failure: InvocationFailure | null): Promise<void> {
-    const { envelope, queueKey, attemptsMade } = this.fetched
-    const record = requeuedRecord(envelope, attemptsMade, failure, null)
-    const atMs = delayMs === null ? null : this.#context.clock.now() + delayMs
-    const settled = await this.#settle(record, null, keepMs(envelope, this.#context), () =>
-      this.#context.jobs.putBack(this.fetched, atMs),
+    const context = this.#context
+    const { envelope, queueKey } = this.fetched
+    const record = requeuedRecord(envelope, this.#number - 1, failure, null)
+    const atMs = delayMs === null ? null : context.clock.now() + delayMs
+    const settled = await this.#settle(
+      { record, result: null, keptMs: keepMs(envelope, context), failed: null, dead: null, notify: null },
+      () => context.jobs.putBack(this.fetched, atMs),
     )
-    if (settled) this.#context.requeued(queueKey, atMs ?? 0, delayMs ?? 0)
+    if (settled) context.requeued(queueKey, atMs ?? 0, delayMs ?? 0)
   }
 
   /** The call was over before: only its job had stayed. */
@@ -168,16 +185,12 @@ export class Attempt {
   }
 
   /** Record, result and the job's move leave in one burst: Redis puts both on disk with one write. */
-  async #settle(
-    record: InvocationRecord,
-    result: ResultHead | null,
-    keptMs: number,
-    move: () => Promise<void>,
-  ): Promise<boolean> {
+  async #settle(settlement: Omit<Settlement, 'hold'>, move: () => Promise<void>): Promise<boolean> {
     const { store, jobs, persist } = this.#context
+    const { record } = settlement
     this.#settling = true
     const written = await persist(async () => {
-      const settling = store.settle(record, result, jobs.hold(this.fetched), keptMs)
+      const settling = store.settle({ ...settlement, hold: jobs.hold(this.fetched) })
       const moving = ignoreLostJob(move())
       const [settled, moved] = await Promise.allSettled([settling, moving])
       if (settled.status === 'rejected') throw settled.reason

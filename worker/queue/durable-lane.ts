@@ -5,18 +5,21 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { InvocationRecord, RecordQuery, Worker } from '../api.ts'
 import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
 import { StoreError } from '../store/errors.ts'
-import { type DurableLane, QueueError, type StoredResult, type Submission } from './api.ts'
+import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import { cancelCall } from './cancel.ts'
+import { DeadLetterStore } from './dead-letter-store.ts'
+import { createDeadLetters } from './dead-letters.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { queueKeyOf } from './envelope.ts'
-import { fileBytes, freeBytes, readFileStream } from './files.ts'
+import { freeBytes } from './files.ts'
+import { askResult } from './inquiry.ts'
 import { Intake } from './intake.ts'
-import { InvocationStore, type ResultHead } from './invocation-store.ts'
+import { InvocationStore } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
 import { Maintenance } from './maintenance.ts'
-import { isOpen } from './records.ts'
 import { readServerPolicy, type ServerPolicy } from './server-policy.ts'
+import { asking, stopping, unavailable } from './unavailable.ts'
 import { Waiters } from './waiters.ts'
 
 export interface DurableLaneOptions {
@@ -38,7 +41,6 @@ const BODY_MAX_BYTES = 100 * 1024 ** 2
 const AGAIN_MS = 200
 const START_WAIT_MS = 5_000
 const HAND_BACK_MS = 3_000
-const RECHECK_MS = 10_000
 
 /** Opens its own connections and waits a moment for them; it exists also while Redis is away. `start` begins to run calls. */
 export async function createDurableLane(options: DurableLaneOptions): Promise<DurableLane> {
@@ -60,6 +62,10 @@ class Lane implements DurableLane {
   readonly #active = new Map<string, Attempt>()
   readonly #context: AttemptContext
   readonly #leave: (() => void)[] = []
+  readonly #listeners = new Set<(record: InvocationRecord) => void>()
+  readonly #deadLetterStore: DeadLetterStore
+  readonly deadLetters: DeadLetters
+  readonly outbox: Outbox
   readonly #resultsDir: string
   readonly #soleOwner: boolean
   #policy: ServerPolicy | null = null
@@ -82,6 +88,23 @@ class Lane implements DurableLane {
     const bodiesDir = join(options.stateDir, 'bodies')
     this.#resultsDir = join(options.stateDir, 'results')
     this.#context = this.#attemptContext(bodiesDir)
+    this.#deadLetterStore = new DeadLetterStore(this.#redis)
+    this.deadLetters = createDeadLetters({
+      store: this.#deadLetterStore,
+      jobs: this.#jobs,
+      clock: options.clock,
+      bodiesDir,
+      guard: (ask, changing) => {
+        if (changing && (this.#draining || this.#closed)) return Promise.reject(stopping())
+        return asking(ask)
+      },
+      queued: (queueKey) => this.#queued(queueKey, 0),
+    })
+    this.outbox = {
+      list: (limit) => asking(() => this.#store.outbox(limit)),
+      done: (id) => asking(() => this.#store.leaveOutbox(id)),
+      onNews: (listener) => this.onFinished(listener),
+    }
     this.#intake = new Intake({
       store: this.#store,
       jobs: this.#jobs,
@@ -128,54 +151,63 @@ class Lane implements DurableLane {
   }
 
   async submit(submission: Submission) {
-    if (this.#draining || this.#closed) throw new QueueError('DRAINING', 'the platform is stopping')
+    if (this.#draining || this.#closed) throw stopping()
     if (!this.#redis.available()) throw unavailable(new StoreError('REDIS_AWAY', 'redis is away'))
     const policy = this.#policy
     if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
-    const accepted = await this.#asking(() => this.#intake.accept(submission))
+    const accepted = await asking(() => this.#intake.accept(submission))
     const queueKey = queueKeyOf(submission.version)
     this.#dispatcher.limit(queueKey, submission.version.config.concurrency)
-    if (this.#started) this.#dispatcher.wake(queueKey, accepted.notBeforeMs)
-    else this.#store.announceDue(queueKey)
+    this.#queued(queueKey, accepted.notBeforeMs)
     return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
   }
 
   async record(id: string): Promise<InvocationRecord | null> {
-    return await this.#asking(() => this.#store.record(id))
+    return await asking(() => this.#store.record(id))
   }
 
   async records(query: RecordQuery): Promise<InvocationRecord[]> {
-    return await this.#asking(() => this.#store.records(query))
+    return await asking(() => this.#store.records(query))
   }
 
   async result(id: string, waitMs: number) {
-    const deadline = this.#clock.monotonicMs() + waitMs
-    for (;;) {
-      const leftMs = deadline - this.#clock.monotonicMs()
-      // ORDER: wait first, look then: the end may come between.
-      const waiting = this.#waiters.wait(id, Math.max(0, Math.min(leftMs, RECHECK_MS)))
-      try {
-        const record = await this.#known(id)
-        if (!isOpen(record.state)) {
-          const head = await this.#asking(() => this.#store.result(id))
-          return { pending: false, record, result: head === null ? null : await this.#stored(head) }
-        }
-        if (leftMs <= 0) return { pending: true, record, result: null }
-        await waiting.news
-      } finally {
-        waiting.stop()
-      }
-    }
+    const parts = { store: this.#store, waiters: this.#waiters, clock: this.#clock, resultsDir: this.#resultsDir }
+    return await askResult(id, waitMs, parts)
   }
 
   async cancel(id: string): Promise<InvocationRecord> {
     const { bodiesDir } = this.#context
     const parts = { store: this.#store, jobs: this.#jobs, waiters: this.#waiters, clock: this.#clock, bodiesDir }
-    return await this.#asking(() => cancelCall(id, () => this.#active.get(id), parts))
+    return await asking(() => cancelCall(id, () => this.#active.get(id), parts))
   }
 
   async backlog(namespace: string, name: string): Promise<number> {
-    return await this.#asking(() => this.#jobs.backlog(`${namespace}/${name}`))
+    return await asking(() => this.#jobs.backlog(`${namespace}/${name}`))
+  }
+
+  async pauseFunction(namespace: string, name: string, paused: boolean): Promise<void> {
+    const queueKey = `${namespace}/${name}`
+    await asking(() => this.#jobs.pause(queueKey, paused))
+    if (!paused) {
+      this.#store.announceDue(queueKey)
+      this.#dispatcher.wake(queueKey)
+    }
+  }
+
+  async queueState(namespace: string, name: string): Promise<QueueState> {
+    const queueKey = `${namespace}/${name}`
+    return await asking(async () => {
+      const [state, deadLetters] = await Promise.all([
+        this.#jobs.state(queueKey),
+        this.#deadLetterStore.count(queueKey),
+      ])
+      return { ...state, deadLetters }
+    })
+  }
+
+  onFinished(listener: (record: InvocationRecord) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   available(): boolean {
@@ -216,6 +248,12 @@ class Lane implements DurableLane {
     this.#waiters.notifyAll()
     await this.#jobs.close()
     await this.#redis.close()
+  }
+
+  /** A call of this queue is due then: run it here, or let those know who do. */
+  #queued(queueKey: string, atMs: number): void {
+    if (this.#started) this.#dispatcher.wake(queueKey, atMs)
+    else this.#store.announceDue(queueKey)
   }
 
   async #connected(): Promise<void> {
@@ -282,7 +320,10 @@ class Lane implements DurableLane {
       resultMaxBytes: BODY_MAX_BYTES,
       chance: this.#options.chance ?? Math.random,
       persist: (write) => this.#persist(write),
-      ended: (id) => this.#waiters.notify(id),
+      ended: (record) => {
+        this.#waiters.notify(record.id)
+        for (const listener of this.#listeners) listener(record)
+      },
       requeued: (queueKey, atMs, pauseMs) => {
         this.#dispatcher.pause(queueKey, pauseMs)
         this.#dispatcher.wake(queueKey, atMs)
@@ -302,32 +343,4 @@ class Lane implements DurableLane {
     }
     return null
   }
-
-  async #known(id: string): Promise<InvocationRecord> {
-    const record = await this.record(id)
-    if (record === null) throw new QueueError('INVOCATION_NOT_FOUND', `no asynchronous invocation ${id.slice(0, 80)}`)
-    return record
-  }
-
-  async #stored(head: ResultHead): Promise<StoredResult | null> {
-    const { status, headers, bodyBytes, base64, file } = head
-    if (file === null) return { status, headers, bodyBytes, body: Buffer.from(base64 ?? '', 'base64') }
-    if ((await fileBytes(this.#resultsDir, file)) !== bodyBytes) return null
-    return { status, headers, bodyBytes, body: readFileStream(this.#resultsDir, file) }
-  }
-
-  /** Trouble with Redis becomes QUEUE_UNAVAILABLE. */
-  async #asking<T>(ask: () => Promise<T>): Promise<T> {
-    try {
-      return await ask()
-    } catch (error) {
-      throw error instanceof QueueError ? error : unavailable(error)
-    }
-  }
-}
-
-const RETRY_AFTER_S = 2
-function unavailable(cause: unknown): QueueError {
-  const message = `the queue cannot be reached: ${(cause as Error).message}`
-  return new QueueError('QUEUE_UNAVAILABLE', message, { cause, retryAfterS: RETRY_AFTER_S })
 }

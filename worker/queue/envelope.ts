@@ -29,6 +29,10 @@ export interface Envelope {
   readonly expiresAtMs: number
   readonly maxAttempts: number
   readonly priority: number
+  /** Attempts before a redrive; 0 or absent: none. */
+  readonly earlierAttempts?: number
+  /** What the outbox is to say at the end; absent: nothing. */
+  readonly notify?: unknown
 }
 
 export function makeEnvelope(id: string, submission: Submission, body: EnvelopeBody, nowMs: number): Envelope {
@@ -49,7 +53,18 @@ export function makeEnvelope(id: string, submission: Submission, body: EnvelopeB
     expiresAtMs: notBeforeMs + submission.maxAgeMs,
     maxAttempts: Math.max(1, submission.maxAttempts ?? version.config.retryAttempts),
     priority,
+    ...(submission.notify === undefined || submission.notify === null ? {} : { notify: submission.notify }),
   }
+}
+
+/** The same call once more, due now, its age counted anew. */
+export function redrivenEnvelope(envelope: Envelope, earlierAttempts: number, nowMs: number): Envelope {
+  const maxAgeMs = envelope.expiresAtMs - envelope.notBeforeMs
+  return { ...envelope, notBeforeMs: nowMs, expiresAtMs: nowMs + maxAgeMs, earlierAttempts }
+}
+
+export function bodyBytesOf({ body }: Envelope): number {
+  return body.kind === 'none' ? 0 : body.kind === 'file' ? body.bytes : Buffer.byteLength(body.base64, 'base64')
 }
 
 /** A queue is one function's: its namespace and name. */

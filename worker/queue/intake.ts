@@ -131,7 +131,7 @@ export class Intake {
     const queueKey = queueKeyOf(envelope.version)
     const keepMs = envelope.expiresAtMs - clock.now() + 2 * KEPT_MS
     const recorded = store.accept(queuedRecord(envelope), queueKey, keepMs)
-    const added = withDeadline(jobs.add(queueKey, envelope), ADD_DEADLINE_MS, clock)
+    const added = withDeadline(jobs.add(queueKey, envelope, envelope.acceptedAtMs), ADD_DEADLINE_MS, clock)
     const [record, job] = await Promise.allSettled([recorded, added])
     if (record.status === 'fulfilled' && job.status === 'fulfilled') return
     if (this.#doubts.size < DOUBTS_MAX)

@@ -5,6 +5,10 @@
 //   {thaw}:invs:<ns>      zset    id → ms of its UUIDv7: the newest-first list
 //   {thaw}:queues         set     <ns>/<function> that ever had a call
 //   {thaw}:idem:<scope>   string  {id, hash}, expires
+//   {thaw}:tries:<id>     list    FailedAttempt (JSON) of each attempt that failed, expires
+//   {thaw}:dead:<id>      string  DeadEntry (JSON), expires
+//   {thaw}:deads:<key>    zset    id → ms of its UUIDv7: dead letters of a function (dead-letter-store.ts reads these three)
+//   {thaw}:outbox         hash    id → what is to be told of the end of a call
 //   {thaw}:done           channel id of a call that ended
 //   {thaw}:cancel         channel id of a running call to be cancelled
 //   {thaw}:due            channel <ns>/<function> that has something to run
@@ -12,13 +16,19 @@
 import { createHash } from 'node:crypto'
 import type { InvocationRecord, RecordQuery } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
+import type { FailedAttempt, Finished } from './api.ts'
+import type { Envelope } from './envelope.ts'
 import { isOpen } from './records.ts'
 
+/** How long records and results of calls that are over stay. */
 export const KEPT_MS = 24 * 3_600_000
+/** How long a dead letter stays, its record with it. */
+export const DEAD_KEPT_MS = 14 * 24 * 3_600_000
 const DONE = '{thaw}:done'
 const CANCEL = '{thaw}:cancel'
 const DUE = '{thaw}:due'
 const QUEUES = '{thaw}:queues'
+export const OUTBOX = '{thaw}:outbox'
 const PAGE = 200
 /** A query looks at no more than this many records. */
 const SCAN_MAX = 20_000
@@ -47,6 +57,15 @@ if holder ~= ARGV[4] then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
+if ARGV[8] ~= '' then
+  redis.call('RPUSH', KEYS[5], ARGV[8])
+  redis.call('PEXPIRE', KEYS[5], ARGV[2])
+end
+if ARGV[9] ~= '' then
+  redis.call('SET', KEYS[6], ARGV[9], 'PX', ARGV[2])
+  redis.call('ZADD', KEYS[7], ARGV[10], ARGV[5])
+end
+if ARGV[11] ~= '' then redis.call('HSET', KEYS[8], ARGV[5], ARGV[11]) end
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
 return 1`
 
@@ -79,6 +98,27 @@ export interface JobHold {
   readonly token: string
   readonly lockMs: number
 }
+/** What became of one attempt. */
+export interface Settlement {
+  readonly record: InvocationRecord
+  readonly result: ResultHead | null
+  readonly hold: JobHold
+  readonly keptMs: number
+  /** Joins the call's failed attempts. */
+  readonly failed: FailedAttempt | null
+  /** The call becomes a dead letter. */
+  readonly dead: DeadEntry | null
+  /** What the outbox is to say; null: nothing. */
+  readonly notify: unknown
+}
+/** A dead letter as it lies in Redis: all that another run needs. */
+export interface DeadEntry {
+  readonly envelope: Envelope
+  readonly state: 'failed' | 'timed-out'
+  /** The number of the last attempt. */
+  readonly attempt: number
+  readonly diedAtMs: number
+}
 export interface Claim {
   readonly id: string
   readonly hash: string
@@ -102,12 +142,25 @@ export class InvocationStore {
   }
 
   /** Writes what became of an attempt. False: somebody else holds the job now, nothing was written. */
-  async settle(record: InvocationRecord, result: ResultHead | null, hold: JobHold, keepMs: number): Promise<boolean> {
-    const keys = [recordKey(record.id), resultKey(record.id), hold.lockKey, hold.activeKey]
-    const news = isOpen(record.state) ? '' : DONE
-    const resultJson = result === null ? '' : JSON.stringify(result)
-    const args = [JSON.stringify(record), keepMs, resultJson, hold.token, record.id, news, hold.lockMs]
-    return (await this.#redis.script(SETTLE, keys, args)) === 1
+  async settle(settlement: Settlement): Promise<boolean> {
+    const { record, result, hold, keptMs, failed, dead, notify } = settlement
+    const { id } = record
+    const deadsKey = deadListKey(`${record.namespace}/${record.function}`)
+    const keys = [recordKey(id), resultKey(id), hold.lockKey, hold.activeKey, triesKey(id), deadKey(id), deadsKey]
+    const args = [
+      JSON.stringify(record),
+      keptMs,
+      jsonOr(result),
+      hold.token,
+      id,
+      isOpen(record.state) ? '' : DONE,
+      hold.lockMs,
+      jsonOr(failed),
+      jsonOr(dead),
+      scoreOf(record),
+      jsonOr(notify),
+    ]
+    return (await this.#redis.script(SETTLE, [...keys, OUTBOX], args)) === 1
   }
 
   /** Ends a call whose job is gone from the queue. */
@@ -134,6 +187,10 @@ export class InvocationStore {
     return text === null ? null : (JSON.parse(text as string) as InvocationRecord)
   }
 
+  async isDead(id: string): Promise<boolean> {
+    return (await this.#redis.command('EXISTS', deadKey(id))) === 1
+  }
+
   async result(id: string): Promise<ResultHead | null> {
     const text = await this.#redis.command('GET', resultKey(id))
     return text === null ? null : (JSON.parse(text as string) as ResultHead)
@@ -158,6 +215,22 @@ export class InvocationStore {
       if (ids.length < PAGE) break
     }
     return found
+  }
+
+  /** At most about so many entries. */
+  async outbox(limit: number): Promise<Finished[]> {
+    const found: Finished[] = []
+    let cursor = '0'
+    do {
+      const [next, flat] = (await this.#redis.command('HSCAN', OUTBOX, cursor, 'COUNT', limit)) as [string, string[]]
+      for (let i = 1; i < flat.length; i += 2) found.push(JSON.parse(flat[i]!) as Finished)
+      cursor = next
+    } while (cursor !== '0' && found.length < limit)
+    return found.slice(0, limit)
+  }
+
+  async leaveOutbox(id: string): Promise<void> {
+    await this.#redis.command('HDEL', OUTBOX, id)
   }
 
   async queueKeys(): Promise<string[]> {
@@ -202,11 +275,24 @@ function matches(record: InvocationRecord, query: RecordQuery): boolean {
   return query.after === undefined || record.id < query.after
 }
 
-function recordKey(id: string): string {
+function jsonOr(value: unknown): string {
+  return value === null || value === undefined ? '' : JSON.stringify(value)
+}
+
+export function recordKey(id: string): string {
   return `{thaw}:inv:${id}`
 }
 function resultKey(id: string): string {
   return `{thaw}:res:${id}`
+}
+export function triesKey(id: string): string {
+  return `{thaw}:tries:${id}`
+}
+export function deadKey(id: string): string {
+  return `{thaw}:dead:${id}`
+}
+export function deadListKey(queueKey: string): string {
+  return `{thaw}:deads:${queueKey}`
 }
 function indexKey(namespace: string): string {
   return `{thaw}:invs:${namespace}`

@@ -3,6 +3,7 @@
 import { type IQueueBackend, Job, Queue, type QueueOptions } from 'bullmq'
 import type { Logger } from '../../runtime/api.ts'
 import type { RedisStore } from '../store/connect.ts'
+import type { QueueState } from './api.ts'
 import type { Envelope } from './envelope.ts'
 import type { JobHold } from './invocation-store.ts'
 
@@ -94,11 +95,12 @@ export class JobQueues {
     this.#root.on('error', (error) => logger.debug({ reason: error.message }, 'bullmq'))
   }
 
-  async add(queueKey: string, envelope: Envelope): Promise<void> {
+  /** Due at its `notBeforeMs`. A job with this id that is there already stays as it is. */
+  async add(queueKey: string, envelope: Envelope, nowMs: number): Promise<void> {
     await this.#queue(queueKey).add('call', envelope, {
       jobId: envelope.id,
-      delay: Math.max(0, envelope.notBeforeMs - envelope.acceptedAtMs),
-      timestamp: envelope.acceptedAtMs,
+      delay: Math.max(0, envelope.notBeforeMs - nowMs),
+      timestamp: nowMs,
       attempts: envelope.maxAttempts,
       backoff: { type: 'custom' },
       removeOnComplete: true,
@@ -159,6 +161,23 @@ export class JobQueues {
   async backlog(queueKey: string): Promise<number> {
     const counts = await this.#queue(queueKey).getJobCounts('waiting', 'prioritized', 'delayed')
     return Object.values(counts).reduce((sum, count) => sum + count, 0)
+  }
+
+  /** What lies in the queue, and whether it is paused. */
+  async state(queueKey: string): Promise<Omit<QueueState, 'deadLetters'>> {
+    const queue = this.#queue(queueKey)
+    const [counts, paused] = await Promise.all([
+      queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active'),
+      queue.isPaused(),
+    ])
+    const { waiting = 0, prioritized = 0, delayed = 0, active = 0 } = counts
+    return { waiting: waiting + prioritized, delayed, active, paused }
+  }
+
+  /** A paused queue hands out nothing, to nobody. */
+  async pause(queueKey: string, paused: boolean): Promise<void> {
+    const queue = this.#queue(queueKey)
+    await (paused ? queue.pause() : queue.resume())
   }
 
   /** Ids of active jobs, newest first. */

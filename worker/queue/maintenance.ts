@@ -26,7 +26,7 @@ const TIDY_MS = 10 * 60_000
 /** A lock lasts 15 s: after this much without renewal the call must not run on beside its second attempt. */
 const LOST_MS = 10_000
 const FILE_AGE_MS = 15 * 60_000
-const INDEX_KEPT_MS = 7 * 24 * 3_600_000
+const INDEX_KEPT_MS = 15 * 24 * 3_600_000
 
 export class Maintenance {
   readonly #options: MaintenanceOptions
@@ -134,7 +134,7 @@ export class Maintenance {
     for (const namespace of namespaces) await store.trimIndex(namespace, nowMs - INDEX_KEPT_MS)
     const bodies = await sweepFolder(bodiesDir, nowMs - FILE_AGE_MS, async (id) => {
       const record = await store.record(id)
-      return record !== null && isOpen(record.state)
+      return (record !== null && isOpen(record.state)) || (await store.isDead(id))
     })
     const results = await sweepFolder(resultsDir, nowMs - Math.min(FILE_AGE_MS, KEPT_MS), async (name) => {
       const head = await store.result(name.slice(0, name.lastIndexOf('-')))

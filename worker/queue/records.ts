@@ -1,6 +1,7 @@
 // Records of asynchronous calls as values: the states a call goes through, seen from outside. Pure.
 import { LimitError, type Limits, lowerLimits } from '../../runtime/api.ts'
 import type { InvocationFailure, InvocationRecord, InvocationState } from '../api.ts'
+import type { FailedAttempt } from './api.ts'
 import type { Envelope } from './envelope.ts'
 import type { FinalState } from './outcome.ts'
 
@@ -65,6 +66,25 @@ export function requeuedRecord(
   startedAt: string | null,
 ): InvocationRecord {
   return { ...queuedRecord(envelope), attempt, error, startedAt }
+}
+
+/** Longest text kept of an error, for each of several attempts. */
+const TEXT_MAX = 8 * 1024
+
+/** What a dead letter keeps of an attempt, from the record it would have had as the last one. */
+export function failedAttempt(record: InvocationRecord, attempt: number): FailedAttempt {
+  const { start, status, error, startedAt, endedAt, queueMs, startMs, thawMs, initMs, runMs, metering } = record
+  const ended = endedAt ?? record.createdAt
+  const phases = { queueMs, startMs, thawMs, initMs, runMs }
+  return { attempt, start, status, error: shortened(error), startedAt, endedAt: ended, ...phases, metering }
+}
+
+function shortened(error: InvocationFailure | null): InvocationFailure | null {
+  if (error === null) return null
+  const message = error.message.slice(0, TEXT_MAX)
+  return error.stack === undefined
+    ? { ...error, message }
+    : { ...error, message, stack: error.stack.slice(0, TEXT_MAX) }
 }
 
 function outcomeOf(running: InvocationRecord, attempted: InvocationRecord): Partial<InvocationRecord> {

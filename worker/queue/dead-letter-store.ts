@@ -1,0 +1,105 @@
+// Dead letters in Redis: reading them, and the scripts that move one back to its queue or away. Keys are the invocation
+// store's, which also writes them, together with the record they belong to.
+import type { InvocationRecord } from '../api.ts'
+import type { RedisStore } from '../store/connect.ts'
+import type { FailedAttempt } from './api.ts'
+import { type DeadEntry, deadKey, deadListKey, KEPT_MS, recordKey, timeOfId, triesKey } from './invocation-store.ts'
+
+const LIST = `
+local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], '-inf', 'LIMIT', ARGV[2], ARGV[3])
+local found = {}
+for i, id in ipairs(ids) do
+  found[i] = { id, redis.call('GET', ARGV[4] .. id), redis.call('LRANGE', ARGV[5] .. id, 0, -1) }
+end
+return found`
+
+// Only while the entry is still the one that was read: another redrive may have been faster.
+const REOPEN = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
+return 1`
+
+const FORGET = `
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return redis.call('ZREM', KEYS[2], ARGV[2])`
+
+const PURGE = `
+redis.call('DEL', KEYS[1], KEYS[3])
+redis.call('PEXPIRE', KEYS[4], ARGV[2])
+return redis.call('ZREM', KEYS[2], ARGV[1])`
+
+const PAGE = 100
+
+export interface StoredDeadLetter {
+  readonly id: string
+  readonly entry: DeadEntry
+  /** The entry's exact text: what `reopen` and `forget` compare. */
+  readonly text: string
+  readonly attempts: readonly FailedAttempt[]
+}
+
+export class DeadLetterStore {
+  readonly #redis: RedisStore
+  constructor(redis: RedisStore) {
+    this.#redis = redis
+  }
+
+  /** Newest first. An entry that expired leaves the list when it is met. */
+  async list(queueKey: string, limit: number, after: string | null): Promise<StoredDeadLetter[]> {
+    const found: StoredDeadLetter[] = []
+    const newest = after === null ? '+inf' : String(timeOfId(after) ?? '+inf')
+    for (let offset = 0; found.length < limit; offset += PAGE) {
+      const args = [newest, offset, PAGE, deadKey(''), triesKey('')]
+      const rows = (await this.#redis.script(LIST, [deadListKey(queueKey)], args)) as [string, unknown, string[]][]
+      for (const [id, text, attempts] of rows) {
+        if (found.length >= limit || (after !== null && id >= after)) continue
+        if (typeof text === 'string') found.push(stored(id, text, attempts))
+        else await this.#redis.command('ZREM', deadListKey(queueKey), id)
+      }
+      if (rows.length < PAGE) break
+    }
+    return found
+  }
+
+  async get(queueKey: string, id: string): Promise<StoredDeadLetter | null> {
+    const [score, text, attempts] = await Promise.all([
+      this.#redis.command('ZSCORE', deadListKey(queueKey), id),
+      this.#redis.command('GET', deadKey(id)),
+      this.#redis.command('LRANGE', triesKey(id), 0, -1),
+    ])
+    return score === null || typeof text !== 'string' ? null : stored(id, text, attempts as string[])
+  }
+
+  async count(queueKey: string): Promise<number> {
+    return (await this.#redis.command('ZCARD', deadListKey(queueKey))) as number
+  }
+
+  /** Its record says `queued` again; the entry stays until `forget`. False: it is not there (any more). */
+  async reopen(letter: StoredDeadLetter, record: InvocationRecord, keepMs: number): Promise<boolean> {
+    const keys = [deadKey(letter.id), recordKey(letter.id), triesKey(letter.id)]
+    return (await this.#redis.script(REOPEN, keys, [letter.text, JSON.stringify(record), keepMs])) === 1
+  }
+
+  /** Takes an entry whose call is queued again from the list. */
+  async forget(queueKey: string, letter: StoredDeadLetter): Promise<void> {
+    await this.#redis.script(FORGET, [deadKey(letter.id), deadListKey(queueKey)], [letter.text, letter.id])
+  }
+
+  /** Takes it away with its attempts; the record stays as long as others do. False: it was not there. */
+  async purge(queueKey: string, id: string): Promise<boolean> {
+    const keys = [deadKey(id), deadListKey(queueKey), triesKey(id), recordKey(id)]
+    return (await this.#redis.script(PURGE, keys, [id, KEPT_MS])) === 1
+  }
+
+  /** Takes entries from the list whose time is over. */
+  async trim(queueKey: string, olderThanMs: number): Promise<void> {
+    await this.#redis.command('ZREMRANGEBYSCORE', deadListKey(queueKey), '-inf', olderThanMs)
+  }
+}
+
+function stored(id: string, text: string, attempts: readonly string[]): StoredDeadLetter {
+  const tries = attempts.map((attempt) => JSON.parse(attempt) as FailedAttempt)
+  return { id, text, entry: JSON.parse(text) as DeadEntry, attempts: tries }
+}

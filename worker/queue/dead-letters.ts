@@ -1,0 +1,127 @@
+// Dead letters as the lane offers them: list, show, redrive, purge. Moving a call back writes its record first and takes the
+// entry away last, so that a crash between leaves an entry that can be redriven again, never a call that is nowhere.
+import type { Clock } from '../../runtime/api.ts'
+import type { InvocationRecord } from '../api.ts'
+import { type DeadLetter, type DeadLetters, QueueError } from './api.ts'
+import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store.ts'
+import { bodyBytesOf, redrivenEnvelope } from './envelope.ts'
+import { removeFile } from './files.ts'
+import { KEPT_MS } from './invocation-store.ts'
+import type { JobQueues } from './job-queues.ts'
+import { requeuedRecord } from './records.ts'
+
+export interface DeadLetterParts {
+  readonly store: DeadLetterStore
+  readonly jobs: JobQueues
+  readonly clock: Clock
+  readonly bodiesDir: string
+  /** Turns trouble with Redis into QueueErrors; refuses while draining when `changing`. */
+  guard<T>(ask: () => Promise<T>, changing: boolean): Promise<T>
+  /** The queue has a call that is due. */
+  queued(queueKey: string): void
+}
+
+/** Moved or removed at once. */
+const BATCH = 50
+
+export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
+  const { store, guard } = parts
+  return {
+    list: (namespace, name, page) =>
+      guard(async () => {
+        const letters = await store.list(keyOf(namespace, name), page.limit, page.after ?? null)
+        return letters.map(shown)
+      }, false),
+    show: (namespace, name, id) => guard(async () => shown(await find(keyOf(namespace, name), id, parts)), false),
+    redrive: (namespace, name, id) =>
+      guard(async () => {
+        const queueKey = keyOf(namespace, name)
+        const record = await redrive(queueKey, await find(queueKey, id, parts), parts)
+        if (record === null) throw notFound(queueKey, id)
+        return record
+      }, true),
+    redriveAll: (namespace, name) =>
+      guard(() => {
+        const queueKey = keyOf(namespace, name)
+        return forAll(queueKey, parts, async (letter) => (await redrive(queueKey, letter, parts)) !== null)
+      }, true),
+    purge: (namespace, name, id) =>
+      guard(async () => {
+        const queueKey = keyOf(namespace, name)
+        if (id === undefined) return await forAll(queueKey, parts, (letter) => purge(queueKey, letter.id, parts))
+        if (!(await purge(queueKey, id, parts))) throw notFound(queueKey, id)
+        return 1
+      }, false),
+  }
+}
+
+/** Every letter that is there now, newest first; those that fail again meanwhile are not met twice. */
+async function forAll(
+  queueKey: string,
+  { store }: DeadLetterParts,
+  work: (letter: StoredDeadLetter) => Promise<boolean>,
+): Promise<number> {
+  let count = 0
+  let after: string | null = null
+  for (;;) {
+    const letters: StoredDeadLetter[] = await store.list(queueKey, BATCH, after)
+    const done = await Promise.all(letters.map(work))
+    count += done.filter(Boolean).length
+    if (letters.length < BATCH) return count
+    after = letters.at(-1)!.id
+  }
+}
+
+async function redrive(
+  queueKey: string,
+  letter: StoredDeadLetter,
+  { store, jobs, clock, queued }: DeadLetterParts,
+): Promise<InvocationRecord | null> {
+  const { attempt } = letter.entry
+  const envelope = redrivenEnvelope(letter.entry.envelope, attempt, clock.now())
+  const record = requeuedRecord(envelope, attempt, null, null)
+  // ORDER: record, job, entry. See above.
+  if (!(await store.reopen(letter, record, envelope.expiresAtMs - clock.now() + 2 * KEPT_MS))) return null
+  await jobs.add(queueKey, envelope, clock.now())
+  await store.forget(queueKey, letter)
+  queued(queueKey)
+  return record
+}
+
+async function purge(queueKey: string, id: string, { store, bodiesDir }: DeadLetterParts): Promise<boolean> {
+  if (!(await store.purge(queueKey, id))) return false
+  await removeFile(bodiesDir, id)
+  return true
+}
+
+async function find(queueKey: string, id: string, { store }: DeadLetterParts): Promise<StoredDeadLetter> {
+  const letter = await store.get(queueKey, id)
+  if (letter === null) throw notFound(queueKey, id)
+  return letter
+}
+
+function shown({ id, entry, attempts }: StoredDeadLetter): DeadLetter {
+  const { envelope, state, diedAtMs } = entry
+  const { version, method, target } = envelope
+  return {
+    id,
+    namespace: version.namespace,
+    function: version.name,
+    version: version.version,
+    state,
+    method,
+    target,
+    bodyBytes: bodyBytesOf(envelope),
+    createdAt: new Date(envelope.acceptedAtMs).toISOString(),
+    diedAt: new Date(diedAtMs).toISOString(),
+    attempts,
+  }
+}
+
+function keyOf(namespace: string, name: string): string {
+  return `${namespace}/${name}`
+}
+
+function notFound(queueKey: string, id: string): QueueError {
+  return new QueueError('DEAD_LETTER_NOT_FOUND', `no dead letter ${id.slice(0, 80)} of ${queueKey}`)
+}

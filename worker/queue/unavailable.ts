@@ -1,0 +1,23 @@
+// What the lane's refusals are called: trouble with Redis, and a platform that stops.
+import { QueueError } from './api.ts'
+
+const RETRY_AFTER_S = 2
+
+/** Trouble with Redis as QUEUE_UNAVAILABLE. */
+export function unavailable(cause: unknown): QueueError {
+  const message = `the queue cannot be reached: ${(cause as Error).message}`
+  return new QueueError('QUEUE_UNAVAILABLE', message, { cause, retryAfterS: RETRY_AFTER_S })
+}
+
+export function stopping(): QueueError {
+  return new QueueError('DRAINING', 'the platform is stopping')
+}
+
+/** Runs it; whatever is no QueueError becomes QUEUE_UNAVAILABLE. */
+export async function asking<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    throw error instanceof QueueError ? error : unavailable(error)
+  }
+}
