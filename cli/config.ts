@@ -28,6 +28,8 @@ export interface Config {
   readonly zramBytes: number | null
   /** A sandbox frozen for so long has its memory reclaimed. */
   readonly reclaimAfterMs: number
+  /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
+  readonly stems: number
   /** Highest limits of namespaces and host. */
   readonly ceilings: readonly LimitCeiling[]
   /** OTLP over HTTP endpoint; null: tracing is off. */
@@ -63,6 +65,7 @@ export interface Flags {
   readonly hosts?: string | undefined
   readonly behindProxy?: boolean | undefined
   readonly zram?: string | undefined
+  readonly stems?: string | undefined
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -84,6 +87,7 @@ const SETTINGS: readonly Setting[] = [
   ),
   setting('FN_ZRAM', 'zram', '', 'size', 'compressed swap in memory for idle sandboxes, undone at stop; empty: none'),
   setting('FN_RECLAIM_AFTER', null, '30s', 'duration', 'a sandbox frozen for so long gives its memory back'),
+  setting('FN_STEMS', 'stems', '2', 'number', 'booted sandboxes without a function kept ready, of each kind; 0: none'),
   setting('OTEL_EXPORTER_OTLP_ENDPOINT', null, '', 'URL', 'collector for traces (OTLP over HTTP); empty: no tracing'),
 ]
 
@@ -160,6 +164,9 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   if (zramBytes !== null && zramBytes < SMALLEST_ZRAM_BYTES && problems.length === 0)
     problems.push(`FN_ZRAM: expected at least 1m, got ${JSON.stringify(zram)}`)
   const reclaimAfterMs = parsed('FN_RECLAIM_AFTER', () => parseDurationMs(text('FN_RECLAIM_AFTER')), problems) ?? 0
+  const stems = text('FN_STEMS')
+  if (!/^\d{1,3}$/.test(stems) || Number(stems) > MOST_STEMS)
+    problems.push(`FN_STEMS: expected a whole number from 0 to ${MOST_STEMS}, got ${JSON.stringify(stems)}`)
   if (problems.length > 0) throw new ConfigError(problems)
   const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
   return Object.freeze({
@@ -178,11 +185,13 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     behindProxy,
     zramBytes,
     reclaimAfterMs,
+    stems: Number(stems),
     ceilings,
     otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
   })
 }
 
+const MOST_STEMS = 100
 const SMALLEST_ZRAM_BYTES = 1024 ** 2
 
 function parsed<T>(name: string, parse: () => T, problems: string[]): T | null {

@@ -272,7 +272,11 @@ export interface Worker {
   verify(version: FunctionVersion): Promise<void>
   /** Destroys idle sandboxes of versions that `keep` refuses, and busy ones when their calls end. */
   retire(keep: (version: { namespace: string; name: string; version: number }) => boolean): Promise<void>
+  /** Of one namespace, or of all and then with the stems, which belong to none: state `stem`, function and namespace empty. */
   sandboxes(namespace: string | null): SandboxInfo[]
+  /** Why sandboxes of the version never become of a stem but always start cold; null: they may. Rejects RuntimeError
+   *  `IMAGE_NOT_FOUND` | `IMAGE_CORRUPT`. */
+  coldReason(version: FunctionVersion): Promise<string | null>
   /** Throws WorkerError SANDBOX_NOT_FOUND | SANDBOX_STATE. */
   act(sandboxId: string, action: SandboxAction): Promise<SandboxInfo>
   /** Waits for the accounting of an invocation that is still open. null: unknown here. */

@@ -13,7 +13,7 @@ import { FAILURES, stateOfFailure } from './failures.ts'
 /** Instants of one call, monotonic ms. NaN: it never got there. */
 export interface CallTimes {
   arrivedAtMs: number
-  /** Launch, creation and load of the sandbox, where the call waited for them (start kind `cold`). */
+  /** Launch, creation and load of the sandbox, where the call waited for them (start kind `cold` or `stem`). */
   launchedAtMs: number
   createdAtMs: number
   loadedAtMs: number
@@ -103,7 +103,8 @@ export function reportLine(record: InvocationRecord): string {
   if (record.error !== null) parts.push(record.error.code)
   parts.push(`start ${record.start ?? 'none'}`, `run ${ms(record.runMs)}`)
   if (record.queueMs >= 1) parts.push(`queue ${ms(record.queueMs)}`)
-  if (record.start === 'cold') parts.push(`create ${ms(record.startMs)}`, `init ${ms(record.initMs)}`)
+  if (record.start === 'cold' || record.start === 'stem')
+    parts.push(`create ${ms(record.startMs)}`, `init ${ms(record.initMs)}`)
   const { metering } = record
   if (metering !== null) {
     parts.push(

@@ -129,7 +129,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     this.sandboxId = sandbox.id
     slot.calls++
     slot.pool.calls++
-    if (start === 'cold') {
+    if (start === 'cold' || start === 'stem') {
       this.#times.launchedAtMs = slot.launchedAtMs
       this.#times.createdAtMs = slot.createdAtMs
       this.#times.loadedAtMs = slot.loadedAtMs

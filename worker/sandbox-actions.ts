@@ -7,6 +7,8 @@ import { type Slot, slotInfo } from './pool/slot.ts'
 
 /** Throws WorkerError SANDBOX_NOT_FOUND | SANDBOX_STATE. */
 export async function actOnSandbox(pool: Pool, sandboxId: string, action: SandboxAction): Promise<SandboxInfo> {
+  const stem = pool.supply.stems.info(sandboxId)
+  if (stem !== null) return actOnStem(pool, stem, action)
   const slot = findSlot(pool, sandboxId)
   if (slot === null) throw new WorkerError('SANDBOX_NOT_FOUND', `no sandbox ${sandboxId}`)
   if (action === 'freeze') await freeze(pool, slot)
@@ -18,12 +20,19 @@ export async function actOnSandbox(pool: Pool, sandboxId: string, action: Sandbo
 
 /** All slots that have a sandbox, the oldest first; null: of all namespaces. */
 export function listSandboxes(pool: Pool, namespace: string | null): SandboxInfo[] {
-  const found: SandboxInfo[] = []
+  const found: SandboxInfo[] = namespace === null ? pool.supply.stems.list() : []
   for (const version of pool.versions.values()) {
     if (namespace !== null && version.version.namespace !== namespace) continue
     for (const slot of version.slots) if (slot.sandbox !== null) found.push(slotInfo(slot))
   }
   return found.sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0))
+}
+
+/** A stem can be killed (another takes its place); it is frozen already, and thaws when a function takes it. */
+function actOnStem(pool: Pool, stem: SandboxInfo, action: SandboxAction): SandboxInfo {
+  if (action === 'thaw') throw new WorkerError('SANDBOX_STATE', 'a stem thaws only when a function takes it')
+  if (action !== 'freeze') pool.supply.stems.kill(stem.id, 'killed by an operator')
+  return stem
 }
 
 function findSlot(pool: Pool, sandboxId: string): Slot | null {

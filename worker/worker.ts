@@ -39,6 +39,7 @@ import { Pool, type QueueBounds } from './pool/pool.ts'
 import { runUpkeep } from './pool/pool-upkeep.ts'
 import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
+import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
 import type { VersionPool } from './pool/version-pool.ts'
 import { Records } from './records.ts'
 import { actOnSandbox, listSandboxes } from './sandbox-actions.ts'
@@ -61,6 +62,8 @@ export interface WorkerOptions {
   readonly queue?: QueueBounds
   /** A sandbox frozen for so long has its memory reclaimed; default 30 s. */
   readonly reclaimAfterMs?: number
+  /** Booted sandboxes without a function kept ready, of each kind; default none. */
+  readonly stems?: number
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
 }
@@ -101,12 +104,14 @@ class HostWorker implements Worker, CallHost {
       cores: options.cores ?? runtime.host.cores,
       memoryBytes: options.memoryBytes,
       maxSandboxes: options.maxSandboxes ?? DEFAULT_MAX_SANDBOXES,
+      stems: options.stems ?? 0,
       queue: options.queue ?? DEFAULT_QUEUE,
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
       wakeAt: (atMs) => this.wakeAt(atMs),
       moved: (slot) => this.#moved(slot),
       output: (slot, stream, line) => this.#callLog.loading(slot, stream, line),
     })
+    if (this.pool.supply.stems.setting > 0) this.wakeAt(clock.monotonicMs())
   }
 
   invoke(request: InvocationRequest, sink: InvocationSink): Invocation {
@@ -172,6 +177,14 @@ class HostWorker implements Worker, CallHost {
     return actOnSandbox(this.pool, sandboxId, action)
   }
 
+  async coldReason(version: FunctionVersion): Promise<string | null> {
+    if (this.pool.supply.stems.setting === 0) return 'stem sandboxes are off (FN_STEMS=0)'
+    const kind = stemKindOf(version.config)
+    if (typeof kind === 'string') return kind
+    const { layers } = await this.#options.runtime.images.get(version.image)
+    return layers.length > 0 ? LAYERS_REASON : null
+  }
+
   async record(id: string): Promise<InvocationRecord | null> {
     const open = this.#open.get(id)
     return open === undefined ? this.#records.get(id) : open.done
@@ -196,12 +209,14 @@ class HostWorker implements Worker, CallHost {
     const sandboxes = Object.fromEntries(SLOT_STATES.map((state) => [state, 0])) as Record<SlotState, number>
     let running = 0
     for (const pool of this.pool.versions.values()) for (const slot of pool.slots) sandboxes[slot.state]++
+    sandboxes.stem += this.pool.supply.stems.size
     for (const fn of this.pool.functions.values()) running += fn.running
     return { sandboxes, waiting: this.pool.waiting, running, memoryBytes: this.pool.supply.room.usedBytes }
   }
 
   async drain(ms: number): Promise<void> {
     this.#draining = true
+    this.pool.supply.stems.stop()
     if (this.#open.size > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.clock.after(ms, resolve)

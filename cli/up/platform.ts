@@ -12,6 +12,7 @@ import { createRuntime } from '../../runtime/runtime.ts'
 import type { FunctionVersion } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import { createDurableLane } from '../../worker/queue/durable-lane.ts'
+import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
@@ -133,6 +134,7 @@ async function compose(
         maxSandboxes: maxSandboxes(),
         ceilings: config.ceilings,
         reclaimAfterMs: config.reclaimAfterMs,
+        stems: config.stems,
       }),
     (made) => made.close(),
   )
@@ -153,6 +155,11 @@ async function compose(
     () => createDurableLane({ target, worker, stateDir, clock, logger }),
     (made) => made.close(),
   )
+  const schedules = await steps.run(
+    'schedules',
+    () => createSchedules({ redis, lane, registry, clock, logger }),
+    (made) => made.close(),
+  )
   const token = config.token ?? ensureToken(stateDir)
   let ready = false
   const gateway = await steps.run(
@@ -163,6 +170,7 @@ async function compose(
         deployer,
         registry,
         lane,
+        schedules,
         runtimeHost: runtime.host,
         token,
         listen: config.listen,
@@ -184,6 +192,7 @@ async function compose(
     (made) => made.close(0),
   )
   await steps.run('queue', () => lane.start())
+  schedules.start()
   ready = true
   for (const version of provisioned(registry)) {
     worker

@@ -149,6 +149,7 @@ export class FakeWorker implements Worker {
   async retire(): Promise<void> {
     this.retired++
   }
+  coldReason = async (): Promise<null> => null
   sandboxes(): SandboxInfo[] {
     return this.sandbox ? [this.sandbox] : []
   }

@@ -36,6 +36,7 @@ export function createFakeWorker(handle: FakeFunction = ({ body }) => ({ status:
     verify: async () => {},
     retire: async () => {},
     sandboxes: () => [],
+    coldReason: async () => null,
     act: async () => Promise.reject(new Error('no sandboxes here')),
     record: async () => null,
     records: () => [],

@@ -17,6 +17,14 @@ export class HostRoom {
     return this.#usedBytes
   }
 
+  get freeBytes(): number {
+    return this.memoryBytes - this.#usedBytes
+  }
+
+  get freePlaces(): number {
+    return this.maxSandboxes - this.#sandboxes
+  }
+
   /** True when one such sandbox would not fit even into an empty host. */
   neverFits(bytes: number): boolean {
     return bytes > this.memoryBytes || this.maxSandboxes < 1

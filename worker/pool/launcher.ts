@@ -1,31 +1,83 @@
-// Makes a slot's sandbox: image, creation, load. On failure nothing is left and the error is the caller's to report.
+// Makes a slot's sandbox: image, a stem or a creation, load. On failure nothing is left and the error is the caller's to report.
 import { basename, extname } from 'node:path'
-import { type CallSink, type Clock, type Code, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import {
+  type CallSink,
+  type Clock,
+  type Code,
+  type Logger,
+  type Runtime,
+  RuntimeError,
+  type Sandbox,
+  type StoredImage,
+} from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
+import { messageOf } from '../failures.ts'
 import { SourcePositions } from '../source-map.ts'
 import type { Slot } from './slot.ts'
+import type { Stems } from './stems.ts'
 
 export interface LaunchHost {
   readonly runtime: Runtime
   readonly clock: Clock
+  readonly logger: Logger
+  readonly stems: Pick<Stems, 'take'>
   readonly moved: (slot: Slot) => void
   readonly output: (slot: Slot, ...line: Parameters<CallSink['log']>) => void
 }
 
-/** Takes the slot from `starting` through `loading` to `idle`. Throws RuntimeError; the sandbox is then destroyed. */
+/** Takes the slot from `starting` through `stem` or not and `loading` to `idle`. Throws RuntimeError; the sandbox is then destroyed. */
 export async function launchSandbox(slot: Slot, host: LaunchHost): Promise<void> {
-  const { version, config } = slot.pool
-  const image = await host.runtime.images.get(version.image)
-  slot.pool.positions ??= new SourcePositions(image.sourceMap)
+  const { pool } = slot
+  const image = await host.runtime.images.get(pool.version.image)
+  pool.positions ??= new SourcePositions(image.sourceMap)
+  if (image.layers.length > 0) pool.stemKind = null
+  const stem = pool.stemKind === null ? null : host.stems.take(pool.stemKind)
+  if (stem !== null && (await becomes(stem, slot, image, host))) return
+  slot.origin = 'cold'
   const sandbox = await host.runtime.create({
     layers: image.layers,
-    limits: config.limits,
-    network: config.network,
-    writableRootBytes: config.writableRootBytes,
+    limits: pool.config.limits,
+    network: pool.config.network,
+    writableRootBytes: pool.config.writableRootBytes,
   })
+  await load(sandbox, slot, image, host)
+}
+
+/** Makes the stem the slot's sandbox. False when it would not do, and is destroyed: it had died, or its limits cannot be
+ *  those of the function. Throws when the code does not load. */
+async function becomes(stem: Sandbox, slot: Slot, image: StoredImage, host: LaunchHost): Promise<boolean> {
+  try {
+    slot.origin = 'stem'
+    slot.move('stem')
+    // ORDER: limits before anything of the function runs; the CPU quota comes after the load, as in every sandbox.
+    const outcome = stem.applyLimits(slot.pool.config.limits)
+    if (!outcome.applied) throw new Error(`${outcome.limit} ${outcome.asked} is below what it uses (${outcome.inUse})`)
+    stem.thaw()
+  } catch (error) {
+    return abandon(stem, error, host)
+  }
+  try {
+    await load(stem, slot, image, host)
+    return true
+  } catch (error) {
+    // It may have died before the code came: a sandbox of its own tells whether it is the code's doing.
+    if (!(error instanceof RuntimeError) || error.code !== 'SANDBOX_STOPPED') throw error
+    slot.sandbox = null
+    return abandon(stem, error, host)
+  }
+}
+
+async function abandon(stem: Sandbox, error: unknown, host: LaunchHost): Promise<false> {
+  host.logger.info({ sandbox: stem.id, error: messageOf(error) }, 'a stem could not be used')
+  await stem.destroy().catch(() => undefined)
+  return false
+}
+
+async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: LaunchHost): Promise<void> {
+  const { version, config } = slot.pool
   slot.sandbox = sandbox
   slot.createdAtMs = host.clock.monotonicMs()
-  slot.move('loading')
+  if (slot.state !== 'loading') slot.move('loading')
   host.moved(slot)
   try {
     await sandbox.load(codeOf(version, image.source), config.initTimeoutMs, (stream, line) =>

@@ -274,7 +274,7 @@ export class Pool {
   #grant(slot: Slot, call: PoolCall, index: number): void {
     const { pool } = slot
     const started = call.waiting && slot.calls === 0 && slot.loadedAtMs >= call.arrivedAtMs
-    const kind: StartKind = started ? 'cold' : slot.state === 'frozen' || slot.freezing ? 'thawed' : 'warm'
+    const kind: StartKind = started ? slot.origin : slot.state === 'frozen' || slot.freezing ? 'thawed' : 'warm'
     if (call.waiting) this.leave(call)
     if (++slot.inFlight >= pool.config.sandboxConcurrency) pool.available.splice(index, 1)
     slot.freezeAtMs = Number.POSITIVE_INFINITY

@@ -10,6 +10,8 @@ export class Slot {
   /** Null while it is being created. */
   sandbox: Sandbox | null = null
   state: SlotState = 'starting'
+  /** What its sandbox was made from: created for it, or a stem. */
+  origin: 'cold' | 'stem' = 'cold'
   /** Calls in it now, and ever. */
   inFlight = 0
   calls = 0

@@ -8,6 +8,7 @@ import { HostRoom } from './host-room.ts'
 import { type LaunchHost, launchSandbox } from './launcher.ts'
 import { launchesWanted } from './scaling.ts'
 import { Slot } from './slot.ts'
+import { Stems } from './stems.ts'
 import type { VersionPool } from './version-pool.ts'
 
 export interface SupplyOptions {
@@ -18,6 +19,8 @@ export interface SupplyOptions {
   /** What all sandboxes together may be charged with. */
   readonly memoryBytes: number
   readonly maxSandboxes: number
+  /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
+  readonly stems: number
   /** Asks for a run of the upkeep no later than this instant. */
   readonly wakeAt: (atMs: number) => void
   /** A slot changed its state (not told of idle ⇄ busy). */
@@ -42,12 +45,14 @@ const SHORT_LIFE_MS = 1000
 
 export class Supply {
   readonly room: HostRoom
+  readonly stems: Stems
   readonly #options: SupplyOptions
   readonly #versions: ReadonlyMap<string, VersionPool>
   readonly #events: SupplyEvents
   /** Versions that may want launches, the longest unserved first. */
   readonly #wanting = new Set<VersionPool>()
   readonly #pending = new Set<Promise<void>>()
+  /** Creations under way; a start from a stem counts until it has taken the stem. */
   #launching = 0
   #evictionClock = 0
   #closed = false
@@ -57,6 +62,7 @@ export class Supply {
     this.#versions = versions
     this.#events = events
     this.room = new HostRoom(options.memoryBytes, options.maxSandboxes)
+    this.stems = new Stems(options, this.room)
   }
 
   /** True while some version waits for a launch or for room. */
@@ -76,13 +82,18 @@ export class Supply {
 
   /** Starts what is wanted, one version after the other, as far as cores and room allow. */
   schedule(): void {
-    if (this.#closed || this.#wanting.size === 0) return
+    if (this.#closed) return
+    if (this.#wanting.size > 0) this.#startWanted()
+    if (this.#wanting.size === 0 && this.#launching === 0) this.stems.refill()
+  }
+
+  #startWanted(): void {
     const nowMs = this.#options.clock.monotonicMs()
     let launched = true
-    while (launched && this.#launching < this.#options.cores) {
+    while (launched) {
       launched = false
       for (const pool of this.#byNeed()) {
-        if (this.#launching >= this.#options.cores) return
+        if (!this.#hasCoreFor(pool)) continue
         if (pool.starved && pool.available.length > 0) this.#events.roomFreed(pool)
         const count = this.#launchesFor(pool, nowMs)
         if (count === null) this.#wanting.delete(pool)
@@ -156,6 +167,7 @@ export class Supply {
         if (slot.state !== 'starting' && slot.state !== 'loading') void this.discard(slot)
       }
     }
+    await this.stems.close()
     while (this.#pending.size > 0) await Promise.all(this.#pending)
   }
 
@@ -207,6 +219,13 @@ export class Supply {
     return Math.max(wanted, spare, pool.freshWaiters.size > pool.starting ? 1 : 0)
   }
 
+  /** One creation a core; a start from a stem needs little of one. */
+  #hasCoreFor(pool: VersionPool): boolean {
+    const { cores } = this.#options
+    if (this.#launching < cores) return true
+    return this.#launching < 2 * cores && pool.stemKind !== null && this.stems.has(pool.stemKind)
+  }
+
   /** Room for one more sandbox of the version; false when there is none yet. */
   #makeRoom(pool: VersionPool): boolean {
     const bytes = pool.config.limits.memory
@@ -217,7 +236,9 @@ export class Supply {
 
   /** Evicts idle sandboxes until there is, or soon will be, room for `bytes`; false when that is not possible. */
   #evict(bytes: number, newSandbox: boolean, except: Slot | null): boolean {
-    const need = this.room.missing(bytes, newSandbox)
+    const missing = this.room.missing(bytes, newSandbox)
+    if (missing.bytes === 0 && missing.count === 0) return true
+    const need = this.stems.evict(missing)
     if (need.bytes === 0 && need.count === 0) return true
     const candidates = []
     for (const pool of this.#versions.values()) {
@@ -240,14 +261,16 @@ export class Supply {
     pool.slots.add(slot)
     pool.starting++
     this.#launching++
+    this.stems.notQuiet()
     let error: unknown = null
     try {
-      await launchSandbox(slot, this.#options)
+      await launchSandbox(slot, { ...this.#options, stems: this.stems })
     } catch (caught) {
       error = caught ?? new Error('the launch failed')
     }
     pool.starting--
     this.#launching--
+    this.stems.notQuiet()
     if (error === null) this.#loaded(slot)
     else this.#launchFailed(slot, error)
     this.schedule()
@@ -255,7 +278,8 @@ export class Supply {
 
   #loaded(slot: Slot): void {
     const { pool } = slot
-    pool.startMs += (slot.loadedAtMs - slot.launchedAtMs - pool.startMs) / 2
+    // What a start costs where there is no stem: scaling must not count on there being one.
+    if (slot.origin === 'cold') pool.startMs += (slot.loadedAtMs - slot.launchedAtMs - pool.startMs) / 2
     this.#options.moved(slot)
     void slot.sandbox!.stopped.then(() => this.died(slot))
     if (this.#closed) void this.discard(slot)

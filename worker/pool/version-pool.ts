@@ -5,6 +5,7 @@ import type { SourcePositions } from '../source-map.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ArrivalLearner } from './freeze-policy.ts'
 import type { Slot } from './slot.ts'
+import { type StemKind, stemKindOf } from './stem-policy.ts'
 
 /** What the pool needs of a call that wants a slot.  */
 export interface PoolCall {
@@ -82,6 +83,8 @@ export class VersionPool {
   readonly probes = new Set<LoadProbe>()
   /** For stacks and log lines; known once a sandbox was started. */
   positions: SourcePositions | null = null
+  /** The stems its sandboxes can become of; null: none, as far as is known before its image was read. */
+  stemKind: StemKind | null
   starting = 0
   /** No longer wanted: slots go when their calls end. */
   retired = false
@@ -100,6 +103,8 @@ export class VersionPool {
     this.version = version
     this.config = version.config
     this.fn = fn
+    const kind = stemKindOf(version.config)
+    this.stemKind = typeof kind === 'string' ? null : kind
   }
 
   get waitingCalls(): number {
