@@ -14,12 +14,14 @@ import { notBuiltRoutes } from './routes/not-built.ts'
 import { platformRoutes } from './routes/platform.ts'
 import type { ControlContext, ControlEnv, ControlParts, Route } from './routes/route.ts'
 import { sandboxRoutes } from './routes/sandboxes.ts'
+import { scheduleRoutes } from './routes/schedules.ts'
 
 /** All control routes, in the order of the OpenAPI document. */
 export function controlRoutes(parts: ControlParts): Route[] {
   const routes: Route[] = []
   routes.push(
     ...functionRoutes(parts),
+    ...scheduleRoutes(parts),
     ...invocationRoutes(parts),
     ...logRoutes(parts),
     ...sandboxRoutes(parts),

@@ -116,6 +116,8 @@ async function removeFunction(context: ControlContext, parts: ControlParts): Pro
   const queued = lane === null ? 0 : await lane.backlog(namespace, name)
   if (queued > 0)
     throw new RegistryError('VERSION_IN_USE', `${queued} calls of ${name} are queued; cancel them or wait for them`)
+  // ORDER: schedules first: none may queue a call of a function that is gone.
+  await parts.schedules?.removeAll(namespace, name)
   await registry.removeFunction(namespace, name)
   await worker.retire((version) => isKept(registry, version))
   return context.body(null, 204)

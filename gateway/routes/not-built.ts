@@ -9,8 +9,6 @@ const ROWS: readonly (readonly [Route['method'], string, string, string])[] = [
   ['POST', '/v1/functions/{name}/dead-letters/{id}/redrive', 'redriveDeadLetter', 'dead letters'],
   ['DELETE', '/v1/functions/{name}/dead-letters', 'purgeDeadLetters', 'dead letters'],
   ['DELETE', '/v1/functions/{name}/dead-letters/{id}', 'removeDeadLetter', 'dead letters'],
-  ['PUT', '/v1/functions/{name}/schedules/{schedule}', 'setSchedule', 'schedules'],
-  ['DELETE', '/v1/functions/{name}/schedules/{schedule}', 'removeSchedule', 'schedules'],
   ['PUT', '/v1/functions/{name}/state', 'setFunctionState', 'pausing a function'],
   ...(['secrets', 'volumes', 'networks', 'tokens'] as const).flatMap((what) => rowsOf(what)),
 ]

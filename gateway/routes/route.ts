@@ -17,6 +17,7 @@ export interface ControlParts
     | 'deployer'
     | 'registry'
     | 'lane'
+    | 'schedules'
     | 'runtimeHost'
     | 'stateDir'
     | 'logger'

@@ -1,0 +1,179 @@
+// Schedules on a real Redis with time by hand: fired once each by however many platforms, after an outage as told, gone when
+// removed, and kept over a restart.
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { ScheduleSpec, Schedules, Submission } from '../../worker/queue/api.ts'
+import { QueueError } from '../../worker/queue/api.ts'
+import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
+import { RegistryError } from '../../worker/registry/api.ts'
+import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { fakeVersion } from '../support/fake-worker.ts'
+import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+
+const MINUTE = 60_000
+let redis: TestRedis
+let store: RedisStore
+let clock: FakeClock
+let submitted: Submission[]
+let refuse: Error | null
+const opened: Schedules[] = []
+
+beforeEach(async () => {
+  redis = await startTestRedis()
+  store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+  await store.waitAvailable(5_000)
+  clock = new FakeClock()
+  submitted = []
+  refuse = null
+})
+afterEach(async () => {
+  for (const one of opened.splice(0)) await one.close()
+  await store.close()
+  await redis.close()
+})
+
+function open(known = ['hello']): Schedules {
+  const made = createSchedules({
+    redis: store,
+    clock,
+    logger: silentLogger,
+    registry: {
+      resolve: (_namespace, name) => {
+        if (known.includes(name)) return fakeVersion(name)
+        throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${name}`)
+      },
+    },
+    lane: {
+      submit: async (submission) => {
+        if (refuse !== null) throw refuse
+        submitted.push(submission)
+        return { id: submission.id, duplicate: false, durability: 'disk' as const }
+      },
+    },
+  })
+  opened.push(made)
+  return made
+}
+
+function spec(changes: Partial<ScheduleSpec> = {}): ScheduleSpec {
+  return {
+    cron: '* * * * *',
+    timeZone: 'UTC',
+    method: 'POST',
+    path: '/',
+    contentType: null,
+    payload: { a: 1 },
+    missed: 'run-once',
+    paused: false,
+    ...changes,
+  }
+}
+
+/** Moves time in small steps: Redis answers in real time. */
+async function until(what: string, stepMs: number, ask: () => boolean | Promise<boolean>): Promise<void> {
+  await eventually(what, async () => {
+    if (await ask()) return true
+    await clock.advance(stepMs)
+    return false
+  })
+}
+
+test('a schedule queues its call with body, headers and an id that follows from its time', async () => {
+  const keeper = open()
+  keeper.start()
+  const { schedule, created } = await keeper.set('default', 'hello', 'nightly', spec({ path: '/x?y=1' }))
+  expect(created).toBe(true)
+  expect(schedule.nextAt).toBe('2026-01-01T00:01:00.000Z')
+  await until('it fired', 5_000, () => submitted.length > 0)
+  const call = submitted[0]!
+  expect(call).toMatchObject({ method: 'POST', target: '/x?y=1', caller: 'schedule' })
+  expect(String(call.body)).toBe('{"a":1}')
+  expect(call.headers).toEqual(
+    expect.arrayContaining(['Content-Type', 'application/json', 'Fn-Schedule', 'nightly', '2026-01-01T00:01:00.000Z']),
+  )
+  expect(call.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]/)
+  await eventually('it is written down', async () => (await keeper.get('default', 'hello', 'nightly')).last !== null)
+  expect((await keeper.get('default', 'hello', 'nightly')).last).toMatchObject({ invocation: call.id, skipped: null })
+})
+
+test('two platforms on one Redis queue each time once', async () => {
+  const first = open()
+  const second = open()
+  first.start()
+  second.start()
+  await first.set('default', 'hello', 'often', spec())
+  await until('five runs', 5_000, () => new Set(submitted.map(({ id }) => id)).size >= 5)
+  const ids = submitted.map(({ id }) => id)
+  expect(new Set(ids).size).toBe(ids.length)
+})
+
+test('one that was being fired when its platform died is fired by the next, as the same call', async () => {
+  const first = open()
+  await first.set('default', 'hello', 'often', spec())
+  refuse = new QueueError('QUEUE_UNAVAILABLE', 'away')
+  first.start()
+  await until('it was tried', 5_000, () => clock.now() > Date.UTC(2026, 0, 1, 0, 1, 5))
+  await first.close()
+  expect(submitted).toEqual([])
+  refuse = null
+  open().start()
+  await until('it fired', 1_000, () => submitted.length > 0)
+  expect(submitted[0]!.headers).toContain('2026-01-01T00:01:00.000Z')
+})
+
+test('after an outage run-once runs one time and skip none', async () => {
+  const before = open()
+  await before.set('default', 'hello', 'once', spec({ cron: '0 * * * *' }))
+  await before.set('default', 'hello', 'never', spec({ cron: '0 * * * *', missed: 'skip' }))
+  await before.close()
+  await clock.advance(5 * 60 * MINUTE + 30 * MINUTE)
+  const after = open()
+  after.start()
+  const last = async (name: string) => (await after.get('default', 'hello', name)).last
+  await eventually('both were looked at', async () => (await last('once')) !== null && (await last('never')) !== null)
+  expect(submitted.map((call) => call.headers[call.headers.indexOf('Fn-Schedule') + 1])).toEqual(['once'])
+  expect(await last('once')).toMatchObject({ scheduledAt: '2026-01-01T05:00:00.000Z', skipped: null })
+  expect(await last('never')).toMatchObject({ invocation: null, skipped: 'missed' })
+  expect((await after.get('default', 'hello', 'never')).nextAt).toBe('2026-01-01T06:00:00.000Z')
+})
+
+test('a paused one does not fire and goes on from now when it is resumed', async () => {
+  const keeper = open()
+  keeper.start()
+  const paused = await keeper.set('default', 'hello', 'often', spec({ paused: true }))
+  expect(paused.schedule.nextAt).toBeNull()
+  await clock.advance(10 * MINUTE)
+  const resumed = await keeper.set('default', 'hello', 'often', spec())
+  expect(resumed.created).toBe(false)
+  expect(Date.parse(resumed.schedule.nextAt!)).toBeGreaterThan(clock.now())
+  expect(submitted).toEqual([])
+})
+
+test('one of an unknown function makes no call and says so', async () => {
+  const keeper = open([])
+  await keeper.set('default', 'gone', 'often', spec())
+  keeper.start()
+  await until('it was tried', 5_000, async () => (await keeper.get('default', 'gone', 'often')).last !== null)
+  expect((await keeper.get('default', 'gone', 'often')).last?.skipped).toMatch(/unknown function gone/)
+  expect(submitted).toEqual([])
+})
+
+test('removed ones are gone, one or all of a function, and an unknown one says so', async () => {
+  const keeper = open()
+  for (const name of ['a', 'b', 'c']) await keeper.set('default', 'hello', name, spec())
+  expect((await keeper.list('default', 'hello')).map(({ name }) => name)).toEqual(['a', 'b', 'c'])
+  await keeper.remove('default', 'hello', 'b')
+  await expect(keeper.remove('default', 'hello', 'b')).rejects.toMatchObject({ code: 'SCHEDULE_NOT_FOUND' })
+  expect(await keeper.removeAll('default', 'hello')).toBe(2)
+  keeper.start()
+  await clock.advance(5 * MINUTE)
+  expect(await keeper.list('default', 'hello')).toEqual([])
+  expect(submitted).toEqual([])
+})
+
+test('a function has at most a hundred', async () => {
+  const keeper = open()
+  for (let index = 0; index < 100; index++) await keeper.set('default', 'hello', `s${index}`, spec())
+  await expect(keeper.set('default', 'hello', 'one-more', spec())).rejects.toMatchObject({ code: 'SCHEDULE_INVALID' })
+  await expect(keeper.set('default', 'hello', 's7', spec())).resolves.toMatchObject({ created: false })
+})

@@ -1,0 +1,190 @@
+// Schedules in Redis: keys and scripts. Whoever fires one holds it for a while, so that two platforms on one Redis do not both.
+//
+//   {thaw}:schedules:of:<ns>/<fn>  hash   name → StoredSchedule (JSON)
+//   {thaw}:schedules:due           zset   <ns>/<fn>/<name> → ms of its next time
+//   {thaw}:schedules:last          hash   <ns>/<fn>/<name> → LastFire (JSON)
+//   {thaw}:schedules:held:<member> string whoever fires it now, expires
+//   {thaw}:schedules:news          channel a schedule was set
+import type { RedisStore } from '../../store/connect.ts'
+import type { LastFire, ScheduleSpec } from './types.ts'
+
+const DUE = '{thaw}:schedules:due'
+const LAST = '{thaw}:schedules:last'
+const NEWS = '{thaw}:schedules:news'
+const HELD_MS = 15_000
+
+const SET = `
+local existed = redis.call('HEXISTS', KEYS[1], ARGV[1])
+if existed == 0 and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return -1 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[4] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3]) end
+redis.call('PUBLISH', ARGV[6], ARGV[3])
+return existed`
+
+const READ_ONE = `
+return {redis.call('HGET', KEYS[1], ARGV[1]), redis.call('ZSCORE', KEYS[2], ARGV[2]), redis.call('HGET', KEYS[3], ARGV[2])}`
+
+const READ_ALL = `
+local found = {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local member = ARGV[1] .. all[i]
+  found[#found + 1] = {all[i + 1], redis.call('ZSCORE', KEYS[2], member), redis.call('HGET', KEYS[3], member)}
+end
+return found`
+
+const REMOVE = `
+local gone = 0
+for i = 2, #ARGV do
+  gone = gone + redis.call('HDEL', KEYS[1], ARGV[i])
+  redis.call('ZREM', KEYS[2], ARGV[1] .. ARGV[i])
+  redis.call('HDEL', KEYS[3], ARGV[1] .. ARGV[i])
+end
+return gone`
+
+const REMOVE_ALL = `
+local names = redis.call('HKEYS', KEYS[1])
+for _, name in ipairs(names) do
+  redis.call('ZREM', KEYS[2], ARGV[1] .. name)
+  redis.call('HDEL', KEYS[3], ARGV[1] .. name)
+end
+redis.call('DEL', KEYS[1])
+return #names`
+
+// By script: flat and as text, whatever protocol the connection speaks.
+const DUE_NOW = `
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])`
+const FIRST = `
+return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')`
+
+// CONTRACT: only for the time that is still the next one, and only one at once.
+const TAKE = `
+if redis.call('ZSCORE', KEYS[2], ARGV[2]) ~= ARGV[3] then return false end
+local schedule = redis.call('HGET', KEYS[1], ARGV[1])
+if not schedule then
+  redis.call('ZREM', KEYS[2], ARGV[2])
+  return false
+end
+if not redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[4]) then return false end
+return schedule`
+
+const ADVANCE = `
+redis.call('DEL', KEYS[3])
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+return 1`
+
+/** What is stored of one schedule; when it fires next and fired last lie beside it. */
+export interface StoredSchedule extends ScheduleSpec {
+  readonly namespace: string
+  readonly function: string
+  readonly name: string
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+export interface KeptSchedule {
+  readonly stored: StoredSchedule
+  readonly nextAtMs: number | null
+  readonly last: LastFire | null
+}
+export interface DueSchedule {
+  readonly member: string
+  /** As Redis wrote it: compared as text. */
+  readonly score: string
+}
+
+export class ScheduleStore {
+  readonly #redis: RedisStore
+  constructor(redis: RedisStore) {
+    this.#redis = redis
+  }
+
+  /** False: it replaced one; null: the function has `most` already. */
+  async set(schedule: StoredSchedule, nextAtMs: number | null, most: number): Promise<boolean | null> {
+    const keys = [keyOf(schedule.namespace, schedule.function), DUE]
+    const args = [schedule.name, JSON.stringify(schedule), memberOf(schedule), nextAtMs ?? '', most, NEWS]
+    const existed = (await this.#redis.script(SET, keys, args)) as number
+    return existed === -1 ? null : existed === 0
+  }
+
+  async read(namespace: string, functionName: string, name: string): Promise<KeptSchedule | null> {
+    const keys = [keyOf(namespace, functionName), DUE, LAST]
+    const row = await this.#redis.script(READ_ONE, keys, [name, `${namespace}/${functionName}/${name}`])
+    return keptOf(row as Row)
+  }
+
+  /** Sorted by name. */
+  async readAll(namespace: string, functionName: string): Promise<KeptSchedule[]> {
+    const keys = [keyOf(namespace, functionName), DUE, LAST]
+    const rows = (await this.#redis.script(READ_ALL, keys, [`${namespace}/${functionName}/`])) as Row[]
+    const kept = rows.map(keptOf).filter((one) => one !== null)
+    return kept.sort((a, b) => (a.stored.name < b.stored.name ? -1 : 1))
+  }
+
+  async remove(namespace: string, functionName: string, name: string): Promise<boolean> {
+    const keys = [keyOf(namespace, functionName), DUE, LAST]
+    return (await this.#redis.script(REMOVE, keys, [`${namespace}/${functionName}/`, name])) === 1
+  }
+
+  async removeAll(namespace: string, functionName: string): Promise<number> {
+    const keys = [keyOf(namespace, functionName), DUE, LAST]
+    return (await this.#redis.script(REMOVE_ALL, keys, [`${namespace}/${functionName}/`])) as number
+  }
+
+  /** Those whose time has come, longest due first. */
+  async due(nowMs: number, most: number): Promise<DueSchedule[]> {
+    const texts = (await this.#redis.script(DUE_NOW, [DUE], [nowMs, most])) as string[]
+    return texts.flatMap((text, index) => (index % 2 === 0 ? [{ member: text, score: texts[index + 1]! }] : []))
+  }
+
+  /** When the next one is due; null: there is none. */
+  async nextAtMs(): Promise<number | null> {
+    const [, score] = (await this.#redis.script(FIRST, [DUE], [])) as string[]
+    return score === undefined ? null : Number(score)
+  }
+
+  /** null: somebody else fires it or did, or it is gone. */
+  async take({ member, score }: DueSchedule): Promise<StoredSchedule | null> {
+    const [namespace, functionName, name] = member.split('/') as [string, string, string]
+    const keys = [keyOf(namespace, functionName), DUE, heldKey(member)]
+    const text = await this.#redis.script(TAKE, keys, [name, member, score, HELD_MS])
+    return text === null ? null : (JSON.parse(text as string) as StoredSchedule)
+  }
+
+  /** Fired (or skipped): on to its next time, unless it was set anew meanwhile. */
+  async advance({ member, score }: DueSchedule, nextAtMs: number | null, last: LastFire): Promise<void> {
+    const args = [member, score, nextAtMs ?? '', JSON.stringify(last)]
+    await this.#redis.script(ADVANCE, [DUE, LAST, heldKey(member)], args)
+  }
+
+  /** Could not be fired now: it stays due, for whoever comes first. */
+  async release({ member }: DueSchedule): Promise<void> {
+    await this.#redis.command('DEL', heldKey(member))
+  }
+
+  /** `onNews` also when some may have been missed. The returned function stops. */
+  follow(onNews: () => void): () => void {
+    return this.#redis.subscribe(NEWS, onNews, onNews)
+  }
+}
+
+type Row = [string | null, string | null, string | null]
+function keptOf([stored, score, last]: Row): KeptSchedule | null {
+  if (stored === null) return null
+  return {
+    stored: JSON.parse(stored) as StoredSchedule,
+    nextAtMs: score === null ? null : Number(score),
+    last: last === null ? null : (JSON.parse(last) as LastFire),
+  }
+}
+
+function keyOf(namespace: string, functionName: string): string {
+  return `{thaw}:schedules:of:${namespace}/${functionName}`
+}
+function heldKey(member: string): string {
+  return `{thaw}:schedules:held:${member}`
+}
+function memberOf({ namespace, function: functionName, name }: StoredSchedule): string {
+  return `${namespace}/${functionName}/${name}`
+}

@@ -1,0 +1,263 @@
+// Keeps schedules and queues a call each time one is due. What is due lies in Redis, so it survives this process and is shared
+// with others; what a late run becomes is fire-policy.ts's.
+import type { Clock, Logger } from '../../../runtime/api.ts'
+import type { Registry } from '../../registry/api.ts'
+import { RegistryError } from '../../registry/api.ts'
+import { isDnsLabel } from '../../registry/names.ts'
+import type { RedisStore } from '../../store/connect.ts'
+import { type DurableLane, QueueError, type Submission } from '../api.ts'
+import { derivedId, drawOfId } from '../derived-id.ts'
+import { type CronTimes, parseCron } from './cron.ts'
+import { decideFire } from './fire-policy.ts'
+import { type DueSchedule, type KeptSchedule, ScheduleStore, type StoredSchedule } from './schedule-store.ts'
+import type { LastFire, Schedule, ScheduleSpec, Schedules } from './types.ts'
+
+export interface SchedulerOptions {
+  readonly redis: RedisStore
+  readonly lane: Pick<DurableLane, 'submit'>
+  readonly registry: Pick<Registry, 'resolve'>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+const MOST_PER_FUNCTION = 100
+const AT_ONCE = 50
+/** News may get lost, clocks are set: look again after so long at most. */
+const LOOK_MS = 10_000
+const AGAIN_MS = 1_000
+const MAX_AGE_MS = 6 * 3_600_000
+const PARSED_MAX = 1_000
+
+/** Fires nothing before `start`. Owns a subscription and a timer until `close`, not the connection. */
+export function createSchedules(options: SchedulerOptions): Schedules {
+  return new Scheduler(options)
+}
+
+class Scheduler implements Schedules {
+  readonly #options: SchedulerOptions
+  readonly #store: ScheduleStore
+  readonly #parsed = new Map<string, CronTimes>()
+  readonly #leave: (() => void)[] = []
+  #timer: (() => void) | null = null
+  #looking: Promise<void> | null = null
+  #again = false
+  #closed = false
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+    this.#store = new ScheduleStore(options.redis)
+  }
+
+  async set(namespace: string, functionName: string, name: string, spec: ScheduleSpec) {
+    if (!isDnsLabel(name))
+      throw invalid(`schedule name: expected a DNS label (a-z, 0-9, -), got ${JSON.stringify(name.slice(0, 80))}`)
+    const nowMs = this.#options.clock.now()
+    const times = parseCron(spec.cron, spec.timeZone, nowMs)
+    const nextAtMs = spec.paused ? null : times.after(nowMs)
+    const before = await this.#asking(() => this.#store.read(namespace, functionName, name))
+    const nowIso = isoTime(nowMs)
+    const createdAt = before?.stored.createdAt ?? nowIso
+    const stored = { namespace, function: functionName, name, ...spec, createdAt, updatedAt: nowIso }
+    const created = await this.#asking(() => this.#store.set(stored, nextAtMs, MOST_PER_FUNCTION))
+    if (created === null) throw invalid(`${functionName} has ${MOST_PER_FUNCTION} schedules, which is the most`)
+    return { schedule: scheduleOf({ stored, nextAtMs, last: before?.last ?? null }), created }
+  }
+
+  async get(namespace: string, functionName: string, name: string): Promise<Schedule> {
+    const kept = await this.#asking(() => this.#store.read(namespace, functionName, name))
+    if (kept === null) throw notFound(functionName, name)
+    return scheduleOf(kept)
+  }
+
+  async list(namespace: string, functionName: string): Promise<Schedule[]> {
+    return (await this.#asking(() => this.#store.readAll(namespace, functionName))).map(scheduleOf)
+  }
+
+  async remove(namespace: string, functionName: string, name: string): Promise<void> {
+    const gone = await this.#asking(() => this.#store.remove(namespace, functionName, name))
+    if (!gone) throw notFound(functionName, name)
+  }
+
+  async removeAll(namespace: string, functionName: string): Promise<number> {
+    return await this.#asking(() => this.#store.removeAll(namespace, functionName))
+  }
+
+  nextRuns(schedule: ScheduleSpec, count: number): string[] {
+    let atMs: number | null = this.#options.clock.now()
+    const times = this.#times(schedule)
+    const runs: string[] = []
+    while (runs.length < count) {
+      atMs = times.after(atMs)
+      if (atMs === null) break
+      runs.push(isoTime(atMs))
+    }
+    return runs
+  }
+
+  start(): void {
+    if (this.#closed) return
+    const look = (): void => this.#look()
+    this.#leave.push(this.#store.follow(look), this.#options.redis.onAvailable(look))
+    look()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const leave of this.#leave.splice(0)) leave()
+    this.#timer?.()
+    await this.#looking
+  }
+
+  /** One look at a time; news during one means another. */
+  #look(): void {
+    if (this.#closed) return
+    if (this.#looking !== null) {
+      this.#again = true
+      return
+    }
+    this.#timer?.()
+    this.#looking = this.#fireDue()
+      .catch((error: Error) => {
+        this.#options.logger.debug({ reason: error.message }, 'schedules could not be looked at')
+        return AGAIN_MS
+      })
+      .then((waitMs) => {
+        this.#looking = null
+        if (this.#closed) return
+        const ms = this.#again ? 0 : waitMs
+        this.#again = false
+        this.#timer = this.#options.clock.after(ms, () => this.#look())
+      })
+  }
+
+  /** Resolves to how long nothing will be due. */
+  async #fireDue(): Promise<number> {
+    const { clock } = this.#options
+    const due = await this.#store.due(clock.now(), AT_ONCE)
+    let held = false
+    for (const one of due) {
+      if (this.#closed) return 0
+      if (!(await this.#fire(one))) held = true
+    }
+    if (held) return AGAIN_MS
+    const nextAtMs = await this.#store.nextAtMs()
+    return nextAtMs === null ? LOOK_MS : Math.min(LOOK_MS, Math.max(0, nextAtMs - clock.now()))
+  }
+
+  /** False: it stays due. */
+  async #fire(due: DueSchedule): Promise<boolean> {
+    const { clock, logger } = this.#options
+    const schedule = await this.#store.take(due)
+    if (schedule === null) return false
+    const nowMs = clock.now()
+    let nextAtMs: number | null
+    let last: LastFire
+    try {
+      const decision = decideFire(Number(due.score), nowMs, schedule.missed, this.#times(schedule))
+      nextAtMs = decision.nextAtMs
+      const fate = decision.runs ? await this.#submit(schedule, decision.scheduledAtMs) : { skipped: 'missed' }
+      last = { invocation: null, skipped: null, ...fate, ...timesOf(decision.scheduledAtMs, nowMs) }
+    } catch (error) {
+      logger.warn({ schedule: due.member, reason: (error as Error).message }, 'a schedule could not be fired yet')
+      await this.#store.release(due)
+      return false
+    }
+    if (last.skipped !== null) logger.warn({ schedule: due.member, reason: last.skipped }, 'a schedule made no call')
+    await this.#store.advance(due, nextAtMs, last)
+    return true
+  }
+
+  /** CONTRACT: the id follows from schedule and time, so a run that is queued twice is one call. */
+  async #submit(
+    schedule: StoredSchedule,
+    scheduledAtMs: number,
+  ): Promise<{ readonly invocation: string } | { readonly skipped: string }> {
+    const { namespace, function: functionName, name } = schedule
+    const id = derivedId(scheduledAtMs, 'schedule', namespace, functionName, name)
+    try {
+      const version = this.#options.registry.resolve(namespace, functionName, null, drawOfId(id))
+      await this.#options.lane.submit(submissionOf(schedule, scheduledAtMs, id, version))
+      return { invocation: id }
+    } catch (error) {
+      if (error instanceof RegistryError) return { skipped: error.message }
+      throw error
+    }
+  }
+
+  #times({ cron, timeZone }: ScheduleSpec): CronTimes {
+    const key = `${timeZone} ${cron}`
+    let times = this.#parsed.get(key)
+    if (times === undefined) {
+      times = parseCron(cron, timeZone, this.#options.clock.now())
+      if (this.#parsed.size >= PARSED_MAX) this.#parsed.clear()
+      this.#parsed.set(key, times)
+    }
+    return times
+  }
+
+  async #asking<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (error instanceof QueueError) throw error
+      const message = `schedules cannot be reached: ${(error as Error).message}`
+      throw new QueueError('QUEUE_UNAVAILABLE', message, { cause: error, retryAfterS: 2 })
+    }
+  }
+}
+
+function submissionOf(
+  schedule: StoredSchedule,
+  scheduledAtMs: number,
+  id: string,
+  version: Submission['version'],
+): Submission {
+  const body = bodyOf(schedule)
+  const headers = ['Host', `${schedule.function}.localhost`]
+  if (body !== null) headers.push('Content-Type', schedule.contentType ?? 'application/json')
+  if (body !== null) headers.push('Content-Length', String(body.length))
+  headers.push('Fn-Schedule', schedule.name, 'Fn-Scheduled-At', isoTime(scheduledAtMs))
+  return {
+    id,
+    version,
+    method: schedule.method,
+    target: schedule.path,
+    headers,
+    body,
+    limits: {},
+    timeoutMs: null,
+    traceparent: null,
+    delayMs: 0,
+    priority: 0,
+    maxAttempts: null,
+    maxAgeMs: MAX_AGE_MS,
+    idempotencyKey: null,
+    caller: 'schedule',
+  }
+}
+
+function bodyOf({ payload, contentType }: ScheduleSpec): Buffer | null {
+  if (payload === null || payload === undefined) return null
+  const asItIs = typeof payload === 'string' && contentType !== null && !/[/+]json\b/i.test(contentType)
+  return Buffer.from(asItIs ? payload : JSON.stringify(payload))
+}
+
+function scheduleOf({ stored, nextAtMs, last }: KeptSchedule): Schedule {
+  return { ...stored, nextAt: nextAtMs === null ? null : isoTime(nextAtMs), last }
+}
+
+function timesOf(scheduledAtMs: number, nowMs: number) {
+  return { scheduledAt: isoTime(scheduledAtMs), firedAt: isoTime(nowMs) }
+}
+
+function invalid(message: string): QueueError {
+  return new QueueError('SCHEDULE_INVALID', message)
+}
+
+function notFound(functionName: string, name: string): QueueError {
+  return new QueueError('SCHEDULE_NOT_FOUND', `${functionName} has no schedule ${JSON.stringify(name.slice(0, 80))}`)
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString()
+}
