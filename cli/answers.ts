@@ -14,6 +14,8 @@ export interface FunctionAnswer {
   /** `latest` is one of them. */
   readonly aliases: Readonly<Record<string, Alias>>
   readonly url?: string
+  /** What new sandboxes are made from, and why always cold where that is so. */
+  readonly starts?: { readonly version: number; readonly from: 'stem' | 'cold'; readonly reason: string | null } | null
 }
 
 /** A list; anything else is an empty one. */

@@ -52,12 +52,18 @@ async function getFunction(name: string, context: CommandContext): Promise<void>
         ['url', entry.url?.startsWith('http') ? entry.url : `${client.url}/fn/${entry.name}`],
         ['versions', entry.versions.map((candidate) => candidate.version).join(' ')],
         ...Object.entries(entry.aliases).map(([alias, target]) => [alias, aliasText(target)] as const),
+        ['starts', startsText(entry.starts)],
         ['updated', `${entry.updatedAt} (${ageText(entry.updatedAt, Date.now())} ago)`],
       ],
       context.style,
     )
     return version === undefined ? head : `${head}\n\n${formatSettings(version, context.style)}`
   })
+}
+
+function startsText(starts: FunctionAnswer['starts']): string | null {
+  if (starts === undefined || starts === null) return null
+  return starts.from === 'stem' ? 'from a stem sandbox where one is ready' : `always cold: ${starts.reason}`
 }
 
 async function getRecord(id: string, context: CommandContext): Promise<void> {

@@ -1,5 +1,5 @@
 // Owns how functions and versions look as JSON. Pure.
-import type { FunctionVersion } from '../../worker/api.ts'
+import type { FunctionVersion, Worker } from '../../worker/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
 import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
 import type { ControlContext, ControlParts } from './route.ts'
@@ -17,6 +17,16 @@ export function functionView(entry: FunctionEntry, context: ControlContext, part
     aliases,
     url: functionUrl(namespace, name, context, parts),
   }
+}
+
+/** What new sandboxes of the newest version that callers get are made from, and why always cold where that is so; null while
+ *  no version has callers. */
+export async function startsView(entry: FunctionEntry, worker: Worker) {
+  const weights = entry.aliases.latest?.weights ?? {}
+  const version = entry.versions.findLast((candidate) => (weights[candidate.version] ?? 0) > 0)
+  if (version === undefined) return null
+  const reason = await worker.coldReason(version)
+  return { version: version.version, from: reason === null ? 'stem' : 'cold', reason }
 }
 
 /** A version as JSON, within its function. */
