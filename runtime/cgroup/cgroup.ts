@@ -6,7 +6,7 @@ import type { Clock, LimitOutcome, LimitSupport, Logger, Metering, Reclaimed } f
 import { RuntimeError } from '../errors.ts'
 import type { LimitName, Limits } from '../limits/limits.ts'
 import { enterReserve, limitSandboxes, type PlatformReserve, type SandboxTotals } from './capacity.ts'
-import { createReadBuffer } from './control-file.ts'
+import { ControlFile, createReadBuffer } from './control-file.ts'
 import { backingDisk, resolveDisk } from './devices.ts'
 import { type CgroupFeatures, findFeatures, makeParents, refreshFeatures } from './features.ts'
 import { removeDirectory } from './kill.ts'
@@ -14,6 +14,7 @@ import { type OciResources, ociResources } from './oci-resources.ts'
 import { AttachedCgroup } from './sandbox-cgroup.ts'
 import { SandboxDirectory } from './sandbox-directory.ts'
 import { describeSupport } from './support.ts'
+import { watchSwap } from './swap-presence.ts'
 import { sweepParent } from './sweep.ts'
 import { type CgroupMode, findCgroupTree } from './tree.ts'
 
@@ -69,6 +70,8 @@ export interface SandboxCgroup {
   memoryPeakBytes(): number
   /** Processes the kernel killed at the memory limit. After `remove` the last known. */
   oomKills(): number
+  /** The same as `endMetering` read it last; 0 before the first. Reads nothing. */
+  readonly oomKillsMetered: number
   /** SIGKILL to all inside, frozen or not. */
   kill(): void
   /** True when no task is left, false when some are after `timeoutMs`. Goes on killing after `kill`. */
@@ -114,6 +117,9 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
   const reserve =
     options.reserve === undefined ? null : enterReserve(tree, `${parent}-platform`, options.reserve, options)
   const buffer = createReadBuffer()
+  const { swaps } = options
+  const swapsFile = new ControlFile('/proc/swaps', 'read', buffer)
+  const hasSwap = watchSwap(swaps === undefined ? swapsFile : { readText: () => swaps }, clock)
   logger.debug({ mode: tree.mode, features }, 'cgroups opened')
   return {
     mode: tree.mode,
@@ -133,6 +139,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
       try {
         return new AttachedCgroup(directory, limits, {
           clock,
+          hasSwap,
           scratchDisk: scratchDevice,
           backingDisk: scratchDevice === null ? null : backingDisk(scratchDevice, sysfs),
           resolveDisk: (path) => resolveDisk(path, sysfs),
@@ -146,6 +153,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
     },
     sweep: () => sweepParent(tree, parent, clock, logger),
     async close() {
+      swapsFile.close()
       await reserve?.leave()
       for (const root of tree.hierarchies) removeDirectory(join(root, parent))
     },

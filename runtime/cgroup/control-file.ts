@@ -33,6 +33,7 @@ export class ControlFile {
   readonly #buffer: ReadBuffer
   #fd = -1
   #closed = false
+  #seen: Buffer | null = null
 
   constructor(path: string, access: 'read' | 'write' | 'both', buffer: ReadBuffer) {
     this.path = path
@@ -80,6 +81,20 @@ export class ControlFile {
     return length > 0 && this.#buffer.bytes[0] === LOWER_M
       ? Number.POSITIVE_INFINITY
       : numberAt(this.#buffer.bytes, 0, length)
+  }
+
+  /** The whole content, or null when it is what this read the last time. Throws the system error. */
+  readIfChanged(): string | null {
+    const length = this.#load()
+    const { bytes } = this.#buffer
+    if (this.#seen !== null && this.#seen.compare(bytes, 0, length) === 0) return null
+    this.#seen = Buffer.from(bytes.subarray(0, length))
+    return this.#seen.toString('latin1')
+  }
+
+  /** One number of a flat-keyed file; 0 for a missing key. Throws the system error. */
+  readField(key: FieldKey): number {
+    return fieldIn(this.#buffer.bytes, this.#load(), key)
   }
 
   /** Numbers of a flat-keyed file, in the order of `keys`; 0 for a missing key. Throws the system error. */
@@ -132,9 +147,18 @@ function numberAt(bytes: Buffer, from: number, end: number): number {
   return value
 }
 
+/** A key may also be the tail of a longer one (`pgfault` of `total_pgfault`): only a line's beginning counts. The files are
+ *  short, so walking them costs less than a call of a native search. */
 function fieldIn(bytes: Buffer, length: number, key: FieldKey): number {
-  let at = bytes.indexOf(key)
-  // A key may also be the tail of a longer one (`pgfault` of `total_pgfault`): only a line's beginning counts.
-  while (at > 0 && bytes[at - 1] !== NEWLINE) at = bytes.indexOf(key, at + 1)
-  return at < 0 || at >= length ? 0 : numberAt(bytes, at + key.length, length)
+  const first = key[0]
+  for (let at = 0; at < length; at++) {
+    if (bytes[at] === first && startsWith(bytes, at, key)) return numberAt(bytes, at + key.length, length)
+    while (at < length && bytes[at] !== NEWLINE) at++
+  }
+  return 0
+}
+
+function startsWith(bytes: Buffer, at: number, key: FieldKey): boolean {
+  for (let index = 1; index < key.length; index++) if (bytes[at + index] !== key[index]) return false
+  return true
 }

@@ -81,7 +81,7 @@ export class CpuController {
     // Nothing was ever held back: one read less in every call of most functions.
     if (!this.#hadQuota) return 0
     if (this.#throttledUs !== null) return this.#throttledUs
-    const now = Math.round(this.#stat.readFields([this.#dialect.throttled])[0]! / this.#dialect.throttledPerUs)
+    const now = Math.round(this.#stat.readField(this.#dialect.throttled) / this.#dialect.throttledPerUs)
     if (this.#cpusInForce === null) this.#throttledUs = now
     return now
   }

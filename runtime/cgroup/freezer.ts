@@ -19,7 +19,7 @@ export interface FreezerDialect {
   close(): void
 }
 
-const FROZEN = [fieldKey('frozen')]
+const FROZEN = fieldKey('frozen')
 
 /** The freezer of this sandbox. Throws the system error when it has none. */
 export function openFreezer(directory: SandboxDirectory): FreezerDialect {
@@ -37,7 +37,7 @@ function v2Freezer(freeze: ControlFile, events: ControlFile): FreezerDialect {
   return {
     name: 'cgroup.freeze',
     request: (frozen) => freeze.tryWrite(frozen ? '1' : '0'),
-    confirmed: () => events.readFields(FROZEN)[0] === 1,
+    confirmed: () => events.readField(FROZEN) === 1,
     close() {
       freeze.close()
       events.close()

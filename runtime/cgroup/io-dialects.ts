@@ -23,7 +23,6 @@ export class IoV1 implements IoDialect {
   readonly #bytes: ControlFile
   readonly #operations: ControlFile
   readonly #counted: string | null
-  #lastBytes: string | null = null
   #last: IoCounters = NO_COUNTERS
 
   /** `counted`: the disk that keeps a rule even when it is not limited, so that its bytes are counted. */
@@ -51,8 +50,8 @@ export class IoV1 implements IoDialect {
 
   /** Most calls read and write nothing: no byte more means no operation more either, and nothing else is read. */
   read(except: string | null): IoCounters {
-    const bytes = this.#bytes.readText()
-    if (bytes === this.#lastBytes) return this.#last
+    const bytes = this.#bytes.readIfChanged()
+    if (bytes === null) return this.#last
     const counters: IoCounters = { ...NO_COUNTERS }
     sumV1(bytes, except, (reads, writes) => {
       counters.readBytes += reads
@@ -62,7 +61,6 @@ export class IoV1 implements IoDialect {
       counters.readOps += reads
       counters.writeOps += writes
     })
-    this.#lastBytes = bytes
     this.#last = counters
     return counters
   }
@@ -89,6 +87,7 @@ export class IoV2 implements IoDialect {
   readonly weightDevice: ControlFile
   readonly #max: ControlFile
   readonly #stat: ControlFile
+  #last: IoCounters = NO_COUNTERS
 
   constructor(directory: SandboxDirectory, place: Place) {
     this.#max = directory.file(place, 'io.max', 'write')
@@ -110,8 +109,10 @@ export class IoV2 implements IoDialect {
   }
 
   read(except: string | null): IoCounters {
-    const counters: IoCounters = { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 }
-    for (const line of this.#stat.readText().split('\n')) {
+    const text = this.#stat.readIfChanged()
+    if (text === null) return this.#last
+    const counters: IoCounters = { ...NO_COUNTERS }
+    for (const line of text.split('\n')) {
       const [disk, ...fields] = line.split(' ')
       if (disk === except) continue
       for (const field of fields) {
@@ -122,6 +123,7 @@ export class IoV2 implements IoDialect {
         else if (field.startsWith('wios=')) counters.writeOps += amount
       }
     }
+    this.#last = counters
     return counters
   }
 

@@ -9,8 +9,8 @@ import type { SandboxDirectory } from './sandbox-directory.ts'
 import type { Place } from './tree.ts'
 
 const FILE_CACHE = [fieldKey('inactive_file'), fieldKey('active_file')]
-const PAGE_FAULTS = [fieldKey('pgfault')]
-const OOM_KILLS = [fieldKey('oom_kill')]
+const PAGE_FAULTS = fieldKey('pgfault')
+const OOM_KILLS = fieldKey('oom_kill')
 
 const APPLIED: LimitOutcome = { applied: true }
 
@@ -29,7 +29,9 @@ export class MemoryV1 implements MemoryController {
   readonly #swapUsage: ControlFile | null
   readonly #stat: ControlFile
   readonly #oomControl: ControlFile
+  readonly #hasSwap: () => boolean
   readonly peaksPerCall = true
+  #swapMetered = true
   /** As the kernel has them, Infinity where unlimited: the OCI runtime wrote the first ones. */
   #memory: number
   #memorySwap: number
@@ -37,7 +39,8 @@ export class MemoryV1 implements MemoryController {
   #swappinessAsked: number | null = null
   #swappinessBefore: number | null = null
 
-  constructor(directory: SandboxDirectory, place: Place) {
+  constructor(directory: SandboxDirectory, place: Place, hasSwap: () => boolean) {
+    this.#hasSwap = hasSwap
     this.#limit = directory.file(place, 'memory.limit_in_bytes', 'both').open()
     this.#swapLimit = directory.optional(place, 'memory.memsw.limit_in_bytes', 'both')
     this.#softLimit = directory.file(place, 'memory.soft_limit_in_bytes', 'write')
@@ -73,7 +76,8 @@ export class MemoryV1 implements MemoryController {
 
   resetPeaks(): void {
     this.#peak.write('0')
-    this.#swapPeak?.write('0')
+    this.#swapMetered = this.#hasSwap()
+    if (this.#swapMetered) this.#swapPeak?.write('0')
   }
 
   peakBytes(): number {
@@ -82,7 +86,8 @@ export class MemoryV1 implements MemoryController {
 
   /** The kernel keeps peaks of RAM and of RAM + swap; swap is used while RAM is at its peak, so their difference is its peak. */
   swapPeakBytes(): number | null {
-    return this.#swapPeak === null ? null : Math.max(0, this.#swapPeak.readNumber() - this.#peak.readNumber())
+    if (this.#swapPeak === null) return null
+    return this.#swapMetered ? Math.max(0, this.#swapPeak.readNumber() - this.#peak.readNumber()) : 0
   }
 
   /** The write returns when the kernel has tried: 100–300 ms, in a thread of libuv's. */
@@ -93,11 +98,11 @@ export class MemoryV1 implements MemoryController {
   }
 
   oomKills(): number {
-    return this.#oomControl.readFields(OOM_KILLS)[0]!
+    return this.#oomControl.readField(OOM_KILLS)
   }
 
   pageFaults(): number {
-    return this.#stat.readFields(PAGE_FAULTS)[0]!
+    return this.#stat.readField(PAGE_FAULTS)
   }
 
   close(): void {

@@ -9,8 +9,8 @@ import type { SandboxDirectory } from './sandbox-directory.ts'
 import type { Place } from './tree.ts'
 
 const FILE_CACHE = [fieldKey('inactive_file'), fieldKey('active_file')]
-const PAGE_FAULTS = [fieldKey('pgfault')]
-const OOM_KILLS = [fieldKey('oom_kill')]
+const PAGE_FAULTS = fieldKey('pgfault')
+const OOM_KILLS = fieldKey('oom_kill')
 
 const RECLAIM_PART_BYTES = 8 * 1024 ** 2
 
@@ -30,12 +30,15 @@ export class MemoryV2 implements MemoryController {
   readonly #reclaim: ControlFile | null
   readonly #stat: ControlFile
   readonly #events: ControlFile
+  readonly #hasSwap: () => boolean
   readonly peaksPerCall: boolean
+  #swapMetered = true
   #memory: number
   #swapText: string | null = null
   #reservation: number | null = null
 
-  constructor(directory: SandboxDirectory, place: Place) {
+  constructor(directory: SandboxDirectory, place: Place, hasSwap: () => boolean) {
+    this.#hasSwap = hasSwap
     this.#max = directory.file(place, 'memory.max', 'both').open()
     this.#swapMax = directory.optional(place, 'memory.swap.max', 'write')
     this.#low = directory.file(place, 'memory.low', 'write')
@@ -47,7 +50,7 @@ export class MemoryV2 implements MemoryController {
     this.#stat = directory.file(place, 'memory.stat', 'read').open()
     this.#events = directory.file(place, 'memory.events', 'read').open()
     this.#memory = this.#max.readNumber()
-    this.peaksPerCall = this.#peak === null || this.#peak.tryWrite('0') === null
+    this.peaksPerCall = this.#peak !== null && this.#peak.tryWrite('0') === null
   }
 
   apply(limits: Limits): LimitOutcome {
@@ -76,7 +79,8 @@ export class MemoryV2 implements MemoryController {
   /** Resets per descriptor (kernel ≥ 6.12); an older kernel answers EINVAL, and the peak is one since the sandbox began. */
   resetPeaks(): void {
     this.#peak?.tryWrite('0')
-    this.#swapPeak?.tryWrite('0')
+    this.#swapMetered = this.#hasSwap()
+    if (this.#swapMetered) this.#swapPeak?.tryWrite('0')
   }
 
   peakBytes(): number {
@@ -84,7 +88,9 @@ export class MemoryV2 implements MemoryController {
   }
 
   swapPeakBytes(): number | null {
-    return (this.#swapPeak ?? this.#swapCurrent)?.readNumber() ?? null
+    const file = this.#swapPeak ?? this.#swapCurrent
+    if (file === null) return null
+    return this.#swapMetered ? file.readNumber() : 0
   }
 
   /** In parts, so that a thaw is soon alone with the memory again. */
@@ -102,11 +108,11 @@ export class MemoryV2 implements MemoryController {
   }
 
   oomKills(): number {
-    return this.#events.readFields(OOM_KILLS)[0]!
+    return this.#events.readField(OOM_KILLS)
   }
 
   pageFaults(): number {
-    return this.#stat.readFields(PAGE_FAULTS)[0]!
+    return this.#stat.readField(PAGE_FAULTS)
   }
 
   close(): void {

@@ -15,7 +15,7 @@ export interface MemoryController {
   /** Starts a new peak; on kernels that cannot, the peak stays one since the sandbox began. */
   resetPeaks(): void
   peakBytes(): number
-  /** null when this host does not account for swap. */
+  /** null when this host does not account for swap; 0 for a call that began while the host had none. */
   swapPeakBytes(): number | null
   /** Frees page cache and, with swap, the rest, off the event loop; ends early when `stop` says so. Never throws. */
   reclaim(stop: () => boolean): Promise<void>
@@ -24,8 +24,9 @@ export interface MemoryController {
   close(): void
 }
 
-/** Opens the memory control files of a sandbox. Throws the system error when they are missing. */
-export function openMemory(directory: SandboxDirectory): MemoryController {
+/** Opens the memory control files of a sandbox. `hasSwap`: whether the host has swap now, by default always.
+ *  Throws the system error when they are missing. */
+export function openMemory(directory: SandboxDirectory, hasSwap: () => boolean = () => true): MemoryController {
   const place = directory.require('memory')
-  return place.version === 1 ? new MemoryV1(directory, place) : new MemoryV2(directory, place)
+  return place.version === 1 ? new MemoryV1(directory, place, hasSwap) : new MemoryV2(directory, place, hasSwap)
 }

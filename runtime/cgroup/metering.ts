@@ -46,6 +46,11 @@ export class Meter {
     this.#sinceStart = Object.freeze([...peaks, 'tasksPeak'] as const)
   }
 
+  /** As the last `end` read it. */
+  get oomKills(): number {
+    return this.#ended?.oomKills ?? 0
+  }
+
   /** The code is loaded: CPU used from here to the first call is its idle CPU. */
   startIdle(): void {
     this.#idleFromUs = this.#parts.usage.read().totalUs

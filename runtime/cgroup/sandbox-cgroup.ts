@@ -16,13 +16,15 @@ import { Meter } from './metering.ts'
 import { PidsController } from './pids.ts'
 import type { SandboxDirectory } from './sandbox-directory.ts'
 
-const POPULATED = [fieldKey('populated')]
+const POPULATED = fieldKey('populated')
 const REMOVE_TIMEOUT_MS = 2000
 /** Rounds of reading and killing in one turn, against tasks that fork meanwhile; `waitEmpty` goes on with it. */
 const KILL_ROUNDS = 4
 
 export interface AttachOptions extends IoOptions {
   readonly clock: Clock
+  /** Whether the host has swap now. */
+  readonly hasSwap: () => boolean
 }
 
 export class AttachedCgroup implements SandboxCgroup {
@@ -51,7 +53,7 @@ export class AttachedCgroup implements SandboxCgroup {
     try {
       this.#usage = this.#own(openCpuUsage(directory))
       this.#cpu = this.#own(new CpuController(directory))
-      this.#memory = this.#own(openMemory(directory))
+      this.#memory = this.#own(openMemory(directory, options.hasSwap))
       this.#pids = this.#own(new PidsController(directory))
       const cpuset = directory.tree.place('cpuset')
       this.#cpuset = cpuset === null ? null : this.#own(new CpusetController(directory, cpuset))
@@ -134,6 +136,10 @@ export class AttachedCgroup implements SandboxCgroup {
     return this.#last?.oomKills ?? this.#memory.oomKills()
   }
 
+  get oomKillsMetered(): number {
+    return this.#meter.oomKills
+  }
+
   kill(): void {
     this.#killing = true
     // ORDER: killed first, so that nothing inside runs again; thawed all the same, or the OCI runtime calls it paused.
@@ -206,7 +212,7 @@ export class AttachedCgroup implements SandboxCgroup {
   #isEmpty(): boolean {
     if (this.#events === null) return pidsIn(this.#procsDirectory()).length === 0
     try {
-      return this.#events.readFields(POPULATED)[0] === 0
+      return this.#events.readField(POPULATED) === 0
     } catch {
       return true
     }

@@ -150,7 +150,8 @@ export class ContainerSandbox implements Sandbox {
 
   beginMetering(): void {
     if (this.#state === 'stopped') return
-    this.#oomKillsBefore = this.#cgroup.oomKills()
+    // What the call before was told of, not what is so now: a read less in every call.
+    this.#oomKillsBefore = Math.max(this.#oomKillsBefore, this.#cgroup.oomKillsMetered)
     this.#cgroup.beginMetering()
   }
 
