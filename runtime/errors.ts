@@ -30,6 +30,14 @@ export type RuntimeErrorCode =
   | 'DISK_FULL'
   /** this host lacks something the platform needs (root, cgroups, OCI runtime) */
   | 'HOST_UNSUITABLE'
+  /** no volume of that id */
+  | 'VOLUME_NOT_FOUND'
+  /** there is one of that id, with another size */
+  | 'VOLUME_EXISTS'
+  /** a sandbox has it */
+  | 'VOLUME_IN_USE'
+  /** an id, size or host folder that cannot be a volume */
+  | 'VOLUME_INVALID'
   /** another live process holds the state directory */
   | 'STATE_LOCKED'
 

@@ -15,6 +15,12 @@ export interface PlatformFolders {
   readonly oci: string
   /** One folder per sandbox, with its merged root. */
   readonly sandboxes: string
+  /** Mount points of volumes in sandboxes, one folder per sandbox. */
+  readonly mounts: string
+  /** Mount points of named volumes on the host. */
+  readonly volumes: string
+  /** Images of named volumes: never emptied. */
+  readonly volumeImages: string
   /** Images of scratch disks; emptied at start and end. */
   readonly scratch: string
   /** Unpacked layers. */
@@ -27,6 +33,9 @@ export function platformFolders(stateDir: string, platformId: string): PlatformF
     run,
     oci: join(run, 'oci'),
     sandboxes: join(run, 'sandboxes'),
+    mounts: join(run, 'mounts'),
+    volumes: join(run, 'volumes'),
+    volumeImages: join(stateDir, 'volumes'),
     scratch: join(stateDir, 'scratch'),
     layers: join(stateDir, 'layers'),
   }
@@ -39,8 +48,8 @@ export function makeRunFolder(folders: PlatformFolders): void {
 
 /** Makes the rest. Throws RuntimeError `DISK_FULL`. */
 export async function makeInnerFolders(folders: PlatformFolders): Promise<void> {
-  makeWalkable(folders.sandboxes)
-  for (const path of [folders.oci, folders.scratch, folders.layers]) await makeFolder(path, 0o700)
+  for (const path of [folders.sandboxes, folders.mounts]) makeWalkable(path)
+  for (const path of [folders.oci, folders.scratch, folders.layers, folders.volumeImages]) await makeFolder(path, 0o700)
 }
 
 function makeWalkable(path: string): void {
@@ -48,7 +57,7 @@ function makeWalkable(path: string): void {
   chmodSync(path, 0o711) // whatever the umask
 }
 
-/** Removes all but the layers; no sandbox is left. */
+/** Removes all but layers and volumes; no sandbox is left. */
 export function removeInnerFolders(folders: PlatformFolders): void {
   for (const path of [folders.oci, folders.sandboxes, folders.scratch]) rmSync(path, { recursive: true, force: true })
 }
@@ -56,7 +65,7 @@ export function removeInnerFolders(folders: PlatformFolders): void {
 /** Removes the platform's run folder and those above where nobody else has anything in them. */
 export function removeRunFolder(folders: PlatformFolders): void {
   const root = dirname(folders.run)
-  for (const path of [folders.run, join(root, 'uids'), root]) {
+  for (const path of [folders.mounts, folders.run, join(root, 'uids'), root]) {
     try {
       rmdirSync(path)
     } catch {

@@ -37,6 +37,7 @@ import {
   removeRunFolder,
 } from './platform-folders.ts'
 import { trackSandboxes } from './sandbox/live-sandboxes.ts'
+import { openVolumeStore } from './volumes/volume-store.ts'
 
 export { lockStateDir, type StateLock } from './host/lock.ts'
 export { runDirOf, stateId } from './host/state-id.ts'
@@ -58,6 +59,8 @@ export interface RuntimeOptions {
   readonly reserve?: PlatformReserve
   /** Bytes of compressed swap in memory (zram) for as long as this runtime is open. Default: none. */
   readonly zramBytes?: number
+  /** Folders of the host below which volumes may be bound. Default: none. */
+  readonly volumeRoots?: readonly string[]
   /** Creations at once. Default: one a core. */
   readonly maxLaunches?: number
   /** Called after each step of a creation; throwing there fails it (tests). */
@@ -98,12 +101,21 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
   const supportNow = () => cgroups.support(canMakeDisks())
   const support = supportNow()
+  const volumes = await openVolumeStore({
+    imagesDir: folders.volumeImages,
+    mountsDir: folders.volumes,
+    bindRoots: options.volumeRoots ?? [],
+  })
+  unwind.defer('volumes', () => volumes.close())
   const weighted = weightedDisks(folders.scratch)
   unwind.defer('weighted disk', () => weighted.close())
   const sandboxes = trackSandboxes(
     {
       sandboxesDir: folders.sandboxes,
       scratchDir: folders.scratch,
+      volumesDir: folders.mounts,
+      volumes,
+      layersDir: folders.layers,
       weightedDisk: () => weighted.open(),
       baseLayers,
       layerFolder: (digest) => images.layerFolder(digest),
@@ -136,6 +148,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   return {
     host,
     images,
+    volumes,
     create: (spec) => sandboxes.create(spec),
     checkLimits: createLimitCheck({ support, supportNow, hardLimits, resolveDisk, usesBfq, bfqDisks }),
     close: () => keepAlive(unwind.run()),
@@ -174,7 +187,13 @@ async function sweep(folders: PlatformFolders, cgroups: CgroupHost, logger: Logg
   const creators = killCreators(folders.oci)
   const processes = await cgroups.sweep()
   if (creators + processes > 0) logger.info({ creators, processes }, 'killed what an earlier platform left running')
-  await sweepFiles({ ociRoot: folders.oci, sandboxesDir: folders.sandboxes, scratchDir: folders.scratch, logger })
+  await sweepFiles({
+    ociRoot: folders.oci,
+    sandboxesDir: folders.sandboxes,
+    mountsDir: folders.mounts,
+    scratchDir: folders.scratch,
+    logger,
+  })
 }
 
 /** Layers every sandbox has, lowest first. */

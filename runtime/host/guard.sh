@@ -102,7 +102,8 @@ done
     sleep 0.05
   done
   rm -f "$state"/scratch/sandbox-*.img "$state"/scratch/weighted.img
-  rm -rf "$run"
+  # Never into a volume that could not be unmounted.
+  rm -rf --one-file-system "$run"
   rm -f "$uid_file"
   rmdir "${uid_file%/*}" "${run%/*}"
 } 2>/dev/null

@@ -1,7 +1,17 @@
 // Mounts of sandboxes as typed calls: overlay, tmpfs, ext4, idmapped copies; and their removal, which accepts "already gone".
 // Decides no layout and keeps no list: who mounts, unmounts.
 import { closeSync, constants, openSync, readFileSync } from 'node:fs'
-import { attachMount, cloneMount, MOUNT_ATTR, MS, mount, SystemError, setMountAttributes, umount } from './syscalls.ts'
+import {
+  attachMount,
+  cloneMount,
+  cloneMountOf,
+  MOUNT_ATTR,
+  MS,
+  mount,
+  SystemError,
+  setMountAttributes,
+  umount,
+} from './syscalls.ts'
 
 const O_PATH = 0o10000000
 
@@ -53,6 +63,21 @@ export function mountIdmapped(source: string, usernsFd: number, target: string):
   try {
     // ORDER: read-only and idmapped before it is attached anywhere: an attached mount cannot be idmapped any more.
     setMountAttributes(fd, MOUNT_ATTR.idmap | MOUNT_ATTR.readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev, usernsFd)
+    attachMount(fd, target)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Mounts a copy of the open folder `folderFd` at `target`, its owners translated by `usernsFd` where that is given.
+ *  Throws SystemError EINVAL when the file system cannot translate owners. */
+export function mountVolume(folderFd: number, usernsFd: number | null, readOnly: boolean, target: string): void {
+  const fd = cloneMountOf(folderFd)
+  try {
+    const idmap = usernsFd === null ? 0 : MOUNT_ATTR.idmap
+    // ORDER: before it is attached anywhere, so that there is no instant at which read-only is not true.
+    const attributes = MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | (readOnly ? MOUNT_ATTR.readOnly : 0) | idmap
+    setMountAttributes(fd, attributes, usernsFd)
     attachMount(fd, target)
   } finally {
     closeSync(fd)

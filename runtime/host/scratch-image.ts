@@ -39,7 +39,7 @@ async function makeTemplate(folder: string, template: string, sizeBytes: number)
 }
 
 /** The disk is a function's own: it starts empty. */
-function removeLostAndFound(image: string): void {
+export function removeLostAndFound(image: string): void {
   const target = `${image}.mnt`
   mkdirSync(target, { mode: 0o700 })
   try {

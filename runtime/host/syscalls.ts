@@ -22,9 +22,11 @@ const call = {
   mountSetattr: libc.func(
     'long syscall(long number, int fd, const char *path, unsigned int flags, void *attributes, size_t size)',
   ),
+  openat2: libc.func('long syscall(long number, int dirfd, const char *path, void *how, size_t size)'),
 }
 const SYS_OPEN_TREE = 428
 const SYS_MOVE_MOUNT = 429
+const SYS_OPENAT2 = 437
 const SYS_MOUNT_SETATTR = 442
 const AT_FDCWD = -100
 
@@ -70,11 +72,32 @@ export function umount(target: string, detach: boolean): void {
   checked(call.umount2(target, detach ? 2 : 0), 'umount', target)
 }
 
+const OPEN_TREE_CLONE = 1
+const OPEN_TREE_CLOEXEC = 0o2000000
+const AT_EMPTY_PATH = 0x1000
+
 /** open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path`; the caller closes the descriptor. */
 export function cloneMount(path: string): number {
-  const OPEN_TREE_CLONE = 1
-  const OPEN_TREE_CLOEXEC = 0o2000000
   return checked(call.openTree(SYS_OPEN_TREE, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), 'open_tree', path)
+}
+
+/** The same of a folder that is open already, whatever its name leads to by now. */
+export function cloneMountOf(fd: number): number {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH
+  return checked(call.openTree(SYS_OPEN_TREE, fd, '', flags), 'open_tree', `fd ${fd}`)
+}
+
+/** openat2(2): a handle (O_PATH) on the folder `path` below `dirFd`, over no symbolic link and never out of it. Throws
+ *  SystemError ELOOP (a link) | EXDEV (leads out) | ENOENT | ENOTDIR. The caller closes the descriptor. */
+export function openFolderBeneath(dirFd: number, path: string): number {
+  const O_PATH_DIRECTORY_CLOEXEC = 0o10000000 | 0o200000 | 0o2000000
+  const RESOLVE_NO_MAGICLINKS = 2
+  const RESOLVE_NO_SYMLINKS = 4
+  const RESOLVE_BENEATH = 8
+  const how = Buffer.alloc(24)
+  how.writeBigUInt64LE(BigInt(O_PATH_DIRECTORY_CLOEXEC), 0)
+  how.writeBigUInt64LE(BigInt(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH), 16)
+  return checked(call.openat2(SYS_OPENAT2, dirFd, path, how, how.length), 'openat2', path)
 }
 
 /** Attributes of mount_setattr(2) used here. */
@@ -82,7 +105,6 @@ export const MOUNT_ATTR = { readOnly: 1, noSuid: 2, noDev: 4, idmap: 0x100000 } 
 
 /** mount_setattr(2) on a detached mount. `usernsFd` matters only with `MOUNT_ATTR.idmap`. */
 export function setMountAttributes(fd: number, set: number, usernsFd: number | null): void {
-  const AT_EMPTY_PATH = 0x1000
   const attributes = Buffer.alloc(32)
   attributes.writeBigUInt64LE(BigInt(set), 0)
   attributes.writeBigUInt64LE(BigInt(usernsFd ?? 0), 24)

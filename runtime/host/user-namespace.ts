@@ -3,13 +3,18 @@ import { openSync, writeFileSync } from 'node:fs'
 import { spawn } from './spawn.ts'
 
 /** Opens a user namespace in which id 0 on disk is host id `rootUid` and no other id exists. The caller closes it. */
-export async function openRootOnlyNamespace(rootUid: number): Promise<number> {
+export function openRootOnlyNamespace(rootUid: number): Promise<number> {
+  return openSingleIdNamespace(0, rootUid)
+}
+
+/** Opens a user namespace in which user and group `diskId` on disk are `hostId` and no other id exists. The caller closes it. */
+export async function openSingleIdNamespace(diskId: number, hostId: number): Promise<number> {
   // The namespace lives as long as its first process or our descriptor: cat waits at its stdin until we have that.
   const holder = spawn('unshare', ['--user', 'sh', '-c', 'echo ready; exec cat'], { stdin: 'pipe' })
   holder.stdin?.on('error', () => {})
   try {
     await firstOutput(holder)
-    for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${holder.pid}/${map}`, `0 ${rootUid} 1\n`)
+    for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${holder.pid}/${map}`, `${diskId} ${hostId} 1\n`)
     return openSync(`/proc/${holder.pid}/ns/user`, 'r')
   } finally {
     holder.kill('SIGKILL')

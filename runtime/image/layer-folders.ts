@@ -16,10 +16,10 @@ export async function dropLayersOfEarlierBoot(
   await writeDurable(marker, bootId)
 }
 
-/** Removes base and bootstrap layers other than those in `keep` (paths), and drafts. */
+/** Removes base, bootstrap and mount point layers other than those in `keep` (paths), and drafts. */
 export async function removeOldLayers(layersDir: string, keep: readonly string[]): Promise<void> {
   for (const name of await readdir(layersDir)) {
-    const ours = /^(base|bootstrap)-[0-9a-f]{16}$/.test(name) || name.endsWith('.tmp')
+    const ours = /^(base|bootstrap|mounts)-[0-9a-f]{16}$/.test(name) || name.endsWith('.tmp')
     const path = join(layersDir, name)
     if (ours && !keep.includes(path)) await rm(path, { recursive: true, force: true })
   }

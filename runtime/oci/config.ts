@@ -1,6 +1,7 @@
 // What a sandbox is, as an OCI runtime configuration. Pure: from a description to the JSON the OCI runtime reads.
 // No capability, no hook, no device beyond the runtime's defaults, no environment of the platform.
 
+import type { VolumeMount } from '../api.ts'
 import { RANGE_SIZE } from '../host/uid-ranges.ts'
 import type { Limits } from '../limits/limits.ts'
 import { memoryClassBytes } from '../limits/memory-class.ts'
@@ -24,9 +25,17 @@ export interface ConfigInput {
   readonly seccomp: SeccompProfile
   /** Folder of the mounted scratch disk, or null. */
   readonly scratchPath: string | null
+  /** Volumes, and where they are mounted on the host. Default none. */
+  readonly volumes?: readonly VolumeSource[]
   readonly hardLimits: HardLimits
   /** The platform's own value; a process may only raise it. */
   readonly oomScoreAdj: number
+}
+
+/** A volume and the folder of the host it is mounted on already (of a tmpfs: nowhere yet). */
+export interface VolumeSource {
+  readonly volume: VolumeMount
+  readonly target: string
 }
 
 /** The platform's own hard rlimits by name (`nofile`): without CAP_SYS_RESOURCE they can only be lowered. */
@@ -177,5 +186,15 @@ function ociMounts(input: ConfigInput): object[] {
       options: ['bind', 'rw', 'nosuid', 'nodev', 'private'],
     })
   }
+  for (const source of input.volumes ?? []) mounts.push(volumeMount(source))
   return mounts
+}
+
+function volumeMount({ volume, target }: VolumeSource): object {
+  if (volume.kind === 'tmpfs') {
+    const bounds = ['mode=1777', `size=${volume.sizeBytes}`, `nr_inodes=${tmpfsInodes(volume.sizeBytes)}`]
+    return { destination: volume.path, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', ...bounds] }
+  }
+  const options = ['bind', volume.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', 'private']
+  return { destination: volume.path, type: 'none', source: target, options }
 }

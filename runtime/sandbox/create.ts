@@ -12,9 +12,12 @@ import { mountOwnDisk, mountWeightedDisk, type ScratchDisk } from '../host/scrat
 import { reap } from '../host/syscalls.ts'
 import type { UidRanges } from '../host/uid-ranges.ts'
 import type { WeightedDisk } from '../host/weighted-disk.ts'
-import { type HardLimits, INNER_UID, ociConfig } from '../oci/config.ts'
+import { type HardLimits, INNER_UID, ociConfig, type VolumeSource } from '../oci/config.ts'
 import type { Container, OciRuntime } from '../oci/oci-runtime.ts'
 import type { SeccompProfile } from '../oci/seccomp.ts'
+import { mountPointLayer } from '../volumes/mount-points.ts'
+import { SandboxVolumes } from '../volumes/sandbox-volumes.ts'
+import type { HostVolumes } from '../volumes/volume-store.ts'
 import { awaitExit } from './death.ts'
 import { mountRoot, unmountAll } from './root-file-system.ts'
 import { ContainerSandbox } from './sandbox.ts'
@@ -32,6 +35,11 @@ export interface SandboxHost {
   readonly baseLayers: readonly string[]
   /** Folder of an unpacked add-on layer. */
   layerFolder(digest: string): Promise<string>
+  /** Mount points of volumes, a folder for each sandbox that has any; mode 0711. */
+  readonly volumesDir: string
+  readonly volumes: HostVolumes
+  /** Layers of mount points are kept here. */
+  readonly layersDir: string
   readonly uids: UidRanges
   readonly cgroups: CgroupHost
   readonly oci: OciRuntime
@@ -70,6 +78,7 @@ class Build {
   #uidBase = 0
   #stuck = false
   #scratch: ScratchDisk | null = null
+  #volumes: readonly VolumeSource[] = []
   #rootPath = ''
   #container: Container | null = null
   #cgroup: SandboxCgroup | null = null
@@ -89,6 +98,7 @@ class Build {
       { name: 'uids', run: () => this.#takeUids(), undo: () => this.#returnUids() },
       { name: 'folder', run: () => this.#makeFolder(), undo: () => this.#removeFolder() },
       ...(scratch === null ? [] : [this.#scratchStep(scratch)]),
+      ...((this.#spec.volumes?.length ?? 0) === 0 ? [] : [this.#volumesStep(this.#spec.volumes ?? [])]),
       { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
       { name: 'config', run: () => this.#writeConfig() },
       { name: 'container', run: () => this.#start(), undo: () => this.#deleteContainer() },
@@ -140,15 +150,29 @@ class Build {
     }
   }
 
+  #volumesStep(volumes: NonNullable<SandboxSpec['volumes']>): Step {
+    const mounts = new SandboxVolumes(this.#host.volumes, join(this.#host.volumesDir, this.#id))
+    return {
+      name: 'volumes',
+      run: async () => {
+        this.#volumes = await mounts.mount(volumes, this.#uidBase)
+      },
+      undo: () => mounts.release(),
+    }
+  }
+
   #scratchPath(): string {
     return join(this.#folder, 'scratch')
   }
 
   async #mountRoot(): Promise<void> {
     const addOns = await Promise.all(this.#spec.layers.map((digest) => this.#host.layerFolder(digest)))
+    const volumes = this.#spec.volumes ?? []
+    const mountPoints = volumes.length === 0 ? [] : [await mountPointLayer(this.#host.layersDir, volumes)]
     this.#rootPath = await mountRoot({
       folder: this.#folder,
-      layers: [...this.#host.baseLayers, ...addOns],
+      // ORDER: mount points lowest, so that of a folder that is there already its own mode counts.
+      layers: [...mountPoints, ...this.#host.baseLayers, ...addOns],
       uidBase: this.#uidBase,
       writableBytes: this.#spec.writableRootBytes,
     })
@@ -165,6 +189,7 @@ class Build {
       cgroupsPath: cgroups.path(this.#id),
       resources: cgroups.ociResources(limits),
       seccomp,
+      volumes: this.#volumes,
       scratchPath: limits.scratch === null ? null : this.#scratchPath(),
       hardLimits,
       oomScoreAdj,

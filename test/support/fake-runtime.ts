@@ -19,6 +19,8 @@ import type {
   SandboxState,
   StopReason,
   StoredImage,
+  Volume,
+  VolumeStore,
 } from '../../runtime/api.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
@@ -257,6 +259,7 @@ export class FakeRuntime implements Runtime {
   }
   readonly created: FakeSandbox[] = []
   readonly images = new FakeImages()
+  readonly volumes = new FakeVolumes()
   readonly #clock: Clock
   #next = 0
   /** Replaced by a test: throws to fail a creation, waits to delay it. */
@@ -284,6 +287,32 @@ export class FakeRuntime implements Runtime {
   }
 
   async close(): Promise<void> {}
+}
+
+/** Named volumes in memory; any folder of the host may be bound. */
+export class FakeVolumes implements VolumeStore {
+  readonly stored = new Map<string, Volume>()
+
+  async create(id: string, sizeBytes: number) {
+    const known = this.stored.get(id)
+    const volume = known ?? { id, sizeBytes, usedBytes: 0, createdAtMs: 0 }
+    this.stored.set(id, volume)
+    return { volume, created: known === undefined }
+  }
+
+  async list(): Promise<Volume[]> {
+    return [...this.stored.values()]
+  }
+
+  async get(id: string): Promise<Volume | null> {
+    return this.stored.get(id) ?? null
+  }
+
+  async remove(id: string): Promise<void> {
+    this.stored.delete(id)
+  }
+
+  async checkBind(): Promise<void> {}
 }
 
 /** Images in memory; the digest is the source's text. */

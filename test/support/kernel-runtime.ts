@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildBootstrap } from '../../cli/bundle/bootstrap.ts'
-import type { CallSink, Code, Fault, Runtime, Sandbox, SandboxCall, SandboxExchange } from '../../runtime/api.ts'
+import type {
+  CallSink,
+  Code,
+  Fault,
+  Runtime,
+  Sandbox,
+  SandboxCall,
+  SandboxExchange,
+  SandboxSpec,
+} from '../../runtime/api.ts'
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
 import { createRuntime, type RuntimeOptions, stateId } from '../../runtime/runtime.ts'
 import { realClock, silentLogger } from './real-clock.ts'
@@ -21,6 +30,7 @@ export interface TestRuntime {
 export interface SpecChange {
   readonly layers?: readonly string[]
   readonly writableRootBytes?: number
+  readonly volumes?: SandboxSpec['volumes']
 }
 
 export async function startTestRuntime(options: Partial<RuntimeOptions> = {}): Promise<TestRuntime> {
@@ -43,6 +53,7 @@ export async function startTestRuntime(options: Partial<RuntimeOptions> = {}): P
         limits: { ...DEFAULT_LIMITS, ...limits },
         network: 'none',
         writableRootBytes: spec.writableRootBytes ?? null,
+        ...(spec.volumes === undefined ? {} : { volumes: spec.volumes }),
       })
       await sandbox.load(codeOf(source), 10_000, () => {})
       return sandbox
