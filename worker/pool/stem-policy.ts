@@ -15,6 +15,7 @@ export interface StemKind {
  *  but only its image knows them. */
 export function stemKindOf(config: FunctionConfig): StemKind | string {
   const { limits, writableRootBytes, network } = config
+  if ((config.volumes?.length ?? 0) > 0) return 'volumes are mounted when a sandbox is created'
   if (writableRootBytes !== null) return 'writableRoot is mounted when a sandbox is created'
   if (limits.scratch !== null) return 'the scratch disk is mounted when a sandbox is created'
   if (limits.tmpfs !== DEFAULT_LIMITS.tmpfs) return 'a tmpfs of its own size is mounted when a sandbox is created'
@@ -39,7 +40,7 @@ export const KIND_KEPT_MS = 10 * 60_000
 export const BURST_MS = 60_000
 /** A burst raises the number kept ready to at most so many times the setting. */
 const BURST_FACTOR = 4
-/** Stems together hold at most this share of the memory for sandboxes while being made. */
+/** Stems together hold at most this share (one part of so many) of the memory for sandboxes. */
 const MEMORY_SHARE = 8
 
 /** One kind as the policy sees it. */
@@ -69,12 +70,13 @@ export interface StemRoom {
   readonly freePlaces: number
 }
 
-/** Whether one more stem fits: it must leave room for the next sandbox, and never takes anybody's place. */
-export function stemFits(kindBytes: number, room: StemRoom): boolean {
+/** Whether one more stem of a class fits, which takes `bootBytes` while it is made: it must leave room for the next sandbox of
+ *  its class, and never takes anybody's place. */
+export function stemFits(classBytes: number, bootBytes: number, room: StemRoom): boolean {
   return (
     room.freePlaces >= 2 &&
-    room.freeBytes >= 2 * kindBytes &&
-    room.stemBytes + kindBytes <= Math.max(room.memoryBytes / MEMORY_SHARE, kindBytes)
+    room.freeBytes >= bootBytes + classBytes &&
+    room.stemBytes + bootBytes <= Math.max(room.memoryBytes / MEMORY_SHARE, bootBytes)
   )
 }
 

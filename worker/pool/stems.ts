@@ -15,6 +15,8 @@ export interface StemsOptions {
   readonly stems: number
   /** Asks for another look no later than this instant. */
   readonly wakeAt: (atMs: number) => void
+  /** Room was freed: somebody may wait for it. */
+  readonly freed: () => void
 }
 
 interface Stem {
@@ -41,6 +43,8 @@ class Demand {
 const QUIET_MS = 100
 /** CPU weight of a stem that boots: an eighth of a function's. */
 const BOOT_CPU_SHARES = DEFAULT_LIMITS.cpuShares / 8
+/** What a boot is charged with until it is known what it holds; it takes some 40 MB at most. */
+const BOOT_BYTES = 64 * 1024 ** 2
 const PREPARE_TIMEOUT_MS = 20_000
 const FIRST_BACKOFF_MS = 1000
 const LONGEST_BACKOFF_MS = 60_000
@@ -187,13 +191,14 @@ export class Stems {
     const { memoryBytes, freeBytes, freePlaces } = room
     let stemBytes = 0
     for (const stem of this.#ready) stemBytes += stem.chargedBytes
-    if (!stemFits(kind.memoryBytes, { memoryBytes, freeBytes, freePlaces, stemBytes })) return
-    if (!room.takeSandbox(kind.memoryBytes)) return
+    const bootBytes = Math.min(kind.memoryBytes, BOOT_BYTES)
+    if (!stemFits(kind.memoryBytes, bootBytes, { memoryBytes, freeBytes, freePlaces, stemBytes })) return
+    if (!room.takeSandbox(bootBytes)) return
     this.#making = true
-    this.#track(this.#create(kind))
+    this.#track(this.#create(kind, bootBytes))
   }
 
-  async #create(kind: StemKind): Promise<void> {
+  async #create(kind: StemKind, chargedBytes: number): Promise<void> {
     const { runtime, logger, clock, wakeAt } = this.#options
     let sandbox: Sandbox | null = null
     try {
@@ -201,14 +206,14 @@ export class Stems {
       await sandbox.prepared(PREPARE_TIMEOUT_MS)
       if ((await sandbox.freeze()) === null) throw new Error('it did not stay frozen')
       this.#failures = 0
-      this.#keep({ kind, sandbox, chargedBytes: kind.memoryBytes })
+      this.#keep({ kind, sandbox, chargedBytes })
     } catch (error) {
       const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures++, LONGEST_BACKOFF_MS)
       this.#notBeforeMs = clock.monotonicMs() + delayMs
       if (!this.#closed) logger.warn({ kind: kind.key, error: messageOf(error) }, 'a stem was not made')
       await sandbox?.destroy().catch(() => undefined)
-      this.#room.leaving(kind.memoryBytes)
-      this.#room.left(kind.memoryBytes)
+      this.#room.leaving(chargedBytes)
+      this.#room.left(chargedBytes)
     }
     this.#making = false
     wakeAt(Math.max(this.#notBeforeMs, clock.monotonicMs()))
@@ -239,7 +244,7 @@ export class Stems {
       this.#options.logger.error({ sandbox: sandbox.id, error: messageOf(error) }, 'a stem could not be destroyed')
     }
     this.#room.left(chargedBytes)
-    this.#options.wakeAt(this.#options.clock.monotonicMs())
+    this.#options.freed()
   }
 
   #track(work: Promise<void>): void {

@@ -62,7 +62,7 @@ export class Supply {
     this.#versions = versions
     this.#events = events
     this.room = new HostRoom(options.memoryBytes, options.maxSandboxes)
-    this.stems = new Stems(options, this.room)
+    this.stems = new Stems({ ...options, freed: () => this.schedule() }, this.room)
   }
 
   /** True while some version waits for a launch or for room. */
