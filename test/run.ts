@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
+import { runV2Suite, SHORT_FORM, type SuiteCounts } from './v2/suite.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64'
@@ -98,6 +99,25 @@ async function suite(name: string): Promise<void> {
   )
 }
 
+/** The short form of `npm run test:v2`: what a machine with cgroup v2 alone, a guest, makes of limits and of the product. */
+async function guestSuite(): Promise<void> {
+  const started = performance.now()
+  let counts: SuiteCounts = { passed: 0, failed: 1 }
+  const print = (text: string): void => void process.stdout.write(text)
+  try {
+    const project = root.replace(/\/$/, '')
+    counts = await runV2Suite({ project, args: SHORT_FORM, print, signal: new AbortController().signal })
+  } catch (error) {
+    console.log(`v2: could not run: ${(error as Error).message}`)
+  }
+  passed += counts.passed
+  failed += counts.failed
+  if (counts.failed > 0) faults.push(`v2: ${counts.failed} failed; the guest's own words are above, at "RUN"`)
+  console.log(
+    `suite v2: ${counts.failed === 0 ? 'ok' : 'FAILED'} (${((performance.now() - started) / 1000).toFixed(1)} s)`,
+  )
+}
+
 const only = process.argv.slice(2)
 if (only.length === 0) {
   check('format and lint', `node_modules/@biomejs/cli-linux-${arch}/biome`, ['check', '.'])
@@ -105,6 +125,7 @@ if (only.length === 0) {
 }
 for (const name of ['unit', 'contract', 'kernel', 'e2e'])
   if (only.length === 0 || only.includes(name)) await suite(name)
+if (only.length === 0 || only.includes('v2')) await guestSuite()
 rmSync(out, { recursive: true, force: true })
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1
 for (const fault of faults) console.log(`FAILED ${fault}`)

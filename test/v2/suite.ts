@@ -8,6 +8,9 @@ const TIMEOUT_MS = 900_000
 /** Emulated instructions take 10 to 20 times as long. */
 const TIME_SCALE = 8
 
+/** What of it `npm test` runs: the kernel's side of every limit, weights of disks, and the product from end to end. */
+export const SHORT_FORM = ['test/kernel/cgroup.test.ts', 'test/kernel/limits-weight.test.ts', 'test/v2/whole.test.ts']
+
 export interface SuiteCounts {
   readonly passed: number
   /** Skipped tests count as failed, and so does a guest that did not get to its end. */

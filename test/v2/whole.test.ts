@@ -5,7 +5,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { HostReport } from '../../runtime/api.ts'
 import type { SandboxInfo } from '../../worker/api.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
-import { leftovers } from '../support/platform-leftovers.ts'
 import { recordOf } from '../support/records.ts'
 import { until } from '../support/until.ts'
 
@@ -134,14 +133,4 @@ test('an asynchronous call is answered too', async () => {
   const location = accepted.headers.get('location') ?? ''
   const result = await platform.request(`${location}/result?wait=60s`)
   expect(await result.text()).toBe('status 200')
-})
-
-test('killed, the platform leaves nothing once its guard is through; started again, its functions are there', async () => {
-  await platform.kill9()
-  await until('nothing is left', () => {
-    const left = leftovers(platform.id, platform.stateDir)
-    return left.length === 0 || left.join('\n')
-  })
-  await platform.restart()
-  expect(await (await platform.request('/fn/probe/status/200')).text()).toBe('status 200')
 })
