@@ -2,6 +2,7 @@
 // lock went to somebody else is left alone.
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { Invocation, InvocationFailure, InvocationRecord, InvocationRequest, Worker } from '../api.ts'
+import type { RedisStore } from '../store/connect.ts'
 import type { Envelope } from './envelope.ts'
 import { readFileStream, removeFile } from './files.ts'
 import { DEAD_KEPT_MS, type InvocationStore, KEPT_MS, type ResultHead, type Settlement } from './invocation-store.ts'
@@ -12,6 +13,7 @@ import { ResponseCollector } from './response-collector.ts'
 
 export interface AttemptContext {
   readonly worker: Worker
+  readonly redis: RedisStore
   readonly store: InvocationStore
   readonly jobs: JobQueues
   readonly clock: Clock
@@ -190,6 +192,7 @@ export class Attempt {
     const { record } = settlement
     this.#settling = true
     const written = await persist(async () => {
+      this.#context.redis.gather()
       const settling = store.settle({ ...settlement, hold: jobs.hold(this.fetched) })
       const moving = ignoreLostJob(move())
       const [settled, moved] = await Promise.allSettled([settling, moving])

@@ -35,22 +35,25 @@ export async function cancelCall(
     const waiting = parts.waiters.wait(id, STEP_MS)
     const attempt = running()
     if (attempt !== undefined) attempt.cancel()
-    else if (await parts.jobs.remove(`${record.namespace}/${record.function}`, id))
-      return await endRemoved(record, parts)
-    else await parts.store.announceCancel(id)
+    else {
+      const ended = await endWaiting(record, parts)
+      if (ended !== null) return ended
+      await parts.store.announceCancel(id)
+    }
     await waiting.news
     record = (await parts.store.record(id)) ?? record
   }
   return record
 }
 
-/** Its job is gone: nobody else writes this record any more, unless it had ended just before. */
-async function endRemoved(record: InvocationRecord, { store, clock, bodiesDir, waiters }: CancelParts) {
-  const last = (await store.record(record.id)) ?? record
-  if (!isOpen(last.state)) return last
+/** null: somebody runs it. */
+async function endWaiting(record: InvocationRecord, { store, jobs, clock, bodiesDir, waiters }: CancelParts) {
+  const queueKey = `${record.namespace}/${record.function}`
   const error = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' } as const
-  const ended = finalRecord(last, null, 'cancelled', error, clock.now())
-  await store.endCancelled(ended)
+  const ended = finalRecord(record, null, 'cancelled', error, clock.now())
+  // ORDER: the record first. A job that stays behind is dropped by whoever fetches it; a call without either would be lost.
+  if (!(await store.endWaiting(ended, jobs.lockKey(queueKey, record.id)))) return null
+  await jobs.remove(queueKey, record.id).catch(() => false)
   await removeFile(bodiesDir, record.id)
   waiters.notify(record.id)
   return ended

@@ -17,6 +17,8 @@ export interface DeadLetterParts {
   readonly bodiesDir: string
   /** Turns trouble with Redis into QueueErrors; refuses while draining when `changing`. */
   guard<T>(ask: () => Promise<T>, changing: boolean): Promise<T>
+  /** Written before a job is added. */
+  due(queueKey: string, atMs: number): Promise<void>
   /** The queue has a call that is due. */
   queued(queueKey: string): void
 }
@@ -75,13 +77,15 @@ async function forAll(
 async function redrive(
   queueKey: string,
   letter: StoredDeadLetter,
-  { store, jobs, clock, queued }: DeadLetterParts,
+  parts: DeadLetterParts,
 ): Promise<InvocationRecord | null> {
+  const { store, jobs, clock, queued } = parts
   const { attempt } = letter.entry
   const envelope = redrivenEnvelope(letter.entry.envelope, attempt, clock.now())
   const record = requeuedRecord(envelope, attempt, null, null)
   // ORDER: record, job, entry. See above.
   if (!(await store.reopen(letter, record, envelope.expiresAtMs - clock.now() + 2 * KEPT_MS))) return null
+  await parts.due(queueKey, envelope.notBeforeMs)
   await jobs.add(queueKey, envelope, clock.now())
   await store.forget(queueKey, letter)
   queued(queueKey)

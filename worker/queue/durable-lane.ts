@@ -98,6 +98,7 @@ class Lane implements DurableLane {
         if (changing && (this.#draining || this.#closed)) return Promise.reject(stopping())
         return asking(ask)
       },
+      due: (queueKey, atMs) => this.#store.due(queueKey, atMs),
       queued: (queueKey) => this.#queued(queueKey, 0),
     })
     this.outbox = {
@@ -106,6 +107,7 @@ class Lane implements DurableLane {
       onNews: (listener) => this.onFinished(listener),
     }
     this.#intake = new Intake({
+      redis: this.#redis,
       store: this.#store,
       jobs: this.#jobs,
       clock: options.clock,
@@ -259,7 +261,6 @@ class Lane implements DurableLane {
   async #connected(): Promise<void> {
     this.#policy = await readServerPolicy(this.#redis).catch(() => this.#policy)
     if (this.#policy?.refused) this.#options.logger.error({}, this.#policy.refused)
-    await this.#intake.settleDoubts()
     if (this.#started && !this.#recovered) await this.#recover()
     else if (this.#recovered) await this.#maintenance.sweep().catch(() => {})
     this.#dispatcher.wakeAll()
@@ -311,6 +312,7 @@ class Lane implements DurableLane {
     const { worker, clock, logger } = this.#options
     return {
       worker,
+      redis: this.#redis,
       store: this.#store,
       jobs: this.#jobs,
       clock,

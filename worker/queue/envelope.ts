@@ -57,6 +57,19 @@ export function makeEnvelope(id: string, submission: Submission, body: EnvelopeB
   }
 }
 
+const VERSION_TEXTS = new WeakMap<FunctionVersion, string>()
+
+/** As JSON. A version's part, the largest and always the same, is made once. */
+export function envelopeText(envelope: Envelope): string {
+  const { version, ...own } = envelope
+  let versionText = VERSION_TEXTS.get(version)
+  if (versionText === undefined) {
+    versionText = JSON.stringify(version)
+    VERSION_TEXTS.set(version, versionText)
+  }
+  return `{"version":${versionText},${JSON.stringify(own).slice(1)}`
+}
+
 /** The same call once more, due now, its age counted anew. */
 export function redrivenEnvelope(envelope: Envelope, earlierAttempts: number, nowMs: number): Envelope {
   const maxAgeMs = envelope.expiresAtMs - envelope.notBeforeMs

@@ -1,13 +1,16 @@
 // Takes a call in: body, idempotency key, record, job, in the order that makes an acknowledged call safe.
+import type { Readable } from 'node:stream'
 import type { Clock } from '../../runtime/api.ts'
+import type { RedisStore } from '../store/connect.ts'
 import { QueueError, type Submission } from './api.ts'
-import { type Envelope, type EnvelopeBody, makeEnvelope, queueKeyOf } from './envelope.ts'
+import { type Envelope, type EnvelopeBody, INLINE_MAX_BYTES, makeEnvelope, queueKeyOf } from './envelope.ts'
 import { isDiskError, type SpooledBody, spoolBody } from './files.ts'
 import { type InvocationStore, KEPT_MS } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
-import { isOpen, queuedRecord } from './records.ts'
+import { isOpen } from './records.ts'
 
 export interface IntakeOptions {
+  readonly redis: RedisStore
   readonly store: InvocationStore
   readonly jobs: JobQueues
   readonly clock: Clock
@@ -22,19 +25,17 @@ export interface Accepted {
   readonly notBeforeMs: number
 }
 
-const ADD_DEADLINE_MS = 6_000
-const DOUBTS_MAX = 1_000
 /** Kept free, so that what was accepted can be finished: Redis ends itself when it cannot write. */
 const RESERVE_BYTES = 16 * 1024 ** 2
 const SPACE_KNOWN_MS = 200
 
 export class Intake {
   readonly #options: IntakeOptions
-  /** Calls whose add was not confirmed: the record may speak of a job that is not there. */
-  readonly #doubts = new Map<string, { readonly queueKey: string; readonly namespace: string }>()
-
   #spaceAskedMs = Number.NEGATIVE_INFINITY
   #enoughSpace = true
+  #spaceKnown = false
+  /** An answer that has to be waited for. */
+  #space: Promise<void> | null = null
 
   constructor(options: IntakeOptions) {
     this.#options = options
@@ -42,7 +43,20 @@ export class Intake {
 
   /** On disk when it resolves. Throws QueueError BODY_TOO_LARGE | BODY_ABORTED | IDEMPOTENCY_MISMATCH | QUEUE_UNAVAILABLE, or Redis's error. */
   async accept(submission: Submission): Promise<Accepted> {
-    await this.#checkSpace()
+    const space = this.#checkSpace()
+    if (space !== null) await space
+    if (!this.#enoughSpace) throw diskFull(null)
+    const { body } = submission
+    if (submission.idempotencyKey === null && (body === null || isInline(body))) {
+      const envelope = makeEnvelope(submission.id, submission, inlineBody(body), this.#options.clock.now())
+      await this.#add(envelope)
+      return { id: envelope.id, duplicate: false, notBeforeMs: envelope.notBeforeMs }
+    }
+    return await this.#acceptSpooled(submission)
+  }
+
+  /** A body that may have to become a file, or has to be compared with another's. */
+  async #acceptSpooled(submission: Submission): Promise<Accepted> {
     const body = await this.#spool(submission)
     try {
       const earlier = await this.#claim(submission, body.hash)
@@ -62,31 +76,26 @@ export class Intake {
     }
   }
 
-  /** Forgets the records of calls that were refused and have no job. A call that did arrive stays and runs. */
-  async settleDoubts(): Promise<void> {
-    for (const [id, { queueKey, namespace }] of [...this.#doubts]) {
-      try {
-        if (!(await this.#options.jobs.exists(queueKey, id))) await this.#options.store.forget(id, namespace)
-        this.#doubts.delete(id)
-      } catch {
-        return
-      }
-    }
-  }
-
-  async #checkSpace(): Promise<void> {
+  /** Asks now and then. Waits for the first answer; later ones are waited for only while there is no room. */
+  #checkSpace(): Promise<void> | null {
     const { freeBytes, clock } = this.#options
-    if (freeBytes === null) return
+    if (freeBytes === null) return null
     const nowMs = clock.monotonicMs()
-    if (nowMs > this.#spaceAskedMs + SPACE_KNOWN_MS) {
-      this.#spaceAskedMs = nowMs
-      // What cannot be asked is not refused: the write itself will tell.
-      this.#enoughSpace = await freeBytes().then(
+    if (nowMs <= this.#spaceAskedMs + SPACE_KNOWN_MS) return this.#space
+    this.#spaceAskedMs = nowMs
+    const asked = freeBytes()
+      .then(
         (bytes) => bytes > RESERVE_BYTES,
+        // What cannot be asked is not refused: the write itself will tell.
         () => true,
       )
-    }
-    if (!this.#enoughSpace) throw diskFull(null)
+      .then((enough) => {
+        this.#enoughSpace = enough
+        this.#space = null
+      })
+    if (!this.#spaceKnown || !this.#enoughSpace) this.#space = asked
+    this.#spaceKnown = true
+    return this.#space
   }
 
   async #spool(submission: Submission): Promise<SpooledBody> {
@@ -121,30 +130,29 @@ export class Intake {
       await body.file.commit(id)
       return { kind: 'file', bytes: body.file.bytes }
     }
-    if (body.inline === null) return { kind: 'none' }
-    return { kind: 'inline', base64: body.inline.toString('base64') }
+    return inlineBody(body.inline)
   }
 
-  /** Record and job leave in one burst. Both may be repeated: the same id is the same call. */
+  /** Due index, record and job leave in one write and in this order. Both may be repeated: the same id is the same call. A job
+   *  that was not confirmed in time may be there all the same; then the call runs although its caller was refused. */
   async #add(envelope: Envelope): Promise<void> {
-    const { store, jobs, clock } = this.#options
+    const { store, jobs, redis } = this.#options
     const queueKey = queueKeyOf(envelope.version)
-    const keepMs = envelope.expiresAtMs - clock.now() + 2 * KEPT_MS
-    const recorded = store.accept(queuedRecord(envelope), queueKey, keepMs)
-    const added = withDeadline(jobs.add(queueKey, envelope, envelope.acceptedAtMs), ADD_DEADLINE_MS, clock)
+    redis.gather()
+    const recorded = store.accept(envelope, queueKey, envelope.expiresAtMs - envelope.acceptedAtMs + 2 * KEPT_MS)
+    const added = jobs.add(queueKey, envelope, envelope.acceptedAtMs)
     const [record, job] = await Promise.allSettled([recorded, added])
-    if (record.status === 'fulfilled' && job.status === 'fulfilled') return
-    if (this.#doubts.size < DOUBTS_MAX)
-      this.#doubts.set(envelope.id, { queueKey, namespace: envelope.version.namespace })
-    throw record.status === 'rejected' ? record.reason : (job as PromiseRejectedResult).reason
+    if (record.status === 'rejected') throw record.reason
+    if (job.status === 'rejected') throw job.reason
   }
 }
 
-function withDeadline<T>(work: Promise<T>, ms: number, clock: Clock): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(ms, () => reject(new Error('redis did not confirm in time')))
-    work.then(resolve, reject).finally(cancel)
-  })
+function isInline(body: Buffer | Readable): body is Buffer {
+  return Buffer.isBuffer(body) && body.length <= INLINE_MAX_BYTES
+}
+
+function inlineBody(body: Buffer | null): EnvelopeBody {
+  return body === null ? { kind: 'none' } : { kind: 'inline', base64: body.toString('base64') }
 }
 
 function diskFull(cause: unknown): QueueError {

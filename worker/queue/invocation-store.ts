@@ -1,9 +1,9 @@
 // Records, results and idempotency keys of asynchronous calls in Redis: keys and scripts, nothing of BullMQ.
 //
-//   {thaw}:inv:<id>       string  InvocationRecord (JSON), expires
+//   {thaw}:inv:<id>       string  InvocationRecord (JSON); of a call that never ran `@<ns>/<function>`: its job says all; expires
 //   {thaw}:res:<id>       string  ResultHead (JSON), expires
 //   {thaw}:invs:<ns>      zset    id → ms of its UUIDv7: the newest-first list
-//   {thaw}:queues         set     <ns>/<function> that ever had a call
+//   {thaw}:due            zset    <ns>/<function> → ms of the earliest time it may have something to run, written before any job
 //   {thaw}:idem:<scope>   string  {id, hash}, expires
 //   {thaw}:tries:<id>     list    FailedAttempt (JSON) of each attempt that failed, expires
 //   {thaw}:dead:<id>      string  DeadEntry (JSON), expires
@@ -11,14 +11,14 @@
 //   {thaw}:outbox         hash    id → what is to be told of the end of a call
 //   {thaw}:done           channel id of a call that ended
 //   {thaw}:cancel         channel id of a running call to be cancelled
-//   {thaw}:due            channel <ns>/<function> that has something to run
+//   {thaw}:woken          channel <ns>/<function> that has something to run
 // One hash tag for all: a script may touch them together, also in a cluster.
 import { createHash } from 'node:crypto'
 import type { InvocationRecord, RecordQuery } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt, Finished } from './api.ts'
 import type { Envelope } from './envelope.ts'
-import { isOpen } from './records.ts'
+import { isOpen, queuedRecord } from './records.ts'
 
 /** How long records and results of calls that are over stay. */
 export const KEPT_MS = 24 * 3_600_000
@@ -26,22 +26,37 @@ export const KEPT_MS = 24 * 3_600_000
 export const DEAD_KEPT_MS = 14 * 24 * 3_600_000
 const DONE = '{thaw}:done'
 const CANCEL = '{thaw}:cancel'
+const WOKEN = '{thaw}:woken'
 const DUE = '{thaw}:due'
-const QUEUES = '{thaw}:queues'
+/** Where BullMQ keeps its queues: <prefix>:<ns>:<function>:<id> is a job. */
+export const QUEUES_PREFIX = '{thaw}:queue'
 export const OUTBOX = '{thaw}:outbox'
 const PAGE = 200
 /** A query looks at no more than this many records. */
 const SCAN_MAX = 20_000
 
 const ACCEPT = `
+redis.call('ZADD', KEYS[3], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4])
-redis.call('SADD', KEYS[3], ARGV[5])`
+redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4])`
+
+// The text of a record; of a call that never ran `@` and its envelope; nil when it has no job either: it was not accepted.
+const READ_FUNCTION = `
+local function read(key, id)
+  local text = redis.call('GET', key)
+  if not text or string.sub(text, 1, 1) ~= '@' then return text end
+  local queue = string.gsub(string.sub(text, 2), '/', ':')
+  local envelope = redis.call('HGET', '${QUEUES_PREFIX}:' .. queue .. ':' .. id, 'data')
+  return envelope and '@' .. envelope
+end`
+
+const READ = `${READ_FUNCTION}
+return read(KEYS[1], ARGV[1])`
 
 // Answers the record when the call is over already: a job may outlive its call by a crash between the two writes.
 const BEGIN = `
 local current = redis.call('GET', KEYS[1])
-if current then
+if current and string.sub(current, 1, 1) ~= '@' then
   local state = cjson.decode(current).state
   if state ~= 'queued' and state ~= 'running' then return current end
 end
@@ -69,18 +84,27 @@ if ARGV[11] ~= '' then redis.call('HSET', KEYS[8], ARGV[5], ARGV[11]) end
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
 return 1`
 
+// Only while nobody runs it. Whoever fetches its job all the same finds the call over and drops it.
 const CANCELLED = `
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+local current = redis.call('GET', KEYS[1])
+if not current then return 0 end
+if string.sub(current, 1, 1) ~= '@' then
+  local state = cjson.decode(current).state
+  if state ~= 'queued' and state ~= 'running' then return 0 end
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[3], ARGV[4])`
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1`
 
 const CLAIM = `
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
 return redis.call('GET', KEYS[1])`
 
-const PAGE_OF = `
+const PAGE_OF = `${READ_FUNCTION}
 local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', ARGV[3], ARGV[4])
 local found = {}
-for i, id in ipairs(ids) do found[i] = redis.call('GET', ARGV[5] .. id) end
+for i, id in ipairs(ids) do found[i] = read(ARGV[5] .. id, id) end
 return {ids, found}`
 
 /** A result as it lies in Redis; the body inline, or in `<state>/results/<file>`. */
@@ -130,9 +154,17 @@ export class InvocationStore {
     this.#redis = redis
   }
 
-  async accept(record: InvocationRecord, queueKey: string, keepMs: number): Promise<void> {
-    const keys = [recordKey(record.id), indexKey(record.namespace), QUEUES]
-    await this.#redis.script(ACCEPT, keys, [JSON.stringify(record), keepMs, scoreOf(record), record.id, queueKey])
+  /** Before its job is added: the queue is due then, and the call can be asked for as soon as the job is there. */
+  async accept(envelope: Envelope, queueKey: string, keepMs: number): Promise<void> {
+    const { id, version, notBeforeMs, acceptedAtMs } = envelope
+    const keys = [recordKey(id), indexKey(version.namespace), DUE]
+    const args = [`@${queueKey}`, keepMs, timeOfId(id) ?? acceptedAtMs, id, notBeforeMs, queueKey]
+    await this.#redis.script(ACCEPT, keys, args)
+  }
+
+  /** Before a job comes back to its queue. */
+  async due(queueKey: string, atMs: number): Promise<void> {
+    await this.#redis.command('ZADD', DUE, 'LT', atMs, queueKey)
   }
 
   /** Marks it running; answers the record instead when the call is over. */
@@ -163,16 +195,10 @@ export class InvocationStore {
     return (await this.#redis.script(SETTLE, [...keys, OUTBOX], args)) === 1
   }
 
-  /** Ends a call whose job is gone from the queue. */
-  async endCancelled(record: InvocationRecord): Promise<void> {
+  /** Ends a call that nobody runs. False: somebody does, or it is over. */
+  async endWaiting(record: InvocationRecord, lockKey: string): Promise<boolean> {
     const args = [JSON.stringify(record), KEPT_MS, DONE, record.id]
-    await this.#redis.script(CANCELLED, [recordKey(record.id)], args)
-  }
-
-  /** Forgets a call that was never accepted. */
-  async forget(id: string, namespace: string): Promise<void> {
-    await this.#redis.command('DEL', recordKey(id))
-    await this.#redis.command('ZREM', indexKey(namespace), id)
+    return (await this.#redis.script(CANCELLED, [recordKey(record.id), lockKey], args)) === 1
   }
 
   /** null: the key is ours now. */
@@ -183,8 +209,8 @@ export class InvocationStore {
   }
 
   async record(id: string): Promise<InvocationRecord | null> {
-    const text = await this.#redis.command('GET', recordKey(id))
-    return text === null ? null : (JSON.parse(text as string) as InvocationRecord)
+    const text = await this.#redis.script(READ, [recordKey(id)], [id])
+    return typeof text === 'string' ? parseRecord(text) : null
   }
 
   async isDead(id: string): Promise<boolean> {
@@ -209,7 +235,7 @@ export class InvocationStore {
       ]
       for (const text of texts) {
         if (typeof text !== 'string' || found.length >= query.limit) continue
-        const record = JSON.parse(text) as InvocationRecord
+        const record = parseRecord(text)
         if (matches(record, query)) found.push(record)
       }
       if (ids.length < PAGE) break
@@ -234,7 +260,7 @@ export class InvocationStore {
   }
 
   async queueKeys(): Promise<string[]> {
-    return (await this.#redis.command('SMEMBERS', QUEUES)) as string[]
+    return (await this.#redis.command('ZRANGE', DUE, 0, -1)) as string[]
   }
 
   /** Drops list entries older than `ms` since the epoch. */
@@ -243,7 +269,7 @@ export class InvocationStore {
   }
 
   announceDue(queueKey: string): void {
-    this.#redis.command('PUBLISH', DUE, queueKey).catch(() => {})
+    this.#redis.command('PUBLISH', WOKEN, queueKey).catch(() => {})
   }
 
   async announceCancel(id: string): Promise<void> {
@@ -260,12 +286,17 @@ export class InvocationStore {
     const leave = [
       this.#redis.subscribe(DONE, on.done, on.joined),
       this.#redis.subscribe(CANCEL, on.cancel),
-      this.#redis.subscribe(DUE, on.due),
+      this.#redis.subscribe(WOKEN, on.due),
     ]
     return () => {
       for (const stop of leave) stop()
     }
   }
+}
+
+function parseRecord(text: string): InvocationRecord {
+  if (!text.startsWith('@')) return JSON.parse(text) as InvocationRecord
+  return queuedRecord(JSON.parse(text.slice(1)) as Envelope)
 }
 
 function matches(record: InvocationRecord, query: RecordQuery): boolean {

@@ -1,11 +1,11 @@
 // The one door to BullMQ: one queue a function, all over one connection, fetched by hand. Jobs are envelopes; no decision about
 // a call is made here.
-import { type IQueueBackend, Job, Queue, type QueueOptions } from 'bullmq'
+import { type IQueueBackend, Job, type JobJson, Queue, type QueueOptions } from 'bullmq'
 import type { Logger } from '../../runtime/api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { QueueState } from './api.ts'
-import type { Envelope } from './envelope.ts'
-import type { JobHold } from './invocation-store.ts'
+import { type Envelope, envelopeText } from './envelope.ts'
+import { type JobHold, QUEUES_PREFIX } from './invocation-store.ts'
 
 export const LOCK_MS = 15_000
 const STALL_CHECK_MS = 5_000
@@ -13,6 +13,13 @@ const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 20
 const EVENTS_KEPT = 100
 const ROOT = 'root'
+/** What holds for every job; not kept with each. */
+const JOB_OPTIONS = {
+  backoff: { type: 'custom' },
+  removeOnComplete: true,
+  removeOnFail: true,
+  stackTraceLimit: 1,
+} as const
 
 // Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched.
 const REQUEUE = `
@@ -86,7 +93,7 @@ export class JobQueues {
     const fetching = { lockDuration: LOCK_MS, stalledInterval: STALL_CHECK_MS, maxStalledCount: MAX_STALLS, settings }
     const options: QueueOptions = {
       connection: redis.client,
-      prefix: '{thaw}:queue',
+      prefix: QUEUES_PREFIX,
       skipVersionCheck: true,
       streams: { events: { maxLen: EVENTS_KEPT } },
     }
@@ -95,19 +102,24 @@ export class JobQueues {
     this.#root.on('error', (error) => logger.debug({ reason: error.message }, 'bullmq'))
   }
 
-  /** Due at its `notBeforeMs`. A job with this id that is there already stays as it is. */
+  /** Due at its `notBeforeMs`. A job with this id that is there already stays as it is. The server's answer is the promise;
+   *  it has a deadline of its own. */
   async add(queueKey: string, envelope: Envelope, nowMs: number): Promise<void> {
-    await this.#queue(queueKey).add('call', envelope, {
-      jobId: envelope.id,
-      delay: Math.max(0, envelope.notBeforeMs - nowMs),
+    const { id, priority } = envelope
+    const delay = Math.max(0, envelope.notBeforeMs - nowMs)
+    // Straight to the backend: `Queue.add` would make the text of the whole envelope, and an object nobody reads.
+    const job = {
+      id,
+      name: 'call',
+      data: envelopeText(envelope),
+      opts: { ...(delay > 0 ? { delay } : {}), ...(priority > 0 ? { priority } : {}) },
+      progress: 0,
+      attemptsMade: 0,
       timestamp: nowMs,
-      attempts: envelope.maxAttempts,
-      backoff: { type: 'custom' },
-      removeOnComplete: true,
-      removeOnFail: true,
-      stackTraceLimit: 1,
-      ...(envelope.priority > 0 ? { priority: envelope.priority } : {}),
-    })
+    }
+    await this.#queue(queueKey)
+      .getBackend()
+      .addJob(job as JobJson, id)
   }
 
   /** The next job that is due, locked under `token`; or when the next one will be. */
@@ -120,6 +132,7 @@ export class JobQueues {
     if (!data || !id) return { fetched: null, nextAtMs: nextAtMs > 0 ? nextAtMs : null }
     const job = Job.fromJSON(queue, data as Parameters<typeof Job.fromJSON>[1], id)
     job.token = token
+    Object.assign(job.opts, JOB_OPTIONS, { attempts: (job.data as Envelope).maxAttempts })
     const poisoned = typeof job.deferredFailure === 'string'
     const envelope = job.data as Envelope
     return { fetched: { queueKey, token, envelope, attemptsMade: job.attemptsMade, poisoned, job }, nextAtMs: null }
@@ -128,8 +141,17 @@ export class JobQueues {
   /** What decides who may publish a job's fate. */
   hold(fetched: FetchedJob): JobHold {
     const queue = this.#queue(fetched.queueKey)
-    const lockKey = `${queue.toKey(fetched.envelope.id)}:lock`
-    return { lockKey, activeKey: queue.toKey('active'), token: fetched.token, lockMs: LOCK_MS }
+    return {
+      lockKey: this.lockKey(fetched.queueKey, fetched.envelope.id),
+      activeKey: queue.toKey('active'),
+      token: fetched.token,
+      lockMs: LOCK_MS,
+    }
+  }
+
+  /** Exists while somebody runs the job. */
+  lockKey(queueKey: string, id: string): string {
+    return `${this.#queue(queueKey).toKey(id)}:lock`
   }
 
   /** Over: the job goes. */
@@ -151,10 +173,6 @@ export class JobQueues {
   /** True when it is not in the queue (any more); false when somebody runs it. */
   async remove(queueKey: string, id: string): Promise<boolean> {
     return (await this.#queue(queueKey).getBackend().remove(id, false)) === 1
-  }
-
-  async exists(queueKey: string, id: string): Promise<boolean> {
-    return (await this.#redis.command('EXISTS', this.#queue(queueKey).toKey(id))) === 1
   }
 
   /** Jobs that wait, now or for their time. */
@@ -219,7 +237,7 @@ export class JobQueues {
     const known = this.#queues.get(queueKey)
     if (known !== undefined) return known
     const [namespace, name] = queueKey.split('/') as [string, string]
-    const prefix = `{thaw}:queue:${namespace}`
+    const prefix = `${QUEUES_PREFIX}:${namespace}`
     const queue: FunctionQueue = new Queue(name, { ...this.#options, prefix }, () =>
       this.#root.getBackend().forQueue(name, prefix),
     )

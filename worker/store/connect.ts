@@ -1,5 +1,6 @@
 // The one door to Redis: a connection that comes back by itself, commands that fail fast while it is away, Lua scripts,
 // and channels. It knows no keys of functions or queues.
+import { createHash } from 'node:crypto'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from '../../runtime/api.ts'
 import { createChannels } from './channels.ts'
@@ -15,8 +16,11 @@ export interface RedisStore {
   available(): boolean
   /** One command. Rejects with StoreError REDIS_AWAY (no connection or no answer within the deadline) | REDIS_REFUSED. */
   command(name: string, ...args: readonly RedisArgument[]): Promise<unknown>
-  /** One Lua script, atomic. Rejects as `command` does. */
+  /** One Lua script, atomic. Rejects as `command` does. The server is sent its text once a connection, then its hash. */
   script(lua: string, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown>
+  /** What is sent from now to the end of this turn of the event loop leaves in one write, the client's own commands included,
+   *  so that the server puts it on disk with one sync. The order stays. */
+  gather(): void
   /** Calls `onMessage` for each message; `onJoined` each time the subscription (again) stands, since news may have been missed
    *  before it. The returned function leaves the channel. */
   subscribe(channel: string, onMessage: (message: string) => void, onJoined?: () => void): () => void
@@ -39,6 +43,9 @@ export function connectRedis(target: RedisTarget, logger: Logger): RedisStore {
   let outage = false
   let unanswered = false
   let pingTimer: NodeJS.Timeout | null = null
+  let gathering = false
+  /** Scripts this connection's server has been sent. */
+  const sent = new Set<string>()
 
   client.on('error', (error: Error) => {
     if (outage || closed) return
@@ -47,6 +54,7 @@ export function connectRedis(target: RedisTarget, logger: Logger): RedisStore {
   })
   client.on('ready', () => {
     unanswered = false
+    sent.clear()
     if (outage) logger.info({}, 'redis is back')
     outage = false
     for (const listener of [...listeners]) listener()
@@ -94,7 +102,17 @@ export function connectRedis(target: RedisTarget, logger: Logger): RedisStore {
     client,
     available,
     command: (name, ...args) => guard(() => client.call(name, ...args)),
-    script: (lua, keys, args) => guard(() => client.eval(lua, keys.length, ...keys, ...args)),
+    script: (lua, keys, args) => guard(() => runScript(client, sent, lua, keys, args)),
+    gather() {
+      if (gathering || client.status !== 'ready') return
+      gathering = true
+      const { stream } = client
+      stream.cork()
+      setImmediate(() => {
+        gathering = false
+        stream.uncork()
+      })
+    },
     subscribe: channels.subscribe,
     onAvailable,
     waitAvailable: (ms) => waitFor(available, onAvailable, ms),
@@ -104,6 +122,36 @@ export function connectRedis(target: RedisTarget, logger: Logger): RedisStore {
       channels.close()
       client.disconnect()
     },
+  }
+}
+
+const DIGESTS = new Map<string, string>()
+
+function digestOf(lua: string): string {
+  const known = DIGESTS.get(lua)
+  if (known !== undefined) return known
+  const digest = createHash('sha1').update(lua).digest('hex')
+  DIGESTS.set(lua, digest)
+  return digest
+}
+
+async function runScript(
+  client: Redis,
+  sent: Set<string>,
+  lua: string,
+  keys: readonly string[],
+  args: readonly RedisArgument[],
+): Promise<unknown> {
+  if (!sent.has(lua)) {
+    // Commands of one connection run in order: whoever comes behind finds it there.
+    sent.add(lua)
+    return await client.eval(lua, keys.length, ...keys, ...args)
+  }
+  try {
+    return await client.evalsha(digestOf(lua), keys.length, ...keys, ...args)
+  } catch (error) {
+    if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
+    return await client.eval(lua, keys.length, ...keys, ...args)
   }
 }
 
