@@ -4,7 +4,7 @@ import { type FunctionEntry, type Registry, RegistryError } from '../../worker/r
 import { checkFunctionName } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
 import { deployRoute } from './deploy.ts'
-import { functionView, versionView } from './function-view.ts'
+import { functionView, startsView, versionView } from './function-view.ts'
 import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -36,7 +36,11 @@ export function functionRoutes(parts: ControlParts): Route[] {
       id: 'getFunction',
       summary: 'A function with its versions and aliases',
       answers: { 200: { doc: 'the function', schema: 'Function' } },
-      handle: (context) => context.json(functionView(entryOf(registry, context), context, parts) as never),
+      handle: async (context) => {
+        const entry = entryOf(registry, context)
+        const starts = await startsView(entry, parts.worker)
+        return context.json({ ...functionView(entry, context, parts), starts } as never)
+      },
     },
     {
       method: 'DELETE',
