@@ -35,6 +35,8 @@ export const TIMEOUT_GRACE_MS = 250
 export const KILL_GRACE_MS = 2000
 /** A killed sandbox that does not report the end of its call is given up after this. */
 const LOST_MS = 10_000
+/** Of calls that overlap in one sandbox the counters are read at most so often. */
+const SHARED_METERING_MS = 5
 const NEVER = Number.POSITIVE_INFINITY
 
 export class Call implements Invocation, CallSink, PoolCall {
@@ -135,7 +137,7 @@ export class Call implements Invocation, CallSink, PoolCall {
       this.#times.loadedAtMs = slot.loadedAtMs
     }
     // ORDER: accounting begins before the thaw, and the thaw is written before the call: nobody waits for its notice.
-    if (slot.inFlight === 1) sandbox.beginMetering()
+    sandbox.beginMetering()
     if (start === 'thawed') this.#times.thawUs = sandbox.thaw()
     const headers = this.trace === null ? request.headers : withTraceparent(request.headers, this.trace.traceparent)
     const { id, method, target, body, attempt } = request
@@ -336,8 +338,15 @@ export class Call implements Invocation, CallSink, PoolCall {
   }
 
   #meter(slot: Slot): Metering | null {
+    const alone = slot.pool.config.sandboxConcurrency === 1
+    // Calls that overlap share their figures anyway: a reading of a moment ago does for all but the last of them.
+    const nowMs = this.#host.clock.monotonicMs()
+    const recent = slot.inFlight > 1 && nowMs - slot.meteredAtMs < SHARED_METERING_MS ? slot.sharedMetering : null
+    if (recent !== null) return recent
     try {
-      return slot.sandbox!.endMetering(slot.pool.config.sandboxConcurrency === 1)
+      const metering = slot.sandbox!.endMetering(alone)
+      if (!alone) slot.share(metering, nowMs)
+      return metering
     } catch {
       // The counters went with the sandbox.
       return null

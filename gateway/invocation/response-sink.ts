@@ -98,7 +98,8 @@ export class ResponseSink implements InvocationSink {
       if (this.#wantsTrailer && metering !== null) addMetering(outgoing, metering)
       this.#state = 'over'
       if (this.#chunk === null) outgoing.end()
-      else outgoing.end(this.#chunk)
+      else if (this.#wantsTrailer) outgoing.end(this.#chunk)
+      else outgoing.endWhole(this.#chunk)
     } else {
       if (this.#promised >= 0 && this.#sent !== this.#promised && this.#hasBody) {
         this.#cut()

@@ -3,19 +3,31 @@ import type { Context } from '../handler.ts'
 import type { InitConfig } from '../protocol/messages.ts'
 import type { Call } from './call.ts'
 
-/** The context of one call. `signal` is made at first use; `waitUntil` may be taken off the object. */
-export function createContext(call: Call, config: InitConfig): Context {
-  const { head } = call
-  return {
-    rawUrl: head.target,
-    invocationId: head.id,
-    attempt: head.attempt,
-    functionName: config.functionName,
-    version: config.version,
-    deadline: call.deadline,
-    get signal() {
-      return call.signal
-    },
-    waitUntil: (promise) => call.waitUntil(promise),
+/** The context of one call. `waitUntil` may be taken off the object. */
+export class CallContext implements Context {
+  readonly rawUrl: string
+  readonly invocationId: string
+  readonly attempt: number
+  readonly functionName: string
+  readonly version: string
+  readonly deadline: number
+  readonly waitUntil: (promise: Promise<unknown>) => void
+  readonly #call: Call
+
+  constructor(call: Call, config: InitConfig) {
+    const { head } = call
+    this.#call = call
+    this.rawUrl = head.target
+    this.invocationId = head.id
+    this.attempt = head.attempt
+    this.functionName = config.functionName
+    this.version = config.version
+    this.deadline = call.deadline
+    this.waitUntil = (promise) => call.waitUntil(promise)
+  }
+
+  // An accessor of the prototype: one on every object would cost each call a change of its shape.
+  get signal(): AbortSignal {
+    return this.#call.signal
   }
 }

@@ -4,7 +4,7 @@ import type { Env, FetchHandler, FunctionHandler, LambdaHandler } from '../handl
 import type { InitConfig } from '../protocol/messages.ts'
 import { createRequire, vm } from './builtins.ts'
 import type { Call } from './call.ts'
-import { createContext } from './context.ts'
+import { CallContext } from './context.ts'
 import { lambdaForm } from './lambda.ts'
 import { LazyRequest } from './request.ts'
 
@@ -32,7 +32,7 @@ export function loadHandler(source: Buffer, config: InitConfig): Handler {
 function webForm(exported: unknown, env: Env, config: InitConfig): Handler {
   const target = pick(exported, 'default') ?? exported
   if (hasFetch(target)) {
-    return (call) => target.fetch(createRequest(call), env, createContext(call, config))
+    return (call) => target.fetch(createRequest(call), env, new CallContext(call, config))
   }
   if (typeof target !== 'function') throw new TypeError(`${EXPECTED}; ${found(exported)}`)
   if (looksLikeNodeApp(target)) {
@@ -41,7 +41,7 @@ function webForm(exported: unknown, env: Env, config: InitConfig): Handler {
     )
   }
   const handle = target as FunctionHandler
-  return (call) => handle(createRequest(call), createContext(call, config))
+  return (call) => handle(createRequest(call), new CallContext(call, config))
 }
 
 function createRequest(call: Call): Request {

@@ -1,5 +1,5 @@
 // One place in a warm pool, holding one sandbox: its state and figures. Decides nothing; pool.ts does.
-import type { Limits, Sandbox } from '../../runtime/api.ts'
+import type { Limits, Metering, Sandbox } from '../../runtime/api.ts'
 import type { SandboxInfo, SlotState } from '../api.ts'
 import { move } from './slot-state.ts'
 import type { VersionPool } from './version-pool.ts'
@@ -36,11 +36,21 @@ export class Slot {
   /** The eviction clock when it last ran a call. */
   agedFrom = 0
 
+  /** The last reading of calls that overlap, and its instant. */
+  sharedMetering: Metering | null = null
+  meteredAtMs = Number.NEGATIVE_INFINITY
+
   constructor(pool: VersionPool, chargedBytes: number, nowMs: number) {
     this.pool = pool
     this.limits = pool.config.limits
     this.chargedBytes = chargedBytes
     this.launchedAtMs = nowMs
+  }
+
+  /** Keeps a reading for the calls that end next. What it has told of once (kills, freezes, idle time) is not told again. */
+  share(metering: Metering, nowMs: number): void {
+    this.sharedMetering = { ...metering, oomKills: 0, freezeUs: 0, thawUs: 0, idleCpuUs: 0 }
+    this.meteredAtMs = nowMs
   }
 
   /** Throws SlotStateError on an illegal move. */
