@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type LimitCeiling, parseBytes, parseDurationMs, UnitError } from '../runtime/api.ts'
+import { parseAllowList } from '../worker/registry/destinations.ts'
 import { CEILING_SETTINGS, parseCeilings } from './ceilings.ts'
 
 /** The project's own folder. */
@@ -24,6 +25,10 @@ export interface Config {
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
+  /** Folders below which functions may bind the host's. */
+  readonly volumeRoots: readonly string[]
+  /** Where the key for secrets is; null: in the state directory. */
+  readonly secretKeyFile: string | null
   /** Bytes of compressed swap for idle sandboxes; null: none. */
   readonly zramBytes: number | null
   /** A sandbox frozen for so long has its memory reclaimed. */
@@ -32,6 +37,8 @@ export interface Config {
   readonly stems: number
   /** Highest limits of namespaces and host. */
   readonly ceilings: readonly LimitCeiling[]
+  /** Hosts, addresses and networks that callbacks may reach besides public ones. */
+  readonly callbackAllow: readonly string[]
   /** OTLP over HTTP endpoint; null: tracing is off. */
   readonly otlpEndpoint: string | null
 }
@@ -65,6 +72,7 @@ export interface Flags {
   readonly hosts?: string | undefined
   readonly behindProxy?: boolean | undefined
   readonly zram?: string | undefined
+  readonly callbackAllow?: string | undefined
   readonly stems?: string | undefined
 }
 
@@ -85,9 +93,24 @@ const SETTINGS: readonly Setting[] = [
     '1 or empty',
     'a TLS proxy stands in front: other listen addresses allowed',
   ),
+  setting('FN_VOLUME_ROOTS', null, '', 'paths, comma-separated', 'folders below which functions may bind host folders'),
+  setting(
+    'FN_SECRET_KEY_FILE',
+    null,
+    '',
+    'path',
+    'key that encrypts secrets; empty: `secret-key` in the state directory',
+  ),
   setting('FN_ZRAM', 'zram', '', 'size', 'compressed swap in memory for idle sandboxes, undone at stop; empty: none'),
   setting('FN_RECLAIM_AFTER', null, '30s', 'duration', 'a sandbox frozen for so long gives its memory back'),
   setting('FN_STEMS', 'stems', '2', 'number', 'booted sandboxes without a function kept ready, of each kind; 0: none'),
+  setting(
+    'FN_CALLBACK_ALLOW',
+    'callbackAllow',
+    '',
+    'hosts or networks, comma-separated',
+    'what callbacks may reach besides public addresses',
+  ),
   setting('OTEL_EXPORTER_OTLP_ENDPOINT', null, '', 'URL', 'collector for traces (OTLP over HTTP); empty: no tracing'),
 ]
 
@@ -167,6 +190,13 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   const stems = text('FN_STEMS')
   if (!/^\d{1,3}$/.test(stems) || Number(stems) > MOST_STEMS)
     problems.push(`FN_STEMS: expected a whole number from 0 to ${MOST_STEMS}, got ${JSON.stringify(stems)}`)
+  const callbackAllow = listOf(text('FN_CALLBACK_ALLOW'))
+  try {
+    parseAllowList(callbackAllow)
+  } catch (error) {
+    problems.push(`FN_CALLBACK_ALLOW: ${(error as Error).message}`)
+  }
+  const volumeRoots = parseRoots(text('FN_VOLUME_ROOTS'), problems)
   if (problems.length > 0) throw new ConfigError(problems)
   const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
   return Object.freeze({
@@ -183,15 +213,25 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     log: log as Config['log'],
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
+    volumeRoots,
+    secretKeyFile: text('FN_SECRET_KEY_FILE') === '' ? null : resolve(text('FN_SECRET_KEY_FILE')),
     zramBytes,
     reclaimAfterMs,
     stems: Number(stems),
     ceilings,
+    callbackAllow,
     otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
   })
 }
 
 const MOST_STEMS = 100
+function listOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean)
+}
+
 const SMALLEST_ZRAM_BYTES = 1024 ** 2
 
 function parsed<T>(name: string, parse: () => T, problems: string[]): T | null {
@@ -222,6 +262,17 @@ function parseListen(value: string, problems: string[]): { host: string; port: n
     return { host: '', port: 0 }
   }
   return { host: match[1] ?? match[2] ?? '', port }
+}
+
+function parseRoots(value: string, problems: string[]): string[] {
+  const roots = value.split(',').map((path) => path.trim().replace(/(?<=.)\/+$/, ''))
+  return roots.filter(Boolean).filter((path) => {
+    if (path !== '/' && path.startsWith('/') && resolve(path) === path) return true
+    problems.push(
+      `FN_VOLUME_ROOTS: expected absolute paths other than /, without . and .., got ${JSON.stringify(path)}`,
+    )
+    return false
+  })
 }
 
 function isLoopback(host: string): boolean {

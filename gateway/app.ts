@@ -7,6 +7,7 @@ import type { Control } from './control-gate.ts'
 import { GatewayError, refusalOf, refusalOfError } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
 import { answerProblem } from './problem.ts'
+import { callbackRoutes } from './routes/callbacks.ts'
 import { functionRoutes } from './routes/functions.ts'
 import { invocationRoutes } from './routes/invocations.ts'
 import { logRoutes } from './routes/logs.ts'
@@ -14,6 +15,9 @@ import { notBuiltRoutes } from './routes/not-built.ts'
 import { platformRoutes } from './routes/platform.ts'
 import type { ControlContext, ControlEnv, ControlParts, Route } from './routes/route.ts'
 import { sandboxRoutes } from './routes/sandboxes.ts'
+import { secretRoutes } from './routes/secrets.ts'
+import { tokenRoutes } from './routes/tokens.ts'
+import { volumeRoutes } from './routes/volumes.ts'
 import { scheduleRoutes } from './routes/schedules.ts'
 
 /** All control routes, in the order of the OpenAPI document. */
@@ -23,8 +27,12 @@ export function controlRoutes(parts: ControlParts): Route[] {
     ...functionRoutes(parts),
     ...scheduleRoutes(parts),
     ...invocationRoutes(parts),
+    ...callbackRoutes(parts),
     ...logRoutes(parts),
     ...sandboxRoutes(parts),
+    ...volumeRoutes(parts),
+    ...secretRoutes(parts),
+    ...tokenRoutes(parts),
     ...notBuiltRoutes(),
     ...platformRoutes(parts, () => openApiDocument(routes, parts.version)),
   )

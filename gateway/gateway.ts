@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, HostReport, Limits, Logger } from '../runtime/api.ts'
 import type { Deployer, Worker } from '../worker/api.ts'
-import type { DurableLane, Schedules } from '../worker/queue/api.ts'
+import type { Callbacks, DurableLane, Schedules } from '../worker/queue/api.ts'
 import type { Registry } from '../worker/registry/api.ts'
 import { createControl } from './app.ts'
 import { createHostCheck } from './auth/known-host.ts'
@@ -30,6 +30,8 @@ export interface GatewayOptions {
   readonly lane: DurableLane | null
   /** Null or not given: schedules are 503. */
   readonly schedules?: Schedules | null
+  /** Null or not given: what belongs to callbacks is 503. */
+  readonly callbacks?: Callbacks | null
   readonly runtimeHost: HostReport
   readonly token: string
   readonly listen: { readonly host: string; readonly port: number }

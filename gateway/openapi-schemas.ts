@@ -17,6 +17,17 @@ const version = { version: whole, image: text, createdAt: time, config: anything
 const alias = { weights: { type: 'object', additionalProperties: whole } }
 const states = { enum: ['queued', 'running', 'succeeded', 'failed', 'timed-out', 'cancelled', 'expired'] }
 
+const names = { type: 'array', items: text }
+const token = {
+  id: text,
+  namespace: text,
+  name: text,
+  scopes: names,
+  createdAt: time,
+  expiresAt: maybe(time),
+  rate: maybe(object({ count: whole, windowMs: whole })),
+}
+
 export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
   Problem: object(
     {
@@ -128,5 +139,9 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
     createdAt: time,
     idleSince: maybe(time),
   }),
+  Volume: object({ namespace: text, name: text, sizeBytes: whole, usedBytes: whole, createdAt: time, functions: names }),
+  Secret: object({ namespace: text, name: text, createdAt: time, updatedAt: time, functions: names }),
+  Token: object(token),
+  NewToken: object({ ...token, token: text }),
   HostReport: anything,
 })

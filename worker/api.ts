@@ -31,6 +31,9 @@ export interface FunctionConfig {
   readonly limits: Limits
   readonly maxLimits: Partial<Limits>
   readonly retryAttempts: number
+  /** Function or URL that is told of asynchronous calls that succeeded, or failed for good. */
+  readonly onSuccess?: string
+  readonly onFailure?: string
   readonly public: boolean
 }
 

@@ -12,6 +12,8 @@ import { addLimitOptions, limitTexts } from './limit-options.ts'
 interface DeployOptions extends Record<string, unknown> {
   readonly name?: string
   readonly env?: readonly string[]
+  readonly secret?: readonly string[]
+  readonly volume?: readonly string[]
   readonly alias?: string
   readonly check?: boolean
 }
@@ -28,6 +30,8 @@ const SETTINGS = [
   'network',
   'writableRoot',
   'public',
+  'onSuccess',
+  'onFailure',
 ] as const
 
 export function define(command: Command, context: CommandContext): void {
@@ -43,6 +47,12 @@ export function define(command: Command, context: CommandContext): void {
     )
     .option('--name <name>', "the function's name; else fn.json's, else the file's or folder's")
     .option('-e, --env <K=V>', 'a variable of the function; K alone takes it from here (repeatable)', repeated)
+    .option('--secret <name>', 'a secret that becomes a variable of the function (repeatable)', repeated)
+    .option(
+      '--volume <volume>',
+      'NAME:/path[:ro|rw], /host/folder:/path[:ro|rw], tmpfs:/path:size=64m (repeatable)',
+      repeated,
+    )
     .option('--alias <alias>', 'point this alias at the new version, too')
     .option('--check', 'type-check with tsc first')
     .option('--timeout <duration>', 'time of one call', durationText)
@@ -55,12 +65,15 @@ export function define(command: Command, context: CommandContext): void {
     .option('--network <mode>', 'network of its sandboxes: none')
     .option('--writable-root <size>', 'copy-on-write root of that size in memory')
     .option('--no-public', 'callers need a token')
+    .option('--on-success <to>', 'function or URL told of asynchronous calls that succeeded')
+    .option('--on-failure <to>', 'function or URL told of asynchronous calls that failed for good')
     .option('--retry-attempts <n>', 'runs of an asynchronous call before it has failed', wholeNumber(1))
   addLimitOptions(command, false)
   examples(command, [
     'fn deploy ./hello.ts',
     'fn deploy ./api --name shop --memory 256m --env LOG=debug',
     'fn deploy ./hello.ts --cpus 0.5 --timeout 5s --alias prod',
+    'fn deploy ./site.ts --secret API_KEY --volume uploads:/data --volume tmpfs:/cache:size=64m',
     'fn deploy ./import.ts --scratch 1g --device-write-bps 8m',
     'fn deploy ./hello.ts --check --json',
   ])
@@ -118,6 +131,8 @@ function functionUrl(json: unknown, base: string, name: string): string {
 export function manifestFlags(options: DeployOptions, env: Environment): ManifestFlags {
   const settings: Record<string, unknown> = {}
   for (const key of SETTINGS) if (options[key] !== undefined) settings[key] = options[key]
+  if (options.secret !== undefined) settings.secrets = options.secret
+  if (options.volume !== undefined) settings.volumes = options.volume
   if (options.retryAttempts !== undefined) settings.retry = { attempts: options.retryAttempts }
   return {
     ...(options.name === undefined ? {} : { name: options.name }),

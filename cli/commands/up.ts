@@ -9,6 +9,7 @@ interface UpFlags {
   readonly hosts?: string
   readonly behindProxy?: boolean
   readonly zram?: string
+  readonly callbackAllow?: string
   readonly stems?: string
   readonly example?: boolean
   readonly once?: boolean
@@ -26,6 +27,10 @@ export function define(command: Command, context: CommandContext): void {
     .option('--behind-proxy', 'a TLS proxy stands in front: other listen addresses are allowed (FN_BEHIND_PROXY)')
     .option('--stems <number>', 'booted sandboxes without a function kept ready, of each kind; 0: none (FN_STEMS)')
     .option('--zram <size>', 'compressed swap in memory for idle sandboxes, undone at stop (FN_ZRAM)')
+    .option(
+      '--callback-allow <hosts>',
+      'hosts or networks callbacks may reach besides public addresses, comma-separated (FN_CALLBACK_ALLOW)',
+    )
     .option('--example', 'deploy functions/hello.ts and call it once')
     .option('--once', 'end when the example is done, or right after the start')
     .configureHelp({

@@ -12,6 +12,7 @@ export interface UpOptions {
   readonly hosts?: string | undefined
   readonly behindProxy?: boolean | undefined
   readonly zram?: string | undefined
+  readonly callbackAllow?: string | undefined
   readonly stems?: string | undefined
   /** Deploy `functions/hello.ts` and call it once up. */
   readonly example?: boolean | undefined

@@ -11,9 +11,14 @@ import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import type { FunctionVersion } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
+import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
 import { createDurableLane } from '../../worker/queue/durable-lane.ts'
 import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
+import { parseAllowList } from '../../worker/registry/destinations.ts'
+import { Documents } from '../../worker/registry/documents.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
+import { Secrets, type StoredSecret } from '../../worker/registry/secrets.ts'
+import { type StoredToken, Tokens } from '../../worker/registry/tokens.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import { createWorker } from '../../worker/worker.ts'
@@ -22,6 +27,7 @@ import { type Config, type ConfigRow, PROJECT_ROOT } from '../config.ts'
 import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { createLogger } from './logger.ts'
+import { secretKey } from './secret-key.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { ensureToken } from './token.ts'
 import { createTracing } from './tracing.ts'
@@ -85,6 +91,7 @@ async function compose(
       createRuntime({
         stateDir,
         ociRuntime: config.ociRuntime,
+        volumeRoots: config.volumeRoots,
         bootstrap,
         nodeBinary: process.execPath,
         logger,
@@ -116,6 +123,15 @@ async function compose(
     () => createRegistry({ redis, images: runtime.images, logger, clock }),
     (made) => made.close(),
   )
+  const key = secretKey(stateDir, config.secretKeyFile)
+  const documents = <T>(kind: string) =>
+    steps.run(
+      kind,
+      () => new Documents<T>({ redis, stateDir, kind, logger }).open(),
+      (made) => made.close(),
+    )
+  const secrets = new Secrets({ documents: await documents<StoredSecret>('secrets'), key, clock })
+  const tokens = new Tokens(await documents<StoredToken>('tokens'), clock)
   const tracing = await steps.run(
     'tracing',
     () => createTracing(config.otlpEndpoint),
@@ -133,12 +149,15 @@ async function compose(
         memoryBytes,
         maxSandboxes: maxSandboxes(),
         ceilings: config.ceilings,
+        secretsOf: secrets.valuesOf,
         reclaimAfterMs: config.reclaimAfterMs,
         stems: config.stems,
       }),
     (made) => made.close(),
   )
-  const deployer = createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings })
+  secrets.onChange((changed) => worker.renew((version) => changed.some((secret) => names(version, secret))))
+  const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
+  const deployer = createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings, hasSecret })
   await steps.run(
     'registry news',
     () =>
@@ -160,6 +179,11 @@ async function compose(
     () => createSchedules({ redis, lane, registry, clock, logger }),
     (made) => made.close(),
   )
+  const callbacks = await steps.run(
+    'callbacks',
+    () => createCallbacks({ redis, lane, registry, clock, logger, allow: parseAllowList(config.callbackAllow) }),
+    (made) => made.close(),
+  )
   const token = config.token ?? ensureToken(stateDir)
   let ready = false
   const gateway = await steps.run(
@@ -171,8 +195,12 @@ async function compose(
         registry,
         lane,
         schedules,
+        callbacks,
         runtimeHost: runtime.host,
         token,
+        tokens,
+        secrets,
+        volumes: runtime.volumes,
         listen: config.listen,
         hosts: config.hosts,
         stateDir,
@@ -193,6 +221,7 @@ async function compose(
   )
   await steps.run('queue', () => lane.start())
   schedules.start()
+  callbacks.start()
   ready = true
   for (const version of provisioned(registry)) {
     worker
@@ -222,6 +251,10 @@ function provisioned(registry: Awaited<ReturnType<typeof createRegistry>>): Func
       return entry.versions.filter((version) => version.config.minWarm > 0 && (weights[version.version] ?? 0) > 0)
     }),
   )
+}
+
+function names({ namespace, config }: FunctionVersion, secret: { namespace: string; name: string }): boolean {
+  return namespace === secret.namespace && (config.secrets?.includes(secret.name) ?? false)
 }
 
 function isKept(

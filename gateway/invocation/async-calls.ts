@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Logger } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../../worker/api.ts'
-import { type DurableLane, QueueError, type StoredResult } from '../../worker/queue/api.ts'
+import { type DurableLane, planFollowUps, QueueError, type StoredResult } from '../../worker/queue/api.ts'
 import { type Refusal, refusalOf, refusalOfError, refusalOfFailure } from '../errors.ts'
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
@@ -79,6 +79,7 @@ export class AsyncCalls {
       maxAgeMs: options.maxAgeMs,
       idempotencyKey: headers.idempotencyKey,
       caller: call.caller,
+      notify: planFollowUps(call.version.config, options.callback, options.chainDepth),
     })
   }
 

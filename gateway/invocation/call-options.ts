@@ -12,6 +12,8 @@ import {
   UnitError,
 } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../../worker/api.ts'
+import { MAX_CHAIN_DEPTH } from '../../worker/queue/api.ts'
+import { parseDestination } from '../../worker/registry/destinations.ts'
 import { checkNamespace } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
 
@@ -24,6 +26,10 @@ export interface CallOptions {
   readonly priority: number
   readonly maxAttempts: number | null
   readonly maxAgeMs: number
+  /** Told of the end by a signed POST, or null. */
+  readonly callback: string | null
+  /** Calls of a chain before this one. */
+  readonly chainDepth: number
   /** Names of headers that only mean something for asynchronous calls. */
   readonly asyncOnly: readonly string[]
   /** The first header that only a caller with the scope `invoke` may send, or null. */
@@ -47,6 +53,8 @@ export const NO_OPTIONS: CallOptions = Object.freeze({
   priority: 0,
   maxAttempts: null,
   maxAgeMs: DEFAULT_MAX_AGE_MS,
+  callback: null,
+  chainDepth: 0,
   asyncOnly: Object.freeze([]),
   needsToken: null,
 })
@@ -64,6 +72,8 @@ interface Draft {
   priority: number
   maxAttempts: number | null
   maxAgeMs: number
+  callback: string | null
+  chainDepth: number
   asyncOnly: string[]
   needsToken: string | null
 }
@@ -119,10 +129,13 @@ function readHeader(draft: Draft, name: string, value: string, config: FunctionC
       draft.asyncOnly.push(name)
       break
     case 'fn-callback':
-      throw new GatewayError(
-        'BAD_REQUEST',
-        'Fn-Callback: not supported yet; ask for the result at the Location instead',
-      )
+      draft.callback = parseCallback(value)
+      draft.asyncOnly.push(name)
+      break
+    case 'fn-chain-depth':
+      // A callback that calls a function goes on counting; who makes it up only shortens a chain.
+      draft.chainDepth = parseWhole(name, value, 0, MAX_CHAIN_DEPTH)
+      return
     default:
       // Ours but unknown (a function that passes its own answer's headers on): dropped, without effect.
       return
@@ -170,6 +183,15 @@ function parseAge(name: string, value: string, lowestMs: number): number {
   const ms = parsed(name, () => parseDurationMs(value))
   if (ms < lowestMs || ms > MAX_AGE_MS) throw bad(name, `a duration of at most ${formatDuration(MAX_AGE_MS)}`, value)
   return ms
+}
+
+function parseCallback(value: string): string {
+  try {
+    if (parseDestination(value).kind === 'url') return value
+  } catch (error) {
+    throw new GatewayError('BAD_REQUEST', `Fn-Callback: ${(error as Error).message}`, { cause: error })
+  }
+  throw bad('Fn-Callback', 'an http(s):// URL', value)
 }
 
 function parseWhole(name: string, value: string, lowest: number, highest: number): number {

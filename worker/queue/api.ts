@@ -21,6 +21,8 @@ export type QueueErrorCode =
   | 'SCHEDULE_NOT_FOUND'
   | 'DRAINING'
 
+export { type FollowUps, MAX_CHAIN_DEPTH, planFollowUps } from './callbacks/plan.ts'
+export type { Callbacks, Delivery, WebhookSecret } from './callbacks/types.ts'
 export type { LastFire, Schedule, ScheduleSpec, Schedules } from './schedules/types.ts'
 
 export class QueueError extends Error {

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { formatBytes, formatDuration, LIMITS, parseBytes, parseDurationMs, UnitError } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
+import { parseDestination } from './destinations.ts'
 import { isDnsLabel } from './names.ts'
 
 const SECOND = 1_000
@@ -30,8 +31,6 @@ export const LATER_KEYS: Readonly<Record<string, string>> = {
   volumes: 'use writableRoot or limits.tmpfs for now',
   allowHosts: 'functions have no network',
   rate: 'use concurrency for now',
-  onSuccess: 'ask for the result by id',
-  onFailure: 'ask for the result by id',
   leftovers: 'processes left over are always ended',
 }
 
@@ -115,6 +114,17 @@ const env = z
     }
   })
 
+/** A function or URL. */
+const destination = z
+  .string({ error: (issue) => `expected a function or URL, got ${shown(issue.input)}` })
+  .check((context) => {
+    try {
+      parseDestination(context.value)
+    } catch (error) {
+      context.issues.push({ code: 'custom', message: (error as Error).message, input: context.value, path: [] })
+    }
+  })
+
 const bool = z.boolean({ error: (issue) => `expected true or false, got ${shown(issue.input)}` })
 const limitObject = z.custom<Readonly<Record<string, unknown>>>()
 
@@ -164,6 +174,8 @@ export const configShape = z.strictObject({
     )
     .optional()
     .describe('of asynchronous calls that fail'),
+  onSuccess: destination.optional().describe('function or URL told of asynchronous calls that succeeded'),
+  onFailure: destination.optional().describe('function or URL told of asynchronous calls that failed for good'),
   public: bool.optional().describe('whether anybody may call it over HTTP without a token'),
 })
 

@@ -59,6 +59,8 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     limits,
     maxLimits,
     retryAttempts: parsed.retry?.attempts ?? CONFIG_DEFAULTS.retryAttempts,
+    ...(parsed.onSuccess === undefined ? {} : { onSuccess: parsed.onSuccess }),
+    ...(parsed.onFailure === undefined ? {} : { onFailure: parsed.onFailure }),
     public: parsed.public ?? CONFIG_DEFAULTS.public,
   }
 }

@@ -6,6 +6,7 @@ import { RegistryError } from '../../registry/api.ts'
 import { isDnsLabel } from '../../registry/names.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { type DurableLane, QueueError, type Submission } from '../api.ts'
+import { planFollowUps } from '../callbacks/plan.ts'
 import { derivedId, drawOfId } from '../derived-id.ts'
 import { type CronTimes, parseCron } from './cron.ts'
 import { decideFire } from './fire-policy.ts'
@@ -233,6 +234,7 @@ function submissionOf(
     maxAgeMs: MAX_AGE_MS,
     idempotencyKey: null,
     caller: 'schedule',
+    notify: planFollowUps(version.config, null, 0),
   }
 }
 

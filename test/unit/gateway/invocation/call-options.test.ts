@@ -51,7 +51,9 @@ describe('options of a call', () => {
     [['fn-priority', '2097152'], '2097151'],
     [['fn-priority', '1.5'], 'fn-priority'],
     [['fn-max-attempts', '0'], 'fn-max-attempts'],
-    [['fn-callback', 'http://x'], 'not supported'],
+    [['fn-callback', 'ftp://x'], 'http(s)'],
+    [['fn-callback', 'hello'], 'URL'],
+    [['fn-chain-depth', '17'], '16'],
   ])('%j are refused with a word on %s', (own, word) => {
     expect(() => parse(own)).toThrow(expect.objectContaining({ message: expect.stringContaining(word) }))
   })

@@ -1,0 +1,129 @@
+// One try of one follow-up: a signed POST to a URL, or a call of the next function queued under the follow-up's own id.
+import type { Clock } from '../../../runtime/api.ts'
+import { type Registry, RegistryError } from '../../registry/api.ts'
+import { type AllowList, parseDestination } from '../../registry/destinations.ts'
+import { type DurableLane, QueueError } from '../api.ts'
+import { drawOfId } from '../derived-id.ts'
+import { checkTarget, type Lookup, RefusedTarget } from './address-filter.ts'
+import type { StoredDelivery } from './delivery-store.ts'
+import { EVENT_CONTENT_TYPE, eventOf, readResponse } from './event.ts'
+import { planFollowUps } from './plan.ts'
+import { sendCallback } from './send.ts'
+import { webhookSignature } from './webhook-signature.ts'
+
+export interface TryParts {
+  readonly lane: Pick<DurableLane, 'submit' | 'result'>
+  readonly registry: Pick<Registry, 'resolve'>
+  readonly clock: Clock
+  readonly allow: AllowList
+  readonly lookup?: Lookup
+}
+
+export type TryOutcome =
+  | { readonly kind: 'delivered'; readonly status: number | null; readonly error: null }
+  | {
+      readonly kind: 'failed'
+      readonly status: number | null
+      readonly error: string
+      readonly retryAfterMs: number | null
+    }
+  /** No try again. */
+  | { readonly kind: 'refused'; readonly status: null; readonly error: string }
+  /** The platform could not: no try at all. */
+  | { readonly kind: 'not-now' }
+
+const MAX_AGE_MS = 6 * 3_600_000
+
+/** Never rejects for what the destination does; for trouble with Redis it does, or answers `not-now`. */
+export async function tryDelivery(
+  delivery: StoredDelivery,
+  secrets: readonly string[],
+  parts: TryParts,
+): Promise<TryOutcome> {
+  const destination = parseDestination(delivery.destination)
+  const body = await bodyOf(delivery, parts)
+  if (destination.kind === 'url') return await post(delivery, destination.url, body, secrets, parts)
+  return await enqueue(delivery, destination.name, destination.reference, body, parts)
+}
+
+async function bodyOf(delivery: StoredDelivery, { lane }: TryParts): Promise<Buffer> {
+  const { record } = delivery
+  const response = await lane.result(record.id, 0).then(
+    ({ result }) => readResponse(record.id, result),
+    (error: unknown) => {
+      if (error instanceof QueueError && error.code === 'INVOCATION_NOT_FOUND') return null
+      throw error
+    },
+  )
+  return eventOf(delivery.id, record, response, delivery.depth)
+}
+
+async function post(
+  delivery: StoredDelivery,
+  url: URL,
+  body: Buffer,
+  secrets: readonly string[],
+  parts: TryParts,
+): Promise<TryOutcome> {
+  const timestampS = Math.floor(parts.clock.now() / 1_000)
+  try {
+    const to = await checkTarget(url, parts.allow, parts.lookup)
+    const { status, retryAfterMs } = await sendCallback(
+      url,
+      to,
+      {
+        'content-type': EVENT_CONTENT_TYPE,
+        'user-agent': 'Thaw',
+        'webhook-id': delivery.id,
+        'webhook-timestamp': String(timestampS),
+        'webhook-signature': webhookSignature(secrets, delivery.id, timestampS, body),
+        'fn-chain-depth': String(delivery.depth),
+      },
+      body,
+    )
+    if (status >= 200 && status < 300) return { kind: 'delivered', status, error: null }
+    return { kind: 'failed', status, error: `the receiver answered ${status}`, retryAfterMs }
+  } catch (error) {
+    if (error instanceof RefusedTarget) return { kind: 'refused', status: null, error: error.message }
+    return { kind: 'failed', status: null, error: (error as Error).message, retryAfterMs: null }
+  }
+}
+
+async function enqueue(
+  delivery: StoredDelivery,
+  name: string,
+  reference: string | null,
+  body: Buffer,
+  { lane, registry }: TryParts,
+): Promise<TryOutcome> {
+  const { id, depth, record } = delivery
+  try {
+    const version = registry.resolve(record.namespace, name, reference, drawOfId(id))
+    const headers = ['Host', `${name}.localhost`, 'Content-Type', EVENT_CONTENT_TYPE]
+    headers.push('Content-Length', String(body.length), 'Fn-Chain-Depth', String(depth))
+    await lane.submit({
+      id,
+      version,
+      method: 'POST',
+      target: '/',
+      headers,
+      body,
+      limits: {},
+      timeoutMs: null,
+      traceparent: null,
+      delayMs: 0,
+      priority: 0,
+      maxAttempts: null,
+      maxAgeMs: MAX_AGE_MS,
+      idempotencyKey: null,
+      caller: 'chain',
+      notify: planFollowUps(version.config, null, depth),
+    })
+    return { kind: 'delivered', status: 202, error: null }
+  } catch (error) {
+    if (error instanceof RegistryError)
+      return { kind: 'failed', status: null, error: error.message, retryAfterMs: null }
+    if (error instanceof QueueError) return { kind: 'not-now' }
+    throw error
+  }
+}
