@@ -8,8 +8,8 @@ export interface Budget {
   readonly id: BudgetId
   readonly what: string
   readonly kind: BudgetKind
-  /** Unit of the figure: `×` of the other subject, `share` of its throughput, `ms`, `µs`, `/s`. */
-  readonly unit: '×' | 'share' | 'ms' | 'µs' | '/s'
+  /** Unit of the figure: `×` of the other subject, `share` of its throughput, `MB` of 10⁶ bytes, a number of `sandboxes`. */
+  readonly unit: '×' | 'share' | 'ms' | 'µs' | '/s' | 'MB' | 'sandboxes'
   /** The figure must not be above (`most`) or below (`least`) the limit. */
   readonly bound: 'most' | 'least'
   readonly limit: number
@@ -28,6 +28,8 @@ export type BudgetId =
   | 'thaw-p50'
   | 'stem-p50'
   | 'stem-p99'
+  | 'large-p50'
+  | 'large-p99'
   | 'cold-p50'
   | 'cold-p99'
   | 'freeze-p50'
@@ -35,6 +37,10 @@ export type BudgetId =
   | 'limits-metering'
   | 'enqueue-rate'
   | 'enqueue-share'
+  | 'frozen-memory'
+  | 'density'
+  | 'neighbour-p99'
+  | 'ready'
   | 'help-p50'
 
 /** In the order of the report. */
@@ -47,6 +53,8 @@ export const BUDGETS: readonly Budget[] = Object.freeze([
   most('thaw-p50', 'difference', 'ms', 0.5, 0.2, 'thawed p50 above warm after the same gap', 'bare cgroup.freeze 0.5'),
   most('stem-p50', 'absolute', 'ms', 8, null, 'stem start, hello, p50', "OpenLambda's zygote 24"),
   most('stem-p99', 'absolute', 'ms', 25, null, 'stem start, hello, p99', "OpenLambda's zygote 43"),
+  most('large-p50', 'absolute', 'ms', 20, null, 'the same with a bundle of 400 kB, p50', 'none'),
+  most('large-p99', 'absolute', 'ms', 50, null, 'the same with a bundle of 400 kB, p99', 'none'),
   most('cold-p50', 'absolute', 'ms', 100, null, 'cold start without stem, p50', 'Fission 110, docker run 177'),
   most('cold-p99', 'absolute', 'ms', 180, null, 'cold start without stem, p99', 'docker run 282'),
   most('freeze-p50', 'absolute', 'µs', 200, null, 'freeze confirmed, p50', 'OpenLambda 13000'),
@@ -62,6 +70,26 @@ export const BUDGETS: readonly Budget[] = Object.freeze([
   most('limits-metering', 'difference', 'µs', 50, null, 'limits written and metering read, above neither', 'none'),
   least('enqueue-rate', 'absolute', '/s', 5000, null, 'durable enqueue, 16 clients, fsync always', 'BullMQ trip 1519'),
   least('enqueue-share', 'ratio', 'share', 0.6, null, 'the same against bare BullMQ add', 'none'),
+  most(
+    'frozen-memory',
+    'absolute',
+    'MB',
+    9,
+    null,
+    "a frozen sandbox after reclaim, zram's share in it",
+    'Node idle 60',
+  ),
+  least(
+    'density',
+    'absolute',
+    'sandboxes',
+    500,
+    null,
+    'functions deployed, frozen, and answering their next call',
+    'none',
+  ),
+  most('neighbour-p99', 'ratio', '×', 3, null, "a function's p99 during another's burst, against quiet", 'none'),
+  most('ready', 'absolute', 'ms', 20_000, null, 'fn up to /readyz, packages installed', 'none'),
   most('help-p50', 'absolute', 'ms', 150, null, 'fn --help, p50', 'none'),
 ])
 

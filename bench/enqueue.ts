@@ -24,7 +24,14 @@ export async function runEnqueue(subjects: Subjects, durationMs: number): Promis
     headers: [{ prefer: 'respond-async' }],
     expectStatus: 202,
   }
-  const { rate } = await runLoad({ mode: 'closed', target, connections: CLIENTS, durationMs, warmUpMs: 200 })
+  const { rate } = await runLoad({
+    mode: 'closed',
+    client: 'lean',
+    target,
+    connections: CLIENTS,
+    durationMs,
+    warmUpMs: 200,
+  })
   await until(
     'the backlog has been run',
     async () => {

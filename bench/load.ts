@@ -1,9 +1,11 @@
 // The load generator, a process of its own: `node bench/load.ts '<Load as JSON>'` prints one LoadResult as JSON. Loopback only,
-// bounded by connections and time. `closed`: each connection sends as soon as it is answered. `paced`: one call at a time
-// with a pause before each, over the targets in turn, so that all of them meet the same gap and the same noise.
+// bounded by connections and time. `closed`: each connection sends as soon as it is answered. `open`: calls at fixed instants.
+// `paced`: one call at a time with a pause before each, over the targets in turn, so that all of them meet the same gap and noise.
 import { setTimeout as delay } from 'node:timers/promises'
-import { HttpConnection } from './http-connection.ts'
-import { type Latency, latencyOf } from './latency.ts'
+import { type Client, type ClientKind, openClient } from './clients.ts'
+import { type Curve, curveOf, type Latency, latencyOf } from './latency.ts'
+import { startMetronome } from './metronome.ts'
+import { createOpenLoop } from './open-loop.ts'
 
 export interface Target {
   readonly port: number
@@ -15,97 +17,121 @@ export interface Target {
   readonly expectStatus: number
 }
 
+interface OneTarget {
+  readonly target: Target
+  readonly connections: number
+  readonly durationMs: number
+  readonly warmUpMs: number
+}
+
 export type Load =
-  | {
-      readonly mode: 'closed'
-      readonly target: Target
-      readonly connections: number
-      readonly durationMs: number
-      readonly warmUpMs: number
-    }
+  | (OneTarget & { readonly mode: 'closed'; readonly client: ClientKind })
+  | (OneTarget & { readonly mode: 'open'; readonly ratePerS: number })
   | { readonly mode: 'paced'; readonly targets: readonly Target[]; readonly gapMs: number; readonly calls: number }
 
 export interface LoadResult {
   /** One for each target. */
   readonly latencies: readonly Latency[]
+  readonly curves: readonly Curve[]
   /** Completed calls a second; 0 when paced. */
   readonly rate: number
+  /** Calls made in all, those of the warm-up included. */
+  readonly calls: number
+  /** CPU time of this process for all of them, its start left out, ms. */
+  readonly cpuMs: number
+  /** How late an open loop sent its calls by its own fault. */
+  readonly lateness: Latency | null
   readonly errors: number
   readonly firstError: string | null
   /** How calls got their sandbox (`Fn-Start`), a count for each target; only when paced. */
   readonly starts: readonly Readonly<Record<string, number>>[]
 }
 
+type Measured = Pick<LoadResult, 'latencies' | 'curves' | 'rate'> & Partial<Pick<LoadResult, 'lateness' | 'starts'>>
+
 const MAX_CONNECTIONS = 64
 const MAX_DURATION_MS = 60_000
+/** Its thread is running by then. */
+const METRONOME_START_MS = 100
 
-/** Counts what went wrong and keeps the first reason. */
-class Faults {
+/** Makes calls, and counts them and what went wrong. */
+class Caller {
+  calls = 0
   errors = 0
-  first: string | null = null
-  add(reason: string): void {
+  firstError: string | null = null
+
+  fail(reason: string): void {
     this.errors++
-    this.first ??= reason
+    this.firstError ??= reason
+  }
+
+  /** Resolves to the response's head. Rejects when the connection breaks. */
+  async call(client: Client, n: number, target: Target): Promise<string> {
+    this.calls++
+    const answer = await client.exchange(n)
+    if (answer.status !== target.expectStatus) this.fail(`status ${answer.status}:\n${answer.head}`)
+    else if (target.method === 'POST' && target.expectStatus === 200 && answer.bodyBytes !== target.bodyBytes) {
+      this.fail(`${answer.bodyBytes} bytes of body instead of ${target.bodyBytes}`)
+    }
+    return answer.head
   }
 }
 
-function requestsOf(target: Target): Buffer[] {
-  const sets = target.headers.length === 0 ? [{}] : target.headers
-  return sets.map((headers) => {
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-    const length = target.method === 'POST' ? `content-length: ${target.bodyBytes}\r\n` : ''
-    const head = `${target.method} ${target.path} HTTP/1.1\r\nhost: 127.0.0.1:${target.port}\r\n${length}${lines.join('')}\r\n`
-    return Buffer.concat([
-      Buffer.from(head, 'latin1'),
-      Buffer.alloc(target.method === 'POST' ? target.bodyBytes : 0, 'x'),
-    ])
-  })
-}
-
-async function call(connection: HttpConnection, request: Buffer, target: Target, faults: Faults): Promise<string> {
-  const answer = await connection.exchange(request)
-  if (answer.status !== target.expectStatus) faults.add(`status ${answer.status}:\n${answer.head}`)
-  else if (target.method === 'POST' && target.expectStatus === 200 && answer.bodyBytes !== target.bodyBytes) {
-    faults.add(`${answer.bodyBytes} bytes of body instead of ${target.bodyBytes}`)
-  }
-  return answer.head
-}
-
-async function runClosed(load: Load & { mode: 'closed' }): Promise<LoadResult> {
-  const requests = requestsOf(load.target)
+async function runClosed(load: Load & { mode: 'closed' }, caller: Caller): Promise<Measured> {
   const samples: number[] = []
-  const faults = new Faults()
   const measureFrom = performance.now() + load.warmUpMs
   const end = measureFrom + Math.min(load.durationMs, MAX_DURATION_MS)
   const work = async (): Promise<void> => {
-    const connection = await HttpConnection.open(load.target.port)
+    const client = await openClient(load.client, load.target)
     try {
       for (let n = 0; ; n++) {
         const sent = performance.now()
         if (sent >= end) return
-        await call(connection, requests[n % requests.length]!, load.target, faults)
+        await caller.call(client, n, load.target)
         const answered = performance.now()
         if (sent >= measureFrom && answered <= end) samples.push(answered - sent)
       }
     } finally {
-      connection.close()
+      client.close()
     }
   }
   const workers = Array.from({ length: Math.min(load.connections, MAX_CONNECTIONS) }, () =>
-    work().catch((error: Error) => faults.add(error.message)),
+    work().catch((error: Error) => caller.fail(error.message)),
   )
   await Promise.all(workers)
   const rate = (samples.length * 1000) / load.durationMs
-  return { latencies: [latencyOf(samples)], rate, errors: faults.errors, firstError: faults.first, starts: [] }
+  return { latencies: [latencyOf(samples)], curves: [curveOf(samples)], rate }
 }
 
-async function runPaced(load: Load & { mode: 'paced' }): Promise<LoadResult> {
-  const faults = new Faults()
+async function runOpen(load: Load & { mode: 'open' }, caller: Caller): Promise<Measured> {
+  const connections = Math.min(load.connections, MAX_CONNECTIONS)
+  const clients = await Promise.all(Array.from({ length: connections }, () => openClient('lean', load.target)))
+  const startMs = performance.now() + METRONOME_START_MS
+  const loop = createOpenLoop({
+    startMs,
+    ratePerS: load.ratePerS,
+    durationMs: Math.min(load.durationMs, MAX_DURATION_MS),
+    warmUpMs: load.warmUpMs,
+    connections,
+    now: () => performance.now(),
+    call: (connection, n) =>
+      caller.call(clients[connection]!, n, load.target).then(
+        () => {},
+        (error: Error) => caller.fail(error.message),
+      ),
+  })
+  const metronome = startMetronome(startMs, 1000 / load.ratePerS, () => loop.tick())
+  const { samples, lateness, ratePerS } = await loop.done
+  await metronome.stop()
+  for (const client of clients) client.close()
+  return { latencies: [latencyOf(samples)], curves: [curveOf(samples)], rate: ratePerS, lateness: latencyOf(lateness) }
+}
+
+async function runPaced(load: Load & { mode: 'paced' }, caller: Caller): Promise<Measured> {
   const lanes = await Promise.all(
     load.targets.map(async (target) => ({
       target,
-      requests: requestsOf(target),
-      connection: await HttpConnection.open(target.port),
+      client: await openClient('lean', target),
       samples: [] as number[],
       starts: {} as Record<string, number>,
     })),
@@ -114,7 +140,7 @@ async function runPaced(load: Load & { mode: 'paced' }): Promise<LoadResult> {
     for (const lane of lanes) {
       await delay(load.gapMs)
       const sent = performance.now()
-      const head = await call(lane.connection, lane.requests[n % lane.requests.length]!, lane.target, faults)
+      const head = await caller.call(lane.client, n, lane.target)
       const took = performance.now() - sent
       // The first call may start the sandbox.
       if (n === 0) continue
@@ -123,16 +149,27 @@ async function runPaced(load: Load & { mode: 'paced' }): Promise<LoadResult> {
       if (start !== undefined) lane.starts[start] = (lane.starts[start] ?? 0) + 1
     }
   }
-  for (const lane of lanes) lane.connection.close()
+  for (const lane of lanes) lane.client.close()
   return {
     latencies: lanes.map((lane) => latencyOf(lane.samples)),
+    curves: lanes.map((lane) => curveOf(lane.samples)),
     rate: 0,
-    errors: faults.errors,
-    firstError: faults.first,
     starts: lanes.map((lane) => lane.starts),
   }
 }
 
-const load = JSON.parse(process.argv[2] ?? '{}') as Load
-const result = await (load.mode === 'closed' ? runClosed(load) : runPaced(load))
+async function runLoad(load: Load, caller: Caller): Promise<Measured> {
+  if (load.mode === 'closed') return runClosed(load, caller)
+  return load.mode === 'open' ? runOpen(load, caller) : runPaced(load, caller)
+}
+
+const caller = new Caller()
+const before = process.cpuUsage()
+const measured = await runLoad(JSON.parse(process.argv[2] ?? '{}') as Load, caller)
+const { user, system } = process.cpuUsage(before)
+const { calls, errors, firstError } = caller
+const result: LoadResult = {
+  ...{ lateness: null, starts: [], ...measured },
+  ...{ calls, cpuMs: (user + system) / 1000, errors, firstError },
+}
 process.stdout.write(`${JSON.stringify(result)}\n`)

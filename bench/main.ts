@@ -1,150 +1,108 @@
-// `npm run bench`: one run over all subjects on this machine, its table, and bench/results/<date>.json.
-//   --quick          short: shows that it works, too noisy to judge by
-//   --check          exit 1 when a budget that compares subjects of this run is missed
-//   --rounds N       rounds of warm measurements (default 5)
-//   --no-write       prints only
-import { parseArgs } from 'node:util'
+// `npm run bench`: one run over all subjects on this machine, its tables, and bench/results/<date>.json and .html. `--help` tells.
 import { run as runCommand } from '../runtime/host/spawn.ts'
 import { ROOT } from '../test/support/platform.ts'
-import { type Enqueue, runEnqueue } from './enqueue.ts'
-import { latencyOf } from './latency.ts'
-import { type LimitsCost, measureLimitsCost } from './limits-cost.ts'
+import { figuresOf, peerFigures, plainClientFigures } from './figures.ts'
 import { busyShare, describeMachine } from './machine.ts'
-import { type Figures, judgeAll, missedComparisons, renderBudgets, renderLatencies, writeRun } from './report.ts'
-import { overRounds, type Paced, type Round, runPaced, runRounds } from './rounds.ts'
-import { freezeTimes, runStarts, type Starts } from './starts.ts'
-import { type Subjects, startSubjects } from './subjects.ts'
+import { HELP, type Options, parseOptions, UsageError } from './options.ts'
+import { judgeAll, missedComparisons, type Run, renderBudgets, renderLatencies, writeRun } from './report.ts'
+import { type Measured, SECTIONS } from './sections.ts'
+import { type Subjects, startSubjects, workerdVersion } from './subjects.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    check: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    'no-write': { type: 'boolean', default: false },
-  },
-})
-const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5))
-const durationMs = flags.quick ? 1000 : 3000
-const samples = flags.quick ? 8 : 40
 const IDLE_SAMPLE_MS = 1500
 const QUIET_SHARE = 0.1
 
-interface Measured {
-  readonly rounds: readonly Round[]
-  readonly paced: Paced
-  readonly freezeUs: readonly number[]
-  readonly stem: Starts
-  readonly cold: Starts
-  readonly limitsCost: LimitsCost
-  readonly enqueue: Enqueue
-  readonly helpMs: readonly number[]
-}
+const options = readOptions()
+if (options !== null) await bench(options)
 
-const startedAt = new Date().toISOString()
-const machine = describeMachine()
-const commit = (await runCommand('git', ['-C', ROOT, 'rev-parse', '--short', 'HEAD'])).stdout.trim()
-say(`${machine.cores} cores, ${machine.cpu}, kernel ${machine.kernel}, Node ${machine.node}`)
-const busyBefore = await busyShare(IDLE_SAMPLE_MS)
-const subjects = await startSubjects()
-say(`fn up was ready after ${subjects.readyMs.toFixed(0)} ms`)
-let measured: Measured
-try {
-  measured = await measure(subjects)
-} finally {
-  await subjects.stop()
-}
-const others = Math.max(busyBefore, await busyShare(IDLE_SAMPLE_MS))
-const figures = figuresOf(measured)
-console.log(renderLatencies(latencyRows(measured)))
-console.log(`\n${renderBudgets(figures)}`)
-if (others > QUIET_SHARE) {
-  // Cores that never sleep make bare servers faster, and the longer path waits more often for its turn.
-  say(`\nnot a quiet machine: others used ${(others * 100).toFixed(0)} % of its cores; do not judge by these figures`)
-}
-if (!flags['no-write']) {
-  const run = {
-    startedAt,
-    commit,
-    options: { rounds, durationMs },
-    machine,
-    others,
-    figures,
-    verdicts: judgeAll(figures),
+function readOptions(): Options | null {
+  try {
+    const parsed = parseOptions(process.argv.slice(2))
+    if (parsed === null) console.log(HELP)
+    return parsed
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    console.error(`bench: ${error.message}`)
+    process.exitCode = 2
+    return null
   }
-  say(`\nwritten to ${writeRun(ROOT, { ...run, raw: { readyMs: subjects.readyMs, ...measured } })}`)
-}
-const missed = missedComparisons(figures)
-if (flags.check && missed.length > 0) {
-  console.error(`missed: ${missed.join(', ')}`)
-  process.exitCode = 1
 }
 
-async function measure(all: Subjects): Promise<Measured> {
-  const onRound = (n: number) => say(`round ${n + 1} of ${rounds}`)
-  const warm = await runRounds(all, { rounds, durationMs, onRound })
-  say('the same idle gap: bare, warm, thawed')
-  const paced = await runPaced(all, flags.quick ? 30 : 200)
-  const freezeUs = await freezeTimes(all.platform, 'frozen')
-  say('starts of sandboxes')
-  const stem = await runStarts(all.platform, 'stemmed', samples)
-  const cold = await runStarts(all.platform, 'cold', samples)
-  say('fn --help')
-  const helpMs: number[] = []
-  for (let n = 0; n < (flags.quick ? 3 : 10); n++) {
-    const begun = performance.now()
-    await all.platform.fn('--help')
-    helpMs.push(performance.now() - begun)
+async function bench(options: Options): Promise<void> {
+  const run = await takeRun(options)
+  if (options.json) console.log(JSON.stringify(run, null, 1))
+  else console.log(`${renderLatencies(run.raw)}\n\n${renderBudgets(run)}`)
+  for (const reason of run.absent) say(`not measured: ${reason}`)
+  if (run.others > QUIET_SHARE) {
+    // Cores that never sleep make bare servers faster, and the longer path waits more often for its turn.
+    say(
+      `not a quiet machine: others used ${(run.others * 100).toFixed(0)} % of its cores; do not judge by these figures`,
+    )
   }
-  say('limits and metering, on and off')
-  const limitsCost = await measureLimitsCost(flags.quick ? 400 : 3000)
-  say('durable enqueue')
-  const enqueue = await runEnqueue(all, flags.quick ? 500 : 2000)
-  return { rounds: warm, paced, freezeUs, stem, cold, limitsCost, enqueue, helpMs }
+  if (options.write) {
+    const { json, html } = writeRun(ROOT, run)
+    say(`written to ${json} and ${html}`)
+  }
+  const missed = missedComparisons(run.figures)
+  if (options.check && missed.length > 0) {
+    console.error(`\nmissed:\n${renderBudgets(run, missed)}`)
+    process.exitCode = 1
+  }
 }
 
-function figuresOf(run: Measured): Figures {
-  const over = (figure: (round: Round) => number) => overRounds(run.rounds, figure)
+async function takeRun({ extent, sections }: Options): Promise<Run> {
+  const startedAt = new Date().toISOString()
+  const begun = performance.now()
+  const machine = describeMachine()
+  const commit = (await runCommand('git', ['-C', ROOT, 'rev-parse', '--short', 'HEAD'])).stdout.trim()
+  say(`${machine.cores} cores, ${machine.cpu}, kernel ${machine.kernel}, Node ${machine.node}`)
+  const busyBefore = await busyShare(IDLE_SAMPLE_MS)
+  const { raw, absent } = await measure(extent, sections)
+  const others = Math.max(busyBefore, await busyShare(IDLE_SAMPLE_MS))
+  const figures = figuresOf(raw)
+  const workerd = workerdVersion()
   return {
-    'warm-p50': over((round) => round.thaw.latency.p50 / round.node.latency.p50),
-    'warm-throughput': over((round) => round['thaw-32'].rate / round['hono-32'].rate),
-    'warm-p99': over((round) => round['thaw-32'].latency.p99 / round['hono-32'].latency.p99),
-    'shared-throughput': over((round) => round['shared-32'].rate / round['hono-32'].rate),
-    'echo-p50': over((round) => round['thaw-echo'].latency.p50 / round['node-echo'].latency.p50),
-    // Only when the frozen function was thawed and the warm one warm, by far the most of the time.
-    'thaw-p50':
-      share(run.paced.starts.thawed, 'thawed') > 0.9 && share(run.paced.starts.warm, 'warm') > 0.9
-        ? run.paced.thawed.p50 - run.paced.warm.p50
-        : null,
-    'stem-p50': run.stem.calls.stem?.p50 ?? null,
-    'stem-p99': run.stem.calls.stem?.p99 ?? null,
-    'cold-p50': run.cold.calls.cold?.p50 ?? null,
-    'cold-p99': run.cold.calls.cold?.p99 ?? null,
-    'freeze-p50': run.freezeUs.length === 0 ? null : latencyOf(run.freezeUs).p50,
-    'limits-p50': over((round) => (round.limited.latency.p50 - round.thaw.latency.p50) * 1000),
-    'limits-metering': run.limitsCost.differenceUs,
-    'enqueue-rate': run.enqueue.thaw,
-    'enqueue-share': run.enqueue.thaw / run.enqueue.bullmq,
-    'help-p50': latencyOf(run.helpMs).p50,
+    ...{ startedAt, tookS: Math.round((performance.now() - begun) / 1000), commit, options: { extent, sections } },
+    ...{ machine, others, peers: workerd === null ? {} : { workerd }, absent },
+    ...{ figures, verdicts: judgeAll(figures) },
+    ...{ peerFigures: peerFigures(raw), plainClientFigures: plainClientFigures(raw), raw },
   }
 }
 
-function share(starts: Readonly<Record<string, number>>, kind: string): number {
-  const all = Object.values(starts).reduce((sum, count) => sum + count, 0)
-  return all === 0 ? 0 : (starts[kind] ?? 0) / all
-}
-
-/** The last round stands for its fellows; all of them are in the file. */
-function latencyRows(run: Measured): { name: string; latency: ReturnType<typeof latencyOf>; rate?: number }[] {
-  const last = run.rounds.at(-1)
-  return [
-    ...Object.entries(last ?? {}).map(([name, { latency, rate }]) => ({ name, latency, rate })),
-    { name: 'node, after a gap', latency: run.paced.node },
-    { name: 'warm, after a gap', latency: run.paced.warm },
-    { name: 'thawed, after a gap', latency: run.paced.thawed },
-    ...Object.entries(run.stem.calls).map(([kind, latency]) => ({ name: `first call, ${kind}`, latency })),
-    ...Object.entries(run.cold.calls).map(([kind, latency]) => ({ name: `no stem fits, ${kind}`, latency })),
-    { name: 'fn --help', latency: latencyOf(run.helpMs) },
-  ]
+/** One section after the other. The subjects start with the first that needs them and always stop. */
+async function measure(
+  extent: Options['extent'],
+  names: Options['sections'],
+): Promise<{ raw: Measured; absent: readonly string[] }> {
+  let started: Subjects | null = null
+  const subjects = async () => {
+    if (started === null) {
+      started = await startSubjects()
+      say(`fn up was ready after ${started.readyMs.toFixed(0)} ms`)
+    }
+    return started
+  }
+  const stop = async () => {
+    const running = started
+    started = null
+    await running?.stop()
+  }
+  let raw: Measured = {}
+  const absent: string[] = []
+  try {
+    for (const section of SECTIONS.filter(({ name }) => names.includes(name))) {
+      say(`${section.name}: ${section.what}`)
+      // The platforms it fills are its own, and want the memory and the cores for themselves.
+      if (section.name === 'density') await stop()
+      raw = { ...raw, ...(await section.run({ subjects, extent, say })) }
+      const { readyMs, absent: missing } = (started as Subjects | null) ?? { readyMs: null, absent: [] }
+      if (readyMs !== null) raw = { ...raw, readyMs }
+      for (const reason of missing) if (!absent.includes(reason)) absent.push(reason)
+    }
+  } finally {
+    await stop()
+  }
+  if (raw.density?.absent) absent.push(`memory after reclaim: ${raw.density.absent}`)
+  return { raw, absent }
 }
 
 function say(line: string): void {

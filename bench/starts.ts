@@ -2,12 +2,31 @@
 // A start kind counts by what `Fn-Start` says, not by what was hoped for.
 import type { Platform } from '../test/support/platform.ts'
 import { until } from '../test/support/until.ts'
-import { type Latency, latencyOf } from './latency.ts'
+import { type Curve, curveOf, type Latency, latencyOf, median } from './latency.ts'
 import type { FunctionName } from './subjects.ts'
 
 export interface Starts {
   /** Latency of the whole call, ms, by start kind. */
   readonly calls: Readonly<Record<string, Latency>>
+  readonly curves: Readonly<Record<string, Curve>>
+  /** Medians of the phases of the calls' records, by start kind. */
+  readonly phases: Readonly<Record<string, Phases>>
+}
+
+/** ms, as the record of a call has them; `rest` is what the caller saw beyond: HTTP, both ways. */
+export interface Phases {
+  readonly queue: number
+  readonly start: number
+  readonly thaw: number
+  readonly init: number
+  readonly run: number
+  readonly rest: number
+}
+
+interface Sample {
+  readonly kind: string
+  readonly tookMs: number
+  readonly phases: Phases
 }
 
 interface SandboxRow {
@@ -18,19 +37,44 @@ interface SandboxRow {
 
 /** Times `samples` first calls of a function that nobody serves yet. */
 export async function runStarts(platform: Platform, name: FunctionName, samples: number): Promise<Starts> {
-  const taken = new Map<string, number[]>()
+  const taken: Sample[] = []
   for (let n = 0; n < samples; n++) {
     await killAll(platform, name)
     await settled(platform)
-    const begun = performance.now()
-    const response = await platform.request(`/fn/${name}`)
-    const body = await response.text()
-    const took = performance.now() - begun
-    if (response.status !== 200) throw new Error(`/fn/${name}: ${response.status} ${body}`)
-    const kind = response.headers.get('fn-start') ?? 'unknown'
-    taken.set(kind, [...(taken.get(kind) ?? []), took])
+    taken.push(await firstCall(platform, name))
   }
-  return { calls: Object.fromEntries([...taken].map(([kind, times]) => [kind, latencyOf(times)])) }
+  const kinds = [...new Set(taken.map((sample) => sample.kind))]
+  const times = (kind: string) => taken.filter((sample) => sample.kind === kind).map((sample) => sample.tookMs)
+  return {
+    calls: Object.fromEntries(kinds.map((kind) => [kind, latencyOf(times(kind))])),
+    curves: Object.fromEntries(kinds.map((kind) => [kind, curveOf(times(kind))])),
+    phases: Object.fromEntries(
+      kinds.map((kind) => [kind, medianPhases(taken.filter((sample) => sample.kind === kind))]),
+    ),
+  }
+}
+
+async function firstCall(platform: Platform, name: FunctionName): Promise<Sample> {
+  const begun = performance.now()
+  const response = await platform.request(`/fn/${name}`)
+  const body = await response.text()
+  const tookMs = performance.now() - begun
+  if (response.status !== 200) throw new Error(`/fn/${name}: ${response.status} ${body}`)
+  const record = await platform.json<Record<'queueMs' | 'startMs' | 'thawMs' | 'initMs' | 'runMs', number>>(
+    `/v1/invocations/${response.headers.get('fn-invocation-id')}`,
+  )
+  const { queueMs: queue, startMs: start, thawMs: thaw, initMs: init, runMs: run } = record
+  const rest = Math.max(0, tookMs - queue - start - thaw - init - run)
+  const kind = response.headers.get('fn-start') ?? 'unknown'
+  return { kind, tookMs, phases: { queue, start, thaw, init, run, rest } }
+}
+
+function medianPhases(samples: readonly Sample[]): Phases {
+  const of = (phase: keyof Phases) => median(samples.map((sample) => sample.phases[phase])) ?? 0
+  return {
+    ...{ queue: of('queue'), start: of('start'), thaw: of('thaw') },
+    ...{ init: of('init'), run: of('run'), rest: of('rest') },
+  }
 }
 
 /** How long freezes took to be confirmed, µs, from the records of a function whose calls were thawed. */
@@ -41,7 +85,8 @@ export async function freezeTimes(platform: Platform, name: FunctionName): Promi
   return records.filter((record) => record.start === 'thawed').flatMap((record) => record.metering?.freezeUs ?? [])
 }
 
-async function killAll(platform: Platform, name: string): Promise<void> {
+/** No sandbox of this function is left. */
+export async function killAll(platform: Platform, name: string): Promise<void> {
   const mine = async () => (await list(platform)).filter((row) => row.function === name && row.state !== 'gone')
   for (const row of await mine()) {
     await platform.request(`/v1/sandboxes/${row.id}/kill`, { method: 'POST' })
@@ -53,7 +98,7 @@ async function killAll(platform: Platform, name: string): Promise<void> {
 }
 
 /** No sandbox is being started, so that a stem, where there is one, is whole and nothing else takes the cores. */
-async function settled(platform: Platform): Promise<void> {
+export async function settled(platform: Platform): Promise<void> {
   await until('no sandbox is starting', async () => {
     const busy = (await list(platform)).filter((row) => row.state === 'starting' || row.state === 'loading')
     return busy.length === 0 || `${busy.length} starting`

@@ -32,12 +32,12 @@ describe('budgets', () => {
 describe('latencies', () => {
   test('percentiles are samples, by nearest rank', () => {
     const hundred = Array.from({ length: 100 }, (_, n) => 100 - n)
-    expect(latencyOf(hundred)).toEqual({ count: 100, p50: 50, p90: 90, p99: 99, max: 100 })
-    expect(latencyOf([7])).toEqual({ count: 1, p50: 7, p90: 7, p99: 7, max: 7 })
+    expect(latencyOf(hundred)).toEqual({ count: 100, mean: 50.5, p50: 50, p90: 90, p99: 99, p999: 100, max: 100 })
+    expect(latencyOf([7])).toEqual({ count: 1, mean: 7, p50: 7, p90: 7, p99: 7, p999: 7, max: 7 })
   })
 
   test('no samples give zeros and no median', () => {
-    expect(latencyOf([])).toEqual({ count: 0, p50: 0, p90: 0, p99: 0, max: 0 })
+    expect(latencyOf([])).toEqual({ count: 0, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 })
     expect(median([])).toBeNull()
   })
 

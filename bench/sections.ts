@@ -1,0 +1,176 @@
+// The parts of a run, in the order they are measured: what each measures and how long it is allowed to be. Judges nothing.
+import { type Burst, runBursts } from './burst.ts'
+import { type Density, measureDensity } from './density.ts'
+import { type Enqueue, runEnqueue } from './enqueue.ts'
+import { type LaunchStep, measureLaunchSteps } from './launch-steps.ts'
+import { type LimitsCost, measureLimitsCost } from './limits-cost.ts'
+import {
+  type Closed,
+  type OpenRate,
+  type Paced,
+  type Round,
+  runContainerPerCall,
+  runOpenRates,
+  runPaced,
+  runRounds,
+} from './rounds.ts'
+import { freezeTimes, runStarts, type Starts } from './starts.ts'
+import type { Subjects } from './subjects.ts'
+
+/** What a run measured; what was left out, or is not there, is absent. */
+export interface Measured {
+  readonly readyMs?: number
+  readonly rounds?: readonly Round[]
+  readonly open?: readonly OpenRate[]
+  readonly paced?: Paced
+  readonly freezeUs?: readonly number[]
+  readonly stem?: Starts
+  readonly large?: Starts
+  readonly cold?: Starts
+  /** `runc run` for every call; null: no runc. */
+  readonly containerPerCall?: Closed | null
+  readonly launchSteps?: readonly LaunchStep[]
+  readonly burst?: Burst
+  readonly density?: Density
+  readonly limitsCost?: LimitsCost
+  readonly enqueue?: Enqueue
+  readonly helpMs?: readonly number[]
+}
+
+/** How much of everything. */
+export interface Extent {
+  readonly rounds: number
+  readonly durationMs: number
+  readonly openMs: number
+  readonly gapCalls: number
+  readonly starts: number
+  readonly bursts: number
+  readonly density: number
+  readonly densityFrozen: number
+  readonly limitsCalls: number
+  readonly enqueueMs: number
+  readonly helps: number
+}
+
+export const FULL: Extent = {
+  ...{ rounds: 4, durationMs: 1500, openMs: 2500, gapCalls: 200, starts: 40, bursts: 4 },
+  ...{ density: 500, densityFrozen: 20, limitsCalls: 3000, enqueueMs: 2000, helps: 10 },
+}
+/** Shows that everything works; too short to judge by. */
+export const QUICK: Extent = {
+  ...{ rounds: 1, durationMs: 600, openMs: 800, gapCalls: 30, starts: 6, bursts: 1 },
+  ...{ density: 20, densityFrozen: 5, limitsCalls: 400, enqueueMs: 500, helps: 3 },
+}
+
+export interface SectionContext {
+  /** The bare servers and the platform, started when first asked for. */
+  readonly subjects: () => Promise<Subjects>
+  readonly extent: Extent
+  /** One line of progress. */
+  readonly say: (line: string) => void
+}
+
+export interface Section {
+  readonly name: SectionName
+  readonly what: string
+  readonly run: (context: SectionContext) => Promise<Measured>
+}
+export type SectionName =
+  | 'warm'
+  | 'open'
+  | 'gap'
+  | 'starts'
+  | 'launch'
+  | 'burst'
+  | 'help'
+  | 'limits'
+  | 'enqueue'
+  | 'density'
+
+/** ORDER: what needs the machine's rest first; what leaves a backlog or fills memory last. */
+export const SECTIONS: readonly Section[] = [
+  {
+    name: 'warm',
+    what: 'warm calls, closed loop, 1 and 32 connections, beside bare servers and workerd',
+    run: async ({ subjects, extent, say }) => ({
+      rounds: await runRounds(await subjects(), {
+        ...extent,
+        onRound: (n) => say(`  round ${n + 1} of ${extent.rounds}`),
+      }),
+    }),
+  },
+  {
+    name: 'open',
+    what: 'warm calls, open loop at fixed rates',
+    run: async ({ subjects, extent }) => ({ open: await runOpenRates(await subjects(), extent.openMs) }),
+  },
+  {
+    name: 'gap',
+    what: 'calls after the same idle gap: bare, warm, thawed; and how long a freeze takes',
+    run: async ({ subjects, extent }) => {
+      const all = await subjects()
+      const paced = await runPaced(all, extent.gapCalls)
+      return { paced, freezeUs: await freezeTimes(all.platform, 'frozen') }
+    },
+  },
+  {
+    name: 'starts',
+    what: 'first calls: stem, stem with a large bundle, cold; a container for every call',
+    run: async ({ subjects, extent }) => {
+      const all = await subjects()
+      const stem = await runStarts(all.platform, 'stemmed', extent.starts)
+      const large = await runStarts(all.platform, 'large', Math.ceil(extent.starts / 2))
+      const cold = await runStarts(all.platform, 'cold', extent.starts)
+      return { stem, large, cold, containerPerCall: await runContainerPerCall(all, extent.openMs) }
+    },
+  },
+  {
+    name: 'launch',
+    what: 'the steps of creating a sandbox',
+    run: async ({ extent }) => ({ launchSteps: await measureLaunchSteps(extent.starts) }),
+  },
+  {
+    name: 'burst',
+    what: '100 calls at once to a cold function, a second function meanwhile',
+    run: async ({ subjects, extent }) => ({
+      burst: await runBursts(await subjects(), { bursts: extent.bursts, calls: 100 }),
+    }),
+  },
+  {
+    name: 'help',
+    what: 'fn --help',
+    run: async ({ subjects, extent }) => {
+      const { platform } = await subjects()
+      const helpMs: number[] = []
+      for (let n = 0; n < extent.helps; n++) {
+        const begun = performance.now()
+        await platform.fn('--help')
+        helpMs.push(performance.now() - begun)
+      }
+      return { helpMs }
+    },
+  },
+  {
+    name: 'limits',
+    what: 'limits and metering, on and off',
+    run: async ({ extent }) => ({ limitsCost: await measureLimitsCost(extent.limitsCalls) }),
+  },
+  {
+    name: 'enqueue',
+    what: 'durable enqueue, beside BullMQ alone',
+    run: async ({ subjects, extent }) => ({ enqueue: await runEnqueue(await subjects(), extent.enqueueMs) }),
+  },
+  {
+    name: 'density',
+    what: 'functions deployed and frozen until there are many; their memory',
+    run: async ({ extent, say }) => ({
+      density: await measureDensity({
+        count: extent.density,
+        frozenCount: extent.densityFrozen,
+        onDeployed: (done) => {
+          if (done % 100 === 0) say(`  ${done} functions`)
+        },
+      }),
+    }),
+  },
+]
