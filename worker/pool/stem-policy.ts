@@ -14,9 +14,10 @@ export interface StemKind {
 /** The kind of stem a function of this configuration starts from, or why it cannot start from any. Add-on layers count too,
  *  but only its image knows them. */
 export function stemKindOf(config: FunctionConfig): StemKind | string {
-  const { limits, writableRootBytes, network } = config
+  const { limits, writableRootBytes, network, volumes }: FunctionConfig & { volumes?: readonly unknown[] } = config
   if ((config.volumes?.length ?? 0) > 0) return 'volumes are mounted when a sandbox is created'
   if (writableRootBytes !== null) return 'writableRoot is mounted when a sandbox is created'
+  if ((volumes?.length ?? 0) > 0) return 'volumes are mounted when a sandbox is created'
   if (limits.scratch !== null) return 'the scratch disk is mounted when a sandbox is created'
   if (limits.tmpfs !== DEFAULT_LIMITS.tmpfs) return 'a tmpfs of its own size is mounted when a sandbox is created'
   if (limits.ulimits.length > 0) return 'ulimits are set when the process starts'

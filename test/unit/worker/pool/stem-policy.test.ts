@@ -1,5 +1,6 @@
 // Which functions become of a stem, and how many stems to keep: tables of the pure policy.
 import { describe, expect, test } from 'vitest'
+import type { FunctionConfig } from '../../../../worker/api.ts'
 import {
   BURST_MS,
   DEFAULT_KIND,
@@ -29,6 +30,7 @@ describe('the kind of stem a function starts from', () => {
   test.each([
     ['writableRoot', { writableRootBytes: MIB }],
     ['scratch', { limits: limitsWith({ scratch: 8 * MIB }) }],
+    ['volumes', { volumes: [{ kind: 'tmpfs', path: '/cache', sizeBytes: MIB }] } as Partial<FunctionConfig>],
     ['tmpfs', { limits: limitsWith({ tmpfs: MIB }) }],
     ['ulimits', { limits: limitsWith({ ulimits: [{ name: 'nofile', soft: 9, hard: 9 }] }) }],
   ])('does not exist with %s, and the reason names it', (name, changes) => {
