@@ -41,6 +41,7 @@ export class Attempt {
   #abandoned = false
   /** Its fate is being written: too late to give it away. */
   #settling = false
+  #waitedMs: number | null = null
   readonly #running: InvocationRecord
   /** When its lock was last known to be ours, `Clock.monotonicMs`. */
   renewedAtMs: number
@@ -72,8 +73,8 @@ export class Attempt {
     await this.#putBack(null, null)
   }
 
-  /** Never rejects. */
-  async run(): Promise<void> {
+  /** Never rejects. Resolves to how long it waited in the worker, ms; null: it did not run. */
+  async run(): Promise<number | null> {
     try {
       await this.#run()
     } catch (error) {
@@ -83,6 +84,7 @@ export class Attempt {
         'an attempt could not be finished',
       )
     }
+    return this.#waitedMs
   }
 
   async #run(): Promise<void> {
@@ -102,6 +104,7 @@ export class Attempt {
     collector.attach(this.#invocation)
     if (this.#cancelled || this.#abandoned) this.#invocation.abort('cancelled')
     const attempted = await this.#invocation.done
+    this.#waitedMs = attempted.start === null ? null : attempted.queueMs
     if (this.#abandoned) return await collector.discard()
     await this.#conclude(attempted, collector)
   }

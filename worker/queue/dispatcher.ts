@@ -1,6 +1,11 @@
 // Decides which queue is asked next: fair over functions, bounded for each and over all, woken by news and by due times.
 // It knows queues only by key; fetching and running are given to it.
+//
+// Three bounds hold for a queue at once: its function's `concurrency`; its share of all slots, which leaves room for
+// others; and its window, which follows how long its calls wait in the worker, so that a backlog stays in the queue and a
+// synchronous call of the same function does not stand behind it.
 import type { Clock, Logger } from '../../runtime/api.ts'
+import { FIRST_WINDOW, mayTake, nextWindow } from './dispatch-policy.ts'
 
 export interface DispatcherOptions<J> {
   /** Runs at once, over all queues. */
@@ -8,15 +13,18 @@ export interface DispatcherOptions<J> {
   readonly clock: Clock
   readonly logger: Logger
   available(): boolean
+  /** True while calls press to be accepted: then few run. */
+  pressed?(): boolean
   /** One job of the queue; else when its next one is due (ms since the epoch; null: nothing there). */
   fetch(queueKey: string): Promise<{ readonly job: J | null; readonly nextAtMs: number | null }>
-  /** Must not reject. */
-  run(job: J): Promise<void>
+  /** Must not reject. Resolves to how long the job waited in the worker, ms; null: it did not run. */
+  run(job: J): Promise<number | null>
 }
 
 interface QueueState {
   readonly key: string
   limit: number
+  window: number
   running: number
   fetching: number
   /** Fetches at once: grows while they find jobs, one after a wake-up of an empty queue. */
@@ -35,10 +43,15 @@ const DEFAULT_LIMIT = 100
 export class Dispatcher<J> {
   readonly #options: DispatcherOptions<J>
   readonly #queues = new Map<string, QueueState>()
-  #order: QueueState[] = []
-  #next = 0
+  /** To be asked, in this order; who was asked goes to the end. */
+  readonly #ring = new Set<QueueState>()
+  /** Due, but at one of their bounds: looked at again when a run ends. */
+  readonly #full = new Set<QueueState>()
+  /** Not due yet. */
+  readonly #asleep = new Set<QueueState>()
   #taken = 0
   #stopped = true
+  #timerAtMs = Infinity
   #cancelTimer: () => void = () => {}
 
   constructor(options: DispatcherOptions<J>) {
@@ -47,6 +60,7 @@ export class Dispatcher<J> {
 
   start(): void {
     this.#stopped = false
+    for (const queue of [...this.#asleep]) this.#place(queue)
     this.#pump()
   }
 
@@ -54,6 +68,7 @@ export class Dispatcher<J> {
   stop(): void {
     this.#stopped = true
     this.#cancelTimer()
+    this.#timerAtMs = Infinity
   }
 
   keys(): string[] {
@@ -70,13 +85,15 @@ export class Dispatcher<J> {
     const queue = this.#state(queueKey)
     queue.wakes++
     queue.dueAtMs = Math.min(queue.dueAtMs, atMs)
+    this.#place(queue)
     this.#pump()
   }
 
   wakeAll(): void {
-    for (const queue of this.#order) {
+    for (const queue of this.#queues.values()) {
       queue.wakes++
       queue.dueAtMs = 0
+      this.#place(queue)
     }
     this.#pump()
   }
@@ -90,14 +107,16 @@ export class Dispatcher<J> {
   pause(queueKey: string, ms: number): void {
     const queue = this.#state(queueKey)
     queue.heldUntilMs = Math.max(queue.heldUntilMs, this.#options.clock.now() + ms)
+    this.#place(queue)
   }
 
   #state(key: string): QueueState {
     const known = this.#queues.get(key)
     if (known !== undefined) return known
-    const state = {
+    const state: QueueState = {
       key,
       limit: DEFAULT_LIMIT,
+      window: FIRST_WINDOW,
       running: 0,
       fetching: 0,
       stride: 1,
@@ -106,33 +125,41 @@ export class Dispatcher<J> {
       wakes: 0,
     }
     this.#queues.set(key, state)
-    this.#order.push(state)
     return state
+  }
+
+  /** Where it belongs by its due time: among those to be asked, those asleep, or neither. */
+  #place(queue: QueueState): void {
+    const atMs = readyAt(queue)
+    if (atMs <= this.#options.clock.now()) {
+      this.#asleep.delete(queue)
+      if (!this.#full.has(queue)) this.#ring.add(queue)
+      return
+    }
+    this.#ring.delete(queue)
+    this.#full.delete(queue)
+    if (atMs === Infinity) this.#asleep.delete(queue)
+    else {
+      this.#asleep.add(queue)
+      this.#armTimer(atMs)
+    }
   }
 
   #pump(): void {
     if (this.#stopped || !this.#options.available()) return
-    const nowMs = this.#options.clock.now()
-    while (this.#taken < this.#options.concurrency) {
-      const queue = this.#nextReady(nowMs)
-      if (queue === null) break
+    for (const queue of this.#ring) {
+      const taken = { all: this.#taken, slots: this.#options.concurrency, pressed: this.#options.pressed?.() ?? false }
+      if (!mayTake(taken)) return
+      this.#ring.delete(queue)
+      if (!hasRoom(queue, this.#options.concurrency - this.#taken)) {
+        this.#full.add(queue)
+        continue
+      }
+      this.#ring.add(queue)
       this.#taken++
       queue.fetching++
       void this.#fetchAndRun(queue)
     }
-    this.#armTimer(nowMs)
-  }
-
-  /** Round robin: the search begins behind the queue served last. */
-  #nextReady(nowMs: number): QueueState | null {
-    for (let step = 0; step < this.#order.length; step++) {
-      const index = (this.#next + step) % this.#order.length
-      const queue = this.#order[index]!
-      if (!hasRoom(queue) || readyAt(queue) > nowMs) continue
-      this.#next = (index + 1) % this.#order.length
-      return queue
-    }
-    return null
   }
 
   async #fetchAndRun(queue: QueueState): Promise<void> {
@@ -147,34 +174,50 @@ export class Dispatcher<J> {
       }
       queue.running++
       queue.stride = Math.min(FETCHES_A_QUEUE, queue.stride + 1)
-      this.#pump()
-      await this.#options.run(fetched.job).finally(() => queue.running--)
+      this.#reconsider(queue)
+      const waitedMs = await this.#options.run(fetched.job).finally(() => queue.running--)
+      queue.window = nextWindow(queue.window, queue.running + 1, waitedMs)
     } catch (error) {
       queue.fetching = Math.max(0, queue.fetching - 1)
       this.pause(queue.key, FETCH_FAILED_MS)
       this.#options.logger.debug({ queue: queue.key, reason: (error as Error).message }, 'a queue could not be asked')
     } finally {
       this.#taken--
-      this.#pump()
+      // One slot more is free: every share grew.
+      for (const full of this.#full) this.#ring.add(full)
+      this.#full.clear()
+      this.#reconsider(queue)
     }
   }
 
-  /** One timer for the earliest due time that lies ahead. */
-  #armTimer(nowMs: number): void {
+  #reconsider(queue: QueueState): void {
+    if (this.#full.delete(queue)) this.#ring.add(queue)
+    this.#place(queue)
+    this.#pump()
+  }
+
+  /** One timer, for the earliest due time that lies ahead. */
+  #armTimer(atMs: number): void {
+    if (this.#stopped || atMs >= this.#timerAtMs) return
     this.#cancelTimer()
-    let earliest = Infinity
-    for (const queue of this.#order) {
-      const at = readyAt(queue)
-      if (at > nowMs && at < earliest) earliest = at
-    }
-    this.#cancelTimer =
-      earliest === Infinity ? () => {} : this.#options.clock.after(Math.max(1, earliest - nowMs), () => this.#pump())
+    this.#timerAtMs = atMs
+    this.#cancelTimer = this.#options.clock.after(Math.max(1, atMs - this.#options.clock.now()), () => {
+      this.#timerAtMs = Infinity
+      for (const queue of [...this.#asleep]) this.#place(queue)
+      this.#pump()
+    })
   }
 }
 
-function hasRoom(queue: QueueState): boolean {
-  return queue.running + queue.fetching < queue.limit && queue.fetching < queue.stride
+function hasRoom(queue: QueueState, freeSlots: number): boolean {
+  const taken = queue.running + queue.fetching
+  if (queue.fetching >= queue.stride || taken >= queue.limit || taken >= Math.floor(queue.window)) return false
+  return taken === 0 || taken < SHARE_OF_FREE * freeSlots
 }
+
+/** One queue alone takes two thirds of the slots, the next two thirds of the rest, and so on: there is always one left for a
+ *  queue that has none (the dynamic thresholds of shared-memory switches: Choudhury and Hahne, 1998). */
+const SHARE_OF_FREE = 2
 
 function readyAt(queue: QueueState): number {
   return Math.max(queue.dueAtMs, queue.heldUntilMs)

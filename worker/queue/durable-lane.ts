@@ -28,7 +28,7 @@ export interface DurableLaneOptions {
   readonly stateDir: string
   readonly clock: Clock
   readonly logger: Logger
-  /** Runs at once, over all functions. Default 64. */
+  /** Runs at once, over all functions. Default 128. */
   readonly concurrency?: number
   /** No other platform serves these queues: what is active at the start was left by a dead one. Default: true on a unix socket. */
   readonly soleOwner?: boolean
@@ -36,7 +36,9 @@ export interface DurableLaneOptions {
   readonly chance?: () => number
 }
 
-const CONCURRENCY = 64
+const CONCURRENCY = 128
+/** So many calls at once waiting to be put on disk are more than comes and goes by itself. */
+const PRESSING = 8
 const BODY_MAX_BYTES = 100 * 1024 ** 2
 const AGAIN_MS = 200
 const START_WAIT_MS = 5_000
@@ -70,6 +72,8 @@ class Lane implements DurableLane {
   readonly #soleOwner: boolean
   #policy: ServerPolicy | null = null
   #tokens = 0
+  /** Calls on their way to the disk. */
+  #accepting = 0
   #started = false
   #recovered = false
   #recovering: Promise<void> | null = null
@@ -120,6 +124,7 @@ class Lane implements DurableLane {
       clock: options.clock,
       logger: options.logger,
       available: () => this.#redis.available(),
+      pressed: () => this.#accepting >= PRESSING,
       fetch: (queueKey) => this.#fetch(queueKey),
       run: (fetched) => this.#run(fetched),
     })
@@ -157,7 +162,8 @@ class Lane implements DurableLane {
     if (!this.#redis.available()) throw unavailable(new StoreError('REDIS_AWAY', 'redis is away'))
     const policy = this.#policy
     if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
-    const accepted = await asking(() => this.#intake.accept(submission))
+    this.#accepting++
+    const accepted = await asking(() => this.#intake.accept(submission)).finally(() => this.#accepting--)
     const queueKey = queueKeyOf(submission.version)
     this.#dispatcher.limit(queueKey, submission.version.config.concurrency)
     this.#queued(queueKey, accepted.notBeforeMs)
@@ -299,13 +305,14 @@ class Lane implements DurableLane {
     return { job: fetched, nextAtMs }
   }
 
-  async #run(fetched: FetchedJob): Promise<void> {
+  async #run(fetched: FetchedJob): Promise<number | null> {
     const { id } = fetched.envelope
     const attempt = this.#active.get(id)
-    if (attempt === undefined) return
-    await attempt.run()
+    if (attempt === undefined) return null
+    const waitedMs = await attempt.run()
     if (this.#active.get(id) === attempt) this.#active.delete(id)
     if (this.#active.size === 0) this.#idle?.()
+    return waitedMs
   }
 
   #attemptContext(bodiesDir: string): AttemptContext {

@@ -10,13 +10,14 @@ function setUp(concurrency = 4) {
   const queues = new Map<string, { name: string; dueAtMs: number }[]>()
   const started: string[] = []
   const release = new Map<string, () => void>()
-  const state = { available: true, failing: false, asked: 0 }
+  const state = { available: true, failing: false, asked: 0, pressed: false, waitedMs: 0 }
   const clock = new FakeClock()
   const dispatcher = new Dispatcher<string>({
     concurrency,
     clock,
     logger: silent,
     available: () => state.available,
+    pressed: () => state.pressed,
     async fetch(queueKey) {
       state.asked++
       if (state.failing) throw new Error('away')
@@ -28,7 +29,7 @@ function setUp(concurrency = 4) {
     },
     run(name) {
       started.push(name)
-      return new Promise((resolve) => release.set(name, resolve))
+      return new Promise((resolve) => release.set(name, () => resolve(state.waitedMs)))
     },
   })
   const add = (queueKey: string, names: string[], dueAtMs = 0): void => {
@@ -183,5 +184,68 @@ describe('the dispatcher', () => {
     release.get('a1')!()
     await settle()
     expect(started).toEqual(['a1'])
+  })
+
+  test('leaves slots for others: one queue alone never takes all of them', async () => {
+    const { dispatcher, add, started } = setUp(12)
+    dispatcher.start()
+    add(
+      'slow',
+      Array.from({ length: 20 }, (_, i) => `slow${i}`),
+    )
+    await settle()
+    expect(started.length).toBe(8)
+    add('late', ['late0', 'late1', 'late2'])
+    await settle()
+    expect(started.slice(8)).toEqual(['late0', 'late1', 'late2'])
+  })
+
+  test('starts one of each of a thousand queues in turn though a slow one has a long backlog', async () => {
+    const { dispatcher, add, started, release } = setUp(8)
+    add(
+      'slow',
+      Array.from({ length: 100 }, (_, i) => `slow${i}`),
+    )
+    for (let i = 0; i < 1_000; i++) add(`q${i}`, [`q${i}`])
+    dispatcher.start()
+    let released = 0
+    while (started.filter((name) => name.startsWith('q')).length < 1_000 && released < 1_100) {
+      await settle()
+      // The slow ones never end.
+      for (const name of started.slice(released)) if (!name.startsWith('slow')) release.get(name)!()
+      released = started.length
+    }
+    expect(started.filter((name) => name.startsWith('q')).length).toBe(1_000)
+    expect(started.filter((name) => name.startsWith('slow')).length).toBeLessThanOrEqual(6)
+  })
+
+  test('runs few while calls press to be accepted, and goes on when they do not', async () => {
+    const { dispatcher, add, started, state } = setUp(10)
+    dispatcher.start()
+    state.pressed = true
+    add('a', ['a1', 'a2', 'a3', 'a4'])
+    await settle()
+    expect(started).toEqual(['a1', 'a2'])
+    state.pressed = false
+    dispatcher.wake('a')
+    await settle()
+    expect(started).toEqual(['a1', 'a2', 'a3', 'a4'])
+  })
+
+  test('runs fewer of a queue whose calls wait long in the worker', async () => {
+    const { dispatcher, add, started, release, state } = setUp(100)
+    dispatcher.start()
+    state.waitedMs = 1_000
+    add(
+      'a',
+      Array.from({ length: 100 }, (_, i) => `a${i}`),
+    )
+    await settle()
+    expect(started.length).toBe(16)
+    for (let i = 0; i < 60; i++) {
+      release.get(started[i]!)!()
+      await settle()
+    }
+    expect(started.length - 60).toBe(1)
   })
 })
