@@ -15,10 +15,10 @@ import { notBuiltRoutes } from './routes/not-built.ts'
 import { platformRoutes } from './routes/platform.ts'
 import type { ControlContext, ControlEnv, ControlParts, Route } from './routes/route.ts'
 import { sandboxRoutes } from './routes/sandboxes.ts'
+import { scheduleRoutes } from './routes/schedules.ts'
 import { secretRoutes } from './routes/secrets.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 import { volumeRoutes } from './routes/volumes.ts'
-import { scheduleRoutes } from './routes/schedules.ts'
 
 /** All control routes, in the order of the OpenAPI document. */
 export function controlRoutes(parts: ControlParts): Route[] {

@@ -1,9 +1,13 @@
 // Owns who may call the control API, judged on the raw request target before any router sees it: open paths, known hosts, the
 // token. What is neither open nor under /v1/ does not exist.
 import type { IncomingMessage } from 'node:http'
+import type { AuditLog } from './auth/audit-log.ts'
 import { isLoopbackAddress } from './auth/known-host.ts'
+import type { TokenRates } from './auth/rate.ts'
+import { expectScope, namespaceFor } from './auth/scopes.ts'
 import type { TokenCheck } from './auth/token.ts'
 import { GatewayError } from './errors.ts'
+import { namespaceOf } from './invocation/call-options.ts'
 import type { Invoker } from './invocation/invoker.ts'
 import type { RequestHeaders } from './invocation/request-headers.ts'
 import { hasDotSegments } from './invocation/target.ts'
@@ -16,6 +20,8 @@ export interface ControlGateOptions {
   readonly control: Control
   readonly invoker: Invoker
   readonly tokens: TokenCheck
+  readonly rates: TokenRates
+  readonly audit: AuditLog
   readonly isKnownHost: (host: string) => boolean
   readonly behindProxy: boolean
 }
@@ -37,12 +43,14 @@ export class ControlGate {
     if (hasDotSegments(url)) throw new GatewayError('BAD_REQUEST', 'the path has dot segments')
     const query = url.indexOf('?')
     const path = query < 0 ? url : url.slice(0, query)
-    if (path === '/metrics') this.#allowMetrics(incoming, headers)
-    else if (path.startsWith('/v1/')) this.#allow(headers)
-    else if (!OPEN.has(path)) throw new GatewayError('NOT_FOUND', `nothing is at ${path.slice(0, 200)}`)
+    if (path === '/metrics') this.#allowMetrics(incoming, outgoing, headers)
+    else if (path.startsWith('/v1/')) {
+      if (!isEnqueue(incoming, path)) this.#options.audit.watch(incoming, outgoing, path, namedIn(headers))
+      this.#allow(outgoing, headers, incoming.method ?? '', path)
+    } else if (!OPEN.has(path)) throw new GatewayError('NOT_FOUND', `nothing is at ${path.slice(0, 200)}`)
     // Hono builds its URL from this, and an absolute form would give it another host.
     incoming.url = url
-    if (incoming.method === 'POST' && path.startsWith('/v1/functions/') && path.endsWith('/invocations')) {
+    if (isEnqueue(incoming, path)) {
       this.#options.invoker.enqueue(incoming, outgoing, headers, specOf(path, query < 0 ? '' : url.slice(query + 1)))
       return
     }
@@ -53,18 +61,34 @@ export class ControlGate {
     this.#options.control(incoming, outgoing)
   }
 
-  #allow(headers: RequestHeaders): void {
+  #allow(outgoing: GatewayResponse, headers: RequestHeaders, method: string, path: string): void {
     if (!this.#options.isKnownHost(headers.host))
       throw new GatewayError('FORBIDDEN_HOST', `unknown host ${JSON.stringify(headers.host)}; name it in FN_HOSTS`)
-    if (!this.#options.tokens.isValid(headers.authorization))
+    const caller = this.#options.tokens.identify(headers.authorization)
+    if (caller === null)
       throw new GatewayError('UNAUTHORIZED', 'send Authorization: Bearer TOKEN (the file token in the state directory)')
+    outgoing.caller = caller
+    this.#options.rates.take(caller)
+    namespaceFor(caller, namespaceOf(headers.own))
+    expectScope(caller, method, path)
   }
 
   // Behind a proxy everybody comes from loopback.
-  #allowMetrics(incoming: IncomingMessage, headers: RequestHeaders): void {
+  #allowMetrics(incoming: IncomingMessage, outgoing: GatewayResponse, headers: RequestHeaders): void {
     const local = !this.#options.behindProxy && isLoopbackAddress(incoming.socket.remoteAddress)
-    if (!local || !this.#options.isKnownHost(headers.host)) this.#allow(headers)
+    if (!local || !this.#options.isKnownHost(headers.host)) this.#allow(outgoing, headers, 'GET', '/metrics')
   }
+}
+
+/** Queueing a call has a record of its own. */
+function isEnqueue(incoming: IncomingMessage, path: string): boolean {
+  return incoming.method === 'POST' && path.startsWith('/v1/functions/') && path.endsWith('/invocations')
+}
+
+/** What the call says, right or wrong: for the audit log. */
+function namedIn(headers: RequestHeaders): string | null {
+  const at = headers.own?.indexOf('fn-namespace') ?? -1
+  return at < 0 ? null : (headers.own?.[at + 1]?.slice(0, 80) ?? null)
 }
 
 function isFunctionPath(path: string): boolean {

@@ -13,6 +13,15 @@ export type GatewayErrorCode =
   | 'UNAUTHORIZED'
   /** `/v1` was called under a host name that is not known (DNS rebinding) */
   | 'FORBIDDEN_HOST'
+  /** the token may not do this, or not there */
+  | 'FORBIDDEN'
+  /** the token's own rate */
+  | 'RATE_LIMITED'
+  /** runtime's codes about volumes come through unchanged */
+  | 'VOLUME_NOT_FOUND'
+  | 'VOLUME_EXISTS'
+  | 'VOLUME_IN_USE'
+  | 'VOLUME_INVALID'
   /** no such route */
   | 'NOT_FOUND'
   | 'METHOD_NOT_ALLOWED'
@@ -109,6 +118,17 @@ export const ERRORS = {
   NOT_CANCELLABLE: { status: 409, title: 'The invocation cannot be cancelled', component: 'queue' },
   BAD_REQUEST: { status: 400, title: 'Bad request', component: 'gateway' },
   UNAUTHORIZED: { status: 401, title: 'A token is needed', component: 'gateway' },
+  FORBIDDEN: { status: 403, title: 'The token may not do this', component: 'gateway' },
+  RATE_LIMITED: { status: 429, title: 'The token is at its rate', component: 'gateway' },
+  TOKEN_NOT_FOUND: { status: 404, title: 'No such token', component: 'gateway' },
+  TOKEN_EXISTS: { status: 409, title: 'The token exists', component: 'gateway' },
+  SECRET_INVALID: { status: 400, title: 'The secret is not valid', component: 'gateway' },
+  SECRET_NOT_FOUND: { status: 404, title: 'No such secret', component: 'gateway' },
+  SECRET_IN_USE: { status: 409, title: 'Functions name the secret', component: 'gateway' },
+  VOLUME_NOT_FOUND: { status: 404, title: 'No such volume', component: 'worker' },
+  VOLUME_EXISTS: { status: 409, title: 'The volume exists', component: 'worker' },
+  VOLUME_IN_USE: { status: 409, title: 'The volume is in use', component: 'worker' },
+  VOLUME_INVALID: { status: 400, title: 'The volume is not valid', component: 'worker' },
   FORBIDDEN_HOST: { status: 403, title: 'Unknown host name', component: 'gateway' },
   NOT_FOUND: { status: 404, title: 'Not found', component: 'gateway' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed', component: 'gateway' },

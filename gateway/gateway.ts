@@ -4,12 +4,16 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Clock, HostReport, Limits, Logger } from '../runtime/api.ts'
+import type { Clock, HostReport, Limits, Logger, VolumeStore } from '../runtime/api.ts'
 import type { Deployer, Worker } from '../worker/api.ts'
 import type { Callbacks, DurableLane, Schedules } from '../worker/queue/api.ts'
 import type { Registry } from '../worker/registry/api.ts'
+import type { Secrets } from '../worker/registry/secrets.ts'
+import type { Tokens } from '../worker/registry/tokens.ts'
 import { createControl } from './app.ts'
+import { AuditLog } from './auth/audit-log.ts'
 import { createHostCheck } from './auth/known-host.ts'
+import { TokenRates } from './auth/rate.ts'
 import { TokenCheck } from './auth/token.ts'
 import { ControlGate } from './control-gate.ts'
 import { GatewayError, type Refusal, refusalOf, refusalOfError } from './errors.ts'
@@ -34,6 +38,12 @@ export interface GatewayOptions {
   readonly callbacks?: Callbacks | null
   readonly runtimeHost: HostReport
   readonly token: string
+  /** Tokens of namespaces; not given: there is the platform's own alone. */
+  readonly tokens?: Tokens
+  /** Not given: secrets are 501. */
+  readonly secrets?: Secrets
+  /** Not given: volumes are 501. */
+  readonly volumes?: VolumeStore
   readonly listen: { readonly host: string; readonly port: number }
   /** Further host names under which `/v1` answers (FN_HOSTS). */
   readonly hosts: readonly string[]
@@ -69,12 +79,16 @@ const CLOSE_POLL_MS = 20
 
 /** Listens. Rejects with node's own error (`code: 'EADDRINUSE'` …) when it cannot. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const tokens = new TokenCheck(options.token)
+  const { tokens: book, clock } = options
+  const tokens = new TokenCheck(options.token, (token) => book?.find(token) ?? null)
+  const rates = new TokenRates(clock)
+  const audit = new AuditLog(options.stateDir, clock, options.logger)
   const streams = new LiveStreams(options.clock)
   const metrics = new Metrics(options.worker, options.lane, options.clock)
   const invoker = new Invoker({
     ...options,
     tokens,
+    rates,
     behindProxy: options.behindProxy ?? false,
     secure: options.tls !== undefined,
   })
@@ -83,6 +97,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     control,
     invoker,
     tokens,
+    rates,
+    audit,
     isKnownHost: createHostCheck(options.listen.host, options.hosts),
     behindProxy: options.behindProxy ?? false,
   })
@@ -104,6 +120,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       closing ??= closeServer(server, streams, options.clock, graceMs).finally(() => {
         metrics.close()
         invoker.close()
+        return audit.close()
       })
       return closing
     },

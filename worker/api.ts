@@ -35,7 +35,17 @@ export interface FunctionConfig {
   readonly onSuccess?: string
   readonly onFailure?: string
   readonly public: boolean
+  /** Absent: none. */
+  readonly volumes?: readonly VolumeUse[]
+  /** Names of secrets that become variables of the environment; absent: none. */
+  readonly secrets?: readonly string[]
 }
+
+/** A volume as a function asks for it; a named one is its namespace's. */
+export type VolumeUse =
+  | { readonly kind: 'named'; readonly name: string; readonly path: string; readonly readOnly: boolean }
+  | { readonly kind: 'bind'; readonly source: string; readonly path: string; readonly readOnly: boolean }
+  | { readonly kind: 'tmpfs'; readonly path: string; readonly sizeBytes: number }
 
 /** An immutable version. */
 export interface FunctionVersion {
@@ -275,6 +285,8 @@ export interface Worker {
   verify(version: FunctionVersion): Promise<void>
   /** Destroys idle sandboxes of versions that `keep` refuses, and busy ones when their calls end. */
   retire(keep: (version: { namespace: string; name: string; version: number }) => boolean): Promise<void>
+  /** Replaces the sandboxes of these versions: idle ones now, busy ones when their calls end. */
+  renew(which: (version: FunctionVersion) => boolean): void
   /** Of one namespace, or of all and then with the stems, which belong to none: state `stem`, function and namespace empty. */
   sandboxes(namespace: string | null): SandboxInfo[]
   /** Why sandboxes of the version never become of a stem but always start cold; null: they may. Rejects RuntimeError

@@ -23,6 +23,8 @@ export interface DeployerOptions {
   readonly logger: Logger
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
+  /** Whether a secret is set; default: none is. */
+  readonly hasSecret?: (namespace: string, name: string) => boolean
 }
 
 export function createDeployer(options: DeployerOptions): Deployer {
@@ -59,6 +61,7 @@ class HostDeployer implements Deployer {
   async #deploy(request: DeployRequest): Promise<DeployResult> {
     const { registry } = this.#options
     const config = this.#configOf(request)
+    await this.#expectParts(request.namespace, config)
     const image = await this.#put(request, config)
     try {
       const { version, existed } = registry.candidate(request.namespace, request.name, image, config)
@@ -93,6 +96,20 @@ class HostDeployer implements Deployer {
     const limits = applyCeilings(config.limits, own, config.maxLimits, this.#options.ceilings ?? [])
     this.#options.runtime.checkLimits({ ...config.maxLimits, ...own }, limits)
     return { ...config, limits }
+  }
+
+  /** What the configuration names has to be there. Throws WorkerError DEPLOY_INVALID with the way out. */
+  async #expectParts(namespace: string, { volumes = [], secrets = [] }: FunctionConfig): Promise<void> {
+    const { hasSecret = () => false, runtime } = this.#options
+    for (const name of secrets) {
+      if (!hasSecret(namespace, name))
+        throw missing(`secret ${name} is not set in namespace ${namespace}`, `fn secret set ${name}`)
+    }
+    for (const volume of volumes) {
+      if (volume.kind === 'bind') await runtime.volumes.checkBind(volume.source, volume.readOnly)
+      else if (volume.kind === 'named' && (await runtime.volumes.get(`${namespace}/${volume.name}`)) === null)
+        throw missing(`there is no volume ${volume.name} in namespace ${namespace}`, `fn volume create ${volume.name}`)
+    }
   }
 
   async #put(request: DeployRequest, config: FunctionConfig): Promise<string> {
@@ -135,6 +152,10 @@ class HostDeployer implements Deployer {
   }
 }
 
+function missing(what: string, remedy: string): WorkerError {
+  return new WorkerError('DEPLOY_INVALID', `${what}; make it with: ${remedy}`)
+}
+
 function isSame(one: { namespace: string; name: string; version: number }, other: FunctionVersion): boolean {
   return one.namespace === other.namespace && one.name === other.name && one.version === other.version
 }
@@ -146,6 +167,7 @@ function asWorkerError(error: unknown): unknown {
   const { message } = error
   if (error.code === 'LIMIT_UNSUPPORTED') return new WorkerError('LIMIT_UNSUPPORTED', message, { cause: error })
   if (error.code === 'DISK_FULL') return new WorkerError('DISK_FULL', message, { cause: error })
-  if (error.code === 'IMAGE_INVALID') return new WorkerError('DEPLOY_INVALID', message, { cause: error })
+  if (error.code === 'IMAGE_INVALID' || error.code === 'VOLUME_INVALID')
+    return new WorkerError('DEPLOY_INVALID', message, { cause: error })
   return new WorkerError('SANDBOX_CREATE_FAILED', message, { cause: error })
 }

@@ -35,7 +35,7 @@ import { failure, messageOf } from './failures.ts'
 import { Call, type CallHost } from './invoke.ts'
 import { LogStore } from './logs/log-store.ts'
 import { DeadlineTimer } from './pool/deadline-timer.ts'
-import { Pool, type QueueBounds } from './pool/pool.ts'
+import { Pool, type PoolOptions, type QueueBounds } from './pool/pool.ts'
 import { runUpkeep } from './pool/pool-upkeep.ts'
 import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
@@ -64,6 +64,8 @@ export interface WorkerOptions {
   readonly reclaimAfterMs?: number
   /** Booted sandboxes without a function kept ready, of each kind; default none. */
   readonly stems?: number
+  /** Values of the secrets a version names; without it no function has any. */
+  readonly secretsOf?: PoolOptions['secretsOf']
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
 }
@@ -105,6 +107,7 @@ class HostWorker implements Worker, CallHost {
       memoryBytes: options.memoryBytes,
       maxSandboxes: options.maxSandboxes ?? DEFAULT_MAX_SANDBOXES,
       stems: options.stems ?? 0,
+      ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
       queue: options.queue ?? DEFAULT_QUEUE,
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
       wakeAt: (atMs) => this.wakeAt(atMs),
@@ -167,6 +170,19 @@ class HostWorker implements Worker, CallHost {
       for (const slot of pool.slots) if (slot.resting) destroyed.push(this.pool.supply.discard(slot))
     }
     await Promise.all(destroyed)
+  }
+
+  renew(which: (version: FunctionVersion) => boolean): void {
+    for (const pool of this.pool.versions.values()) {
+      if (!which(pool.version)) continue
+      for (const slot of [...pool.slots]) {
+        // One that is loading may have the old already: it goes when it is loaded, after the call it was started for.
+        if (slot.state === 'loading') slot.condemned = true
+        else if (slot.state !== 'starting' && slot.state !== 'stem') this.pool.condemn(slot, Number.POSITIVE_INFINITY)
+      }
+      this.pool.supply.want(pool)
+    }
+    this.pool.supply.schedule()
   }
 
   sandboxes(namespace: string | null): SandboxInfo[] {

@@ -1,16 +1,41 @@
-// Owns who a caller is: the platform's one token, compared in constant time. Never logs or returns it.
+// Owns who a caller is: the platform's own token, or one of those made for a namespace. Both compared in constant time; neither
+// is ever logged or returned.
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Scope, TokenView } from '../../worker/registry/tokens.ts'
 
 /** Everything that begins like this is meant for us and is never handed to a function. */
 export const TOKEN_PREFIX = 'fn_'
 
+/** Somebody who showed a valid token. */
+export interface Caller {
+  /** Id of the token; `token` for the platform's own. */
+  readonly id: string
+  /** For people. */
+  readonly name: string
+  /** The one namespace it is good for; null: all. */
+  readonly namespace: string | null
+  readonly scopes: readonly Scope[]
+  readonly rate: TokenView['rate']
+}
+
+const PLATFORM: Caller = Object.freeze({
+  id: 'token',
+  name: 'platform',
+  namespace: null,
+  scopes: Object.freeze(['invoke', 'deploy', 'admin'] as const),
+  rate: null,
+})
+
 export class TokenCheck {
   readonly #digest: Buffer
   readonly #token: string
+  readonly #find: (token: string) => TokenView | null
 
-  constructor(token: string) {
+  /** `find`: the other tokens, null for one that is none; default: there are no others. */
+  constructor(token: string, find: (token: string) => TokenView | null = () => null) {
     this.#token = token
     this.#digest = digest(token)
+    this.#find = find
   }
 
   /** True when an `Authorization` value carries a token of ours, valid or not: it must not reach a function. */
@@ -19,11 +44,22 @@ export class TokenCheck {
     return token !== null && (token.startsWith(TOKEN_PREFIX) || token === this.#token)
   }
 
-  /** True when an `Authorization` value carries the valid token. Takes the same time however much of it is right. */
-  isValid(authorization: string | null | undefined): boolean {
+  /** Who an `Authorization` value says one is; null: nobody we know. Takes the same time however much of it is right. */
+  identify(authorization: string | null | undefined): Caller | null {
     const token = authorization ? bearerOf(authorization) : null
-    return token !== null && timingSafeEqual(digest(token), this.#digest)
+    if (token === null) return null
+    return timingSafeEqual(digest(token), this.#digest) ? PLATFORM : this.#find(token)
   }
+
+  /** True when an `Authorization` value carries a valid token. */
+  isValid(authorization: string | null | undefined): boolean {
+    return this.identify(authorization) !== null
+  }
+}
+
+/** True when a caller has the scope; `admin` includes the others. */
+export function hasScope(caller: Caller | null, scope: Scope): boolean {
+  return caller !== null && (caller.scopes.includes(scope) || caller.scopes.includes('admin'))
 }
 
 function bearerOf(authorization: string): string | null {

@@ -6,7 +6,9 @@ import type { Clock, Limits, Logger } from '../../runtime/api.ts'
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
-import type { TokenCheck } from '../auth/token.ts'
+import type { TokenRates } from '../auth/rate.ts'
+import { namespaceFor } from '../auth/scopes.ts'
+import { type Caller, hasScope, type TokenCheck } from '../auth/token.ts'
 import { GatewayError, refusalOf, refusalOfError } from '../errors.ts'
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
@@ -29,6 +31,7 @@ export interface InvokerOptions {
   readonly registry: Registry
   readonly lane: DurableLane | null
   readonly tokens: TokenCheck
+  readonly rates: TokenRates
   readonly clock: Clock
   readonly logger: Logger
   readonly behindProxy: boolean
@@ -87,10 +90,12 @@ export class Invoker {
     let id: string | null = null
     let version: FunctionVersion | null = null
     try {
-      const namespace = target.namespace ?? namespaceOf(headers.own) ?? DEFAULT_NAMESPACE
+      const caller = headers.authorization === null ? null : this.#identify(headers.authorization)
+      const named = target.namespace ?? namespaceOf(headers.own)
+      const namespace = (caller === null ? named : namespaceFor(caller, named)) ?? DEFAULT_NAMESPACE
       const candidate = this.#ids.next()
       version = this.#routes.find(namespace, target.spec, candidate)
-      const authorised = this.#authorise(headers, version)
+      const authorised = authorise(caller, version)
       id = candidate
       const options = parseCallOptions(headers.own, version.config)
       const lane: Lane = prefersAsync(headers.prefer) ? 'accept' : options.durable ? 'dispatch' : 'sync'
@@ -112,7 +117,7 @@ export class Invoker {
         headers,
         target: target.target,
         method: incoming.method ?? 'GET',
-        caller: authorised ? 'token' : 'anonymous',
+        caller: caller?.id ?? 'anonymous',
       }
       if (headers.chunked || headers.contentLength > 0) this.#takeBody(call)
       else this.#start(call, null)
@@ -128,7 +133,9 @@ export class Invoker {
     let version: FunctionVersion | null = null
     try {
       const candidate = this.#ids.next()
-      version = this.#routes.find(namespaceOf(headers.own) ?? DEFAULT_NAMESPACE, spec, candidate)
+      const { caller } = outgoing
+      const namespace = namespaceFor(caller, namespaceOf(headers.own)) ?? DEFAULT_NAMESPACE
+      version = this.#routes.find(namespace, spec, candidate)
       id = candidate
       const options = parseCallOptions(headers.own, version.config)
       if (headers.own !== null) this.#checkOptions(options, true, 'accept')
@@ -144,7 +151,7 @@ export class Invoker {
         headers,
         target: '/',
         method: 'POST',
-        caller: 'token',
+        caller: caller?.id ?? 'token',
       }
       if (headers.chunked || headers.contentLength > 0) this.#takeBody(call)
       else this.#start(call, null)
@@ -158,15 +165,14 @@ export class Invoker {
     this.#watch.close()
   }
 
-  #authorise(headers: RequestHeaders, version: FunctionVersion): boolean {
-    const { authorization } = headers
-    if (authorization !== null && this.#options.tokens.isOurs(authorization)) {
-      if (this.#options.tokens.isValid(authorization)) return true
-      throw new GatewayError('UNAUTHORIZED', 'the token is not valid')
-    }
-    if (!version.config.public)
-      throw new GatewayError('UNAUTHORIZED', `${version.name} is not public; send Authorization: Bearer TOKEN`)
-    return false
+  /** Null for an `Authorization` that is none of ours: it is the function's. Throws UNAUTHORIZED | RATE_LIMITED. */
+  #identify(authorization: string): Caller | null {
+    const { tokens, rates } = this.#options
+    if (!tokens.isOurs(authorization)) return null
+    const caller = tokens.identify(authorization)
+    if (caller === null) throw new GatewayError('UNAUTHORIZED', 'the token is not valid')
+    rates.take(caller)
+    return caller
   }
 
   #checkOptions(options: CallOptions, authorised: boolean, lane: Lane): void {
@@ -259,6 +265,15 @@ export class Invoker {
       resolved ? ['Fn-Invocation-Id', id!, 'Fn-Version', String(version!.version)] : [],
     )
   }
+}
+
+/** Whether the caller has the scope `invoke`, which a function that is not public needs. Throws UNAUTHORIZED | FORBIDDEN. */
+function authorise(caller: Caller | null, version: FunctionVersion): boolean {
+  if (hasScope(caller, 'invoke')) return true
+  if (version.config.public) return false
+  if (caller === null)
+    throw new GatewayError('UNAUTHORIZED', `${version.name} is not public; send Authorization: Bearer TOKEN`)
+  throw new GatewayError('FORBIDDEN', `${version.name} is not public: the token ${caller.name} lacks the scope invoke`)
 }
 
 function addressOf(incoming: IncomingMessage): string {

@@ -113,8 +113,14 @@ async function recordOf(context: ControlContext, { worker, lane }: ControlParts)
   const id = idOf(context)
   const queued = lane?.available() ? await lane.record(id).catch(() => null) : null
   const record = queued ?? (await worker.record(id))
-  if (record === null) throw unknown(id)
+  if (record === null || !isOwn(context, record)) throw unknown(id)
   return record
+}
+
+/** A token of a namespace learns nothing of others', not even that they are there. */
+function isOwn(context: ControlContext, record: InvocationRecord): boolean {
+  const own = context.env.outgoing.caller?.namespace ?? null
+  return own === null || record.namespace === own
 }
 
 async function listRecords(context: ControlContext, { worker, lane, clock }: ControlParts): Promise<Response> {
@@ -157,6 +163,7 @@ async function withoutQueued(
 async function answerResult(context: ControlContext, parts: ControlParts): Promise<Response> {
   const id = idOf(context)
   const waitMs = durationOf(context, 'wait', WAIT_MAX_MS)
+  if (isBound(context)) await recordOf(context, parts)
   if (parts.lane === null || (await laneKnows(id, parts.lane)) === false) {
     if ((await parts.worker.record(id)) === null) throw unknown(id)
     throw new GatewayError('RESULT_NOT_FOUND', 'results of synchronous calls are not kept')
@@ -171,12 +178,17 @@ async function answerResult(context: ControlContext, parts: ControlParts): Promi
   return RESPONSE_ALREADY_SENT
 }
 
+function isBound(context: ControlContext): boolean {
+  return (context.env.outgoing.caller?.namespace ?? null) !== null
+}
+
 async function laneKnows(id: string, lane: NonNullable<ControlParts['lane']>): Promise<boolean> {
   return (await lane.record(id)) !== null
 }
 
 async function cancel(context: ControlContext, parts: ControlParts): Promise<Response> {
   const id = idOf(context)
+  if (isBound(context)) await recordOf(context, parts)
   if (parts.lane === null || (await parts.lane.record(id)) === null) {
     if ((await parts.worker.record(id)) === null) throw unknown(id)
     throw new QueueError('NOT_CANCELLABLE', 'a synchronous call ends when its caller leaves')

@@ -10,7 +10,7 @@ const ROWS: readonly (readonly [Route['method'], string, string, string])[] = [
   ['DELETE', '/v1/functions/{name}/dead-letters', 'purgeDeadLetters', 'dead letters'],
   ['DELETE', '/v1/functions/{name}/dead-letters/{id}', 'removeDeadLetter', 'dead letters'],
   ['PUT', '/v1/functions/{name}/state', 'setFunctionState', 'pausing a function'],
-  ...(['secrets', 'volumes', 'networks', 'tokens'] as const).flatMap((what) => rowsOf(what)),
+  ...rowsOf('networks'),
 ]
 
 function rowsOf(what: string): (readonly [Route['method'], string, string, string])[] {

@@ -3,23 +3,23 @@
 import type { IncomingMessage } from 'node:http'
 import { parseDurationMs } from '../../runtime/api.ts'
 import { checkNamespace } from '../../worker/registry/names.ts'
+import { namespaceFor } from '../auth/scopes.ts'
 import { DOCUMENT_BYTES } from '../control-gate.ts'
 import { GatewayError } from '../errors.ts'
 import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
 import { RequestBody } from '../invocation/request-body.ts'
 import type { ControlContext } from './route.ts'
 
-/** `Fn-Namespace`, or `default`. Throws RegistryError NAME_INVALID. */
+/** The token's namespace, `Fn-Namespace`, or `default`. Throws RegistryError NAME_INVALID | GatewayError FORBIDDEN. */
 export function namespaceOf(context: ControlContext): string {
   return givenNamespace(context) ?? DEFAULT_NAMESPACE
 }
 
-/** `Fn-Namespace`, or null. Throws RegistryError NAME_INVALID. */
+/** The token's namespace, `Fn-Namespace`, or null. Throws RegistryError NAME_INVALID | GatewayError FORBIDDEN. */
 export function givenNamespace(context: ControlContext): string | null {
-  const namespace = context.req.header('fn-namespace')
-  if (namespace === undefined) return null
-  checkNamespace(namespace)
-  return namespace
+  const namespace = context.req.header('fn-namespace') ?? null
+  if (namespace !== null) checkNamespace(namespace)
+  return namespaceFor(context.env.outgoing.caller, namespace)
 }
 
 const DEFAULT_LIMIT = 100

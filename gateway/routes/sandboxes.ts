@@ -31,7 +31,11 @@ export function sandboxRoutes(parts: ControlParts): Route[] {
       handle: async (context) => {
         const action = ACTIONS.find((candidate) => candidate === context.req.param('action'))
         if (action === undefined) throw new GatewayError('NOT_FOUND', `unknown action; known: ${ACTIONS.join(', ')}`)
-        return context.json((await worker.act(context.req.param('id') ?? '', action)) as never)
+        const id = context.req.param('id') ?? ''
+        const own = context.env.outgoing.caller?.namespace ?? null
+        if (own !== null && !worker.sandboxes(own).some((sandbox) => sandbox.id === id))
+          throw new GatewayError('SANDBOX_NOT_FOUND', `no sandbox ${id.slice(0, 80)}`)
+        return context.json((await worker.act(id, action)) as never)
       },
     },
     {

@@ -35,6 +35,7 @@ export function createFakeWorker(handle: FakeFunction = ({ body }) => ({ status:
   const nothing = {
     verify: async () => {},
     retire: async () => {},
+    renew: () => {},
     sandboxes: () => [],
     coldReason: async () => null,
     act: async () => Promise.reject(new Error('no sandboxes here')),

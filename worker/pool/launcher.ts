@@ -9,6 +9,7 @@ import {
   RuntimeError,
   type Sandbox,
   type StoredImage,
+  type VolumeMount,
 } from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
 import { messageOf } from '../failures.ts'
@@ -16,11 +17,15 @@ import { SourcePositions } from '../source-map.ts'
 import type { Slot } from './slot.ts'
 import type { Stems } from './stems.ts'
 
+/** Values of the secrets a version names, by name. Throws an Error that names one that is not set. */
+export type SecretsOf = (version: FunctionVersion) => Readonly<Record<string, string>>
+
 export interface LaunchHost {
   readonly runtime: Runtime
   readonly clock: Clock
   readonly logger: Logger
   readonly stems: Pick<Stems, 'take'>
+  readonly secretsOf?: SecretsOf
   readonly moved: (slot: Slot) => void
   readonly output: (slot: Slot, ...line: Parameters<CallSink['log']>) => void
 }
@@ -39,6 +44,7 @@ export async function launchSandbox(slot: Slot, host: LaunchHost): Promise<void>
     limits: pool.config.limits,
     network: pool.config.network,
     writableRootBytes: pool.config.writableRootBytes,
+    ...volumesOf(pool.version),
   })
   await load(sandbox, slot, image, host)
 }
@@ -80,9 +86,8 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   if (slot.state !== 'loading') slot.move('loading')
   host.moved(slot)
   try {
-    await sandbox.load(codeOf(version, image.source), config.initTimeoutMs, (stream, line) =>
-      host.output(slot, stream, line),
-    )
+    const code = withSecrets(codeOf(version, image.source), version, host)
+    await sandbox.load(code, config.initTimeoutMs, (stream, line) => host.output(slot, stream, line))
     if (sandbox.state === 'stopped') {
       const { fault } = await sandbox.stopped
       throw new RuntimeError('SANDBOX_STOPPED', `the sandbox ended after loading: ${fault.message}`, { fault })
@@ -93,6 +98,23 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   }
   slot.loadedAtMs = host.clock.monotonicMs()
   slot.move('idle')
+}
+
+/** Secrets are asked for at each launch, so that a new value needs no deploy, and kept by nobody here. */
+function withSecrets(code: Code, version: FunctionVersion, host: LaunchHost): Code {
+  if (host.secretsOf === undefined || (version.config.secrets?.length ?? 0) === 0) return code
+  return { ...code, env: { ...code.env, ...host.secretsOf(version) } }
+}
+
+/** Named volumes are those of the version's namespace. */
+function volumesOf({ namespace, config }: FunctionVersion): { volumes?: VolumeMount[] } {
+  if (config.volumes === undefined || config.volumes.length === 0) return {}
+  const volumes = config.volumes.map((volume): VolumeMount => {
+    if (volume.kind !== 'named') return volume
+    const { kind, name, path, readOnly } = volume
+    return { kind, id: `${namespace}/${name}`, path, readOnly }
+  })
+  return { volumes }
 }
 
 /** What the sandbox runs. The bundle is named after the entry, `api/index.ts` → `index.js`, as stack traces show it. */

@@ -300,7 +300,7 @@ export class Pool {
     slot.pool.available.push(slot)
     for (const probe of takeAll(slot.pool.probes)) probe.loaded()
     this.serve(slot.pool.fn)
-    if (slot.pool.retired && slot.resting) void this.supply.discard(slot)
+    if ((slot.pool.retired || slot.condemned) && slot.resting) void this.supply.discard(slot)
   }
 
   /** Fails those it was started for: all that wait, when no other sandbox of the version lives or is on its way. */

@@ -5,7 +5,7 @@ import type { InvocationFailure } from '../api.ts'
 import { failureOfLaunch, messageOf } from '../failures.ts'
 import { chooseVictims } from './eviction.ts'
 import { HostRoom } from './host-room.ts'
-import { type LaunchHost, launchSandbox } from './launcher.ts'
+import { type LaunchHost, launchSandbox, type SecretsOf } from './launcher.ts'
 import { launchesWanted } from './scaling.ts'
 import { Slot } from './slot.ts'
 import { Stems } from './stems.ts'
@@ -27,6 +27,7 @@ export interface SupplyOptions {
   readonly moved: (slot: Slot) => void
   /** A line that the code printed while it loaded. */
   readonly output: LaunchHost['output']
+  readonly secretsOf?: SecretsOf
 }
 
 /** What the supply tells the pool. */

@@ -15,6 +15,14 @@ export type RegistryErrorCode =
   | 'CONFIG_INVALID'
   /** a version with queued calls cannot go */
   | 'VERSION_IN_USE'
+  | 'TOKEN_NOT_FOUND'
+  /** there is one of that name */
+  | 'TOKEN_EXISTS'
+  /** not an environment variable's name, empty, too large, or no text */
+  | 'SECRET_INVALID'
+  | 'SECRET_NOT_FOUND'
+  /** functions name it */
+  | 'SECRET_IN_USE'
   /** Redis is away: reads go on, writes do not */
   | 'REGISTRY_UNAVAILABLE'
 

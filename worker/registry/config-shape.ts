@@ -5,6 +5,7 @@ import { formatBytes, formatDuration, LIMITS, parseBytes, parseDurationMs, UnitE
 import type { FunctionConfig } from '../api.ts'
 import { parseDestination } from './destinations.ts'
 import { isDnsLabel } from './names.ts'
+import { conflictOf, parseVolume } from './volume-text.ts'
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
@@ -27,8 +28,6 @@ export const CONFIG_DEFAULTS = {
 
 /** Keys of the design whose feature does not exist yet: refused, never ignored. */
 export const LATER_KEYS: Readonly<Record<string, string>> = {
-  secrets: 'use env for now',
-  volumes: 'use writableRoot or limits.tmpfs for now',
   allowHosts: 'functions have no network',
   rate: 'use concurrency for now',
   leftovers: 'processes left over are always ended',
@@ -114,6 +113,39 @@ const env = z
     }
   })
 
+const MOST_SECRETS = 64
+const secrets = z
+  .array(
+    z
+      .string({ error: (issue) => `expected a name, got ${shown(issue.input)}` })
+      .max(128, { error: 'expected a name of at most 128 characters' })
+      .regex(ENV_NAME, {
+        error: (issue) =>
+          `expected a name of letters, digits and _, not starting with a digit, got ${shown(issue.input)}`,
+      }),
+    { error: (issue) => `expected a list of names, got ${shown(issue.input)}` },
+  )
+  .max(MOST_SECRETS, { error: `expected at most ${MOST_SECRETS} secrets` })
+  .transform((names) => [...new Set(names)].sort())
+
+const volume = z
+  .string({ error: (issue) => `expected a text, got ${shown(issue.input)}` })
+  .transform((text, context) => {
+    try {
+      return parseVolume(text)
+    } catch (error) {
+      if (!(error instanceof UnitError)) throw error
+      context.addIssue(error.message)
+      return z.NEVER
+    }
+  })
+const volumes = z
+  .array(volume, { error: (issue) => `expected a list such as ["uploads:/data"], got ${shown(issue.input)}` })
+  .check((context) => {
+    const conflict = conflictOf(context.value)
+    if (conflict !== null) context.issues.push({ code: 'custom', message: conflict, input: context.value, path: [] })
+  })
+
 /** A function or URL. */
 const destination = z
   .string({ error: (issue) => `expected a function or URL, got ${shown(issue.input)}` })
@@ -174,6 +206,10 @@ export const configShape = z.strictObject({
     )
     .optional()
     .describe('of asynchronous calls that fail'),
+  secrets: secrets.optional().describe('names of secrets (fn secret set) that become variables of the environment'),
+  volumes: volumes
+    .optional()
+    .describe('"NAME:/path[:ro|rw]", "/host/folder:/path[:ro|rw]" or "tmpfs:/path:size=64m"; shared between functions'),
   onSuccess: destination.optional().describe('function or URL told of asynchronous calls that succeeded'),
   onFailure: destination.optional().describe('function or URL told of asynchronous calls that failed for good'),
   public: bool.optional().describe('whether anybody may call it over HTTP without a token'),

@@ -40,6 +40,8 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
       problems.push(`maxLimits.${limit.name}: is fixed when a sandbox is created and cannot change per call`)
     }
   }
+  const both = shape.success ? (shape.data.secrets ?? []).filter((key) => key in (shape.data.env ?? {})) : []
+  for (const key of both) problems.push(`secrets: ${key} is in env as well`)
   if (problems.length > 0 || !shape.success) throw invalid(problems)
   const parsed = shape.data
   return {
@@ -62,6 +64,9 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     ...(parsed.onSuccess === undefined ? {} : { onSuccess: parsed.onSuccess }),
     ...(parsed.onFailure === undefined ? {} : { onFailure: parsed.onFailure }),
     public: parsed.public ?? CONFIG_DEFAULTS.public,
+    // ORDER: absent when there are none, so that versions from before these keys existed are still the same.
+    ...((parsed.volumes?.length ?? 0) > 0 ? { volumes: parsed.volumes! } : {}),
+    ...((parsed.secrets?.length ?? 0) > 0 ? { secrets: parsed.secrets! } : {}),
   }
 }
 

@@ -111,7 +111,16 @@ describe('problems', () => {
     [{ env: 'A=1' }, 'env: expected an object of texts, got "A=1"'],
     [{ limits: [] }, 'limits: expected an object of limits, got a list'],
     [{ maxLimits: { tmpfs: '1g' } }, 'maxLimits.tmpfs: is fixed when a sandbox is created and cannot change per call'],
-    [{ secrets: ['KEY'] }, 'secrets: not supported yet (use env for now)'],
+    [
+      { secrets: ['1KEY'] },
+      'secrets.0: expected a name of letters, digits and _, not starting with a digit, got "1KEY"',
+    ],
+    [{ secrets: ['KEY'], env: { KEY: 'x' } }, 'secrets: KEY is in env as well'],
+    [
+      { volumes: ['data'] },
+      'volumes.0: expected NAME:/path[:ro|rw], /host/folder:/path[:ro|rw] or tmpfs:/path:size=64m, got "data"',
+    ],
+    [{ volumes: ['a:/x', 'b:/x/y'] }, 'volumes: /x/y lies within /x'],
     [{ network: 'bridge' }, 'network: "bridge" is not supported yet; only "none" is'],
     [{ network: 'wifi' }, 'network: expected "none", got "wifi"'],
     [[], 'expected an object of settings, got a list'],

@@ -1,0 +1,95 @@
+// `fn secret`: secrets of the namespace: set (from stdin or a file, never from the command line), ls, rm.
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { listOf } from '../answers.ts'
+import { CliError } from '../errors.ts'
+import { ageText } from '../output/quantity.ts'
+import { formatTable } from '../output/table.ts'
+import { type CommandContext, examples } from './command.ts'
+
+interface SecretAnswer {
+  readonly name: string
+  readonly updatedAt: string
+  readonly functions: readonly string[]
+}
+
+export function define(command: Command, context: CommandContext): void {
+  command.description(
+    [
+      'Secrets: encrypted where they are kept, plain only in sandboxes of functions that name them.',
+      '',
+      'A function takes one with fn deploy --secret NAME, or "secrets" in fn.json; it is then a variable of its environment.',
+      'A new value needs no deploy: sandboxes are replaced as they become idle.',
+    ].join('\n'),
+  )
+  examples(command, [
+    'fn secret set API_KEY < key.txt',
+    'fn secret set API_KEY --from-file key.txt',
+    'fn secret ls',
+    'fn secret rm API_KEY',
+  ])
+  command
+    .command('set <name>')
+    .summary('set or replace a secret; the value comes from stdin')
+    .option('--from-file <path>', 'take the value from a file')
+    .action(async (name: string, options: { fromFile?: string }) => {
+      const value = options.fromFile === undefined ? await readInput(context) : readValue(options.fromFile, context)
+      const answer = await context.client().request('PUT', pathOf(name), { body: withoutNewline(value) })
+      context.show(answer, () => `${answer.status === 201 ? 'set' : 'replaced'} ${name}`)
+    })
+  command
+    .command('ls')
+    .summary('list secrets, without values')
+    .action(async () => {
+      const answer = await context.client().request('GET', '/v1/secrets')
+      context.show(answer, (json) => {
+        const secrets = listOf<SecretAnswer>(json)
+        if (secrets.length === 0) return 'no secrets yet; set one: fn secret set NAME < file'
+        const rows = secrets.map((secret) => [
+          secret.name,
+          secret.functions.join(', '),
+          ageText(secret.updatedAt, Date.now()),
+        ])
+        return formatTable([{ title: 'NAME' }, { title: 'FUNCTIONS' }, { title: 'UPDATED' }], rows, context.style)
+      })
+    })
+  command
+    .command('rm <name...>')
+    .summary('forget secrets')
+    .action(async (names: readonly string[]) => {
+      for (const name of names) {
+        await context.client().request('DELETE', pathOf(name))
+        if (!context.globals.json) context.print(`removed ${name}`)
+      }
+    })
+}
+
+async function readInput({ io }: CommandContext): Promise<Buffer> {
+  const { stdin } = io
+  if (stdin.isTTY)
+    throw new CliError('USAGE', 'the value of a secret comes from stdin or a file', {
+      hints: ['fn secret set NAME < file', 'fn secret set NAME --from-file file'],
+    })
+  const chunks: Buffer[] = []
+  for await (const chunk of stdin) chunks.push(Buffer.from(chunk as Buffer))
+  return Buffer.concat(chunks)
+}
+
+function readValue(path: string, { io }: CommandContext): Buffer {
+  try {
+    return readFileSync(resolve(io.cwd, path))
+  } catch (error) {
+    throw new CliError('FILE_NOT_FOUND', `${path}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** One line end at the end is the editor's or echo's, not the value's. */
+function withoutNewline(value: Buffer): Buffer {
+  if (value.at(-1) !== 10) return value
+  return value.subarray(0, value.at(-2) === 13 ? -2 : -1)
+}
+
+function pathOf(name: string): string {
+  return `/v1/secrets/${encodeURIComponent(name)}`
+}

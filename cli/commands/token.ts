@@ -1,0 +1,79 @@
+// `fn token`: tokens for the namespace: create (prints the token, once), ls, rm.
+import { randomBytes } from 'node:crypto'
+import type { Command } from 'commander'
+import { listOf } from '../answers.ts'
+import { ageText } from '../output/quantity.ts'
+import { formatTable } from '../output/table.ts'
+import { durationText } from './argument.ts'
+import { type CommandContext, examples } from './command.ts'
+
+interface TokenAnswer {
+  readonly name: string
+  readonly scopes: readonly string[]
+  readonly createdAt: string
+  readonly expiresAt: string | null
+  readonly rate: { readonly count: number; readonly windowMs: number } | null
+  readonly token?: string
+}
+
+export function define(command: Command, context: CommandContext): void {
+  command.description(
+    [
+      'Tokens: each is for one namespace (--namespace) and has scopes:',
+      '  invoke  call functions that are not public, use every Fn-* header, read invocations',
+      '  deploy  deploy and change functions, aliases, volumes, secrets; read invocations',
+      '  admin   all of the namespace, tokens and sandboxes included',
+    ].join('\n'),
+  )
+  examples(command, [
+    'fn token create --name ci --scope deploy --expires 30d',
+    'fn token create --namespace shop --scope invoke --rate 100/s',
+    'FN_TOKEN=fn_… fn ls',
+    'fn token ls',
+    'fn token rm ci',
+  ])
+  command
+    .command('create')
+    .summary('make a token and print it, this once')
+    .option('--name <name>', 'name to list and remove it by; else a random one')
+    .option('--scope <scopes>', 'invoke, deploy, admin, comma-separated', 'invoke')
+    .option('--expires <duration>', 'it ends after this, e.g. 30d; else never', durationText)
+    .option('--rate <rate>', 'most calls, e.g. 100/s or 600/m')
+    .action(async (options: { name?: string; scope: string; expires?: string; rate?: string }) => {
+      const { name = `token-${randomBytes(4).toString('hex')}`, scope, expires, rate } = options
+      const scopes = scope.split(',').map((part) => part.trim())
+      const answer = await context.client().request('PUT', pathOf(name), { json: { scopes, expires, rate } })
+      context.show(answer, (json) => (json as TokenAnswer).token ?? '')
+      if (!context.globals.json) context.note(`token ${name} is shown this once; keep it safe (FN_TOKEN)`)
+    })
+  command
+    .command('ls')
+    .summary('list tokens, without values')
+    .action(async () => {
+      const answer = await context.client().request('GET', '/v1/tokens')
+      context.show(answer, (json) => {
+        const tokens = listOf<TokenAnswer>(json)
+        if (tokens.length === 0) return 'no tokens yet; make one: fn token create --scope invoke'
+        const columns = ['NAME', 'SCOPES', 'RATE', 'EXPIRES', 'AGE'].map((title) => ({ title }))
+        return formatTable(columns, tokens.map(row), context.style)
+      })
+    })
+  command
+    .command('rm <name...>')
+    .summary('remove tokens')
+    .action(async (names: readonly string[]) => {
+      for (const name of names) {
+        await context.client().request('DELETE', pathOf(name))
+        if (!context.globals.json) context.print(`removed ${name}`)
+      }
+    })
+}
+
+function row({ name, scopes, rate, expiresAt, createdAt }: TokenAnswer): string[] {
+  const rateText = rate === null ? '' : `${rate.count} in ${rate.windowMs / 1000} s`
+  return [name, scopes.join(','), rateText, expiresAt ?? 'never', ageText(createdAt, Date.now())]
+}
+
+function pathOf(name: string): string {
+  return `/v1/tokens/${encodeURIComponent(name)}`
+}

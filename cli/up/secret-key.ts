@@ -1,0 +1,55 @@
+// The key that secrets are encrypted with: a file of the administrator's, or one made once in the state directory, 0600.
+import { randomBytes } from 'node:crypto'
+import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { RuntimeError } from '../../runtime/api.ts'
+
+const KEY_BYTES = 32
+
+/** `keyFile`: FN_SECRET_KEY_FILE, or null. Throws RuntimeError HOST_UNSUITABLE when the file holds no key. */
+export function secretKey(stateDir: string, keyFile: string | null): Buffer {
+  if (keyFile !== null) return readKey(keyFile, 'FN_SECRET_KEY_FILE')
+  const path = join(stateDir, 'secret-key')
+  try {
+    const key = readKey(path, 'the secret key')
+    chmodSync(path, 0o600)
+    return key
+  } catch (error) {
+    if ((error as { cause?: NodeJS.ErrnoException }).cause?.code !== 'ENOENT') throw error
+  }
+  const key = randomBytes(KEY_BYTES)
+  const temporary = `${path}.${process.pid}`
+  const fd = openSync(temporary, 'w', 0o600)
+  try {
+    writeSync(fd, `${key.toString('base64')}\n`)
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(temporary, path)
+  return key
+}
+
+function readKey(path: string, what: string): Buffer {
+  let content: Buffer
+  try {
+    content = readFileSync(path)
+  } catch (error) {
+    throw new RuntimeError(
+      'HOST_UNSUITABLE',
+      `${what}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      {
+        cause: error,
+      },
+    )
+  }
+  if (content.length === KEY_BYTES) return content
+  const text = content.toString('latin1').trim()
+  const key = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
+  if (key.length === KEY_BYTES) return key
+  const remedy = `openssl rand -base64 32 > ${path}`
+  throw new RuntimeError(
+    'HOST_UNSUITABLE',
+    `${what}: ${path} holds no key of 32 bytes (raw, hex or base64); make one: ${remedy}`,
+  )
+}
