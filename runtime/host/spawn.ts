@@ -1,7 +1,9 @@
 // The one door to child processes: typed streams, an `exited` promise, an optional socket on fd 3.
 // Nothing is inherited from the platform: no environment unless given, no shell, no file descriptors but those named.
 import { type ChildProcess, spawn as nodeSpawn, type StdioOptions } from 'node:child_process'
+import { closeSync } from 'node:fs'
 import type { Duplex, Readable, Writable } from 'node:stream'
+import { createWire } from './wire-socket.ts'
 
 export interface SpawnOptions {
   /** The whole environment of the child; nothing is added. Default: a plain PATH only. */
@@ -14,6 +16,8 @@ export interface SpawnOptions {
   readonly stderr?: 'pipe' | 'ignore' | 'inherit'
   /** Gives the child one end of a connected stream socket as fd 3; `socket` is the other. Default false. */
   readonly extraSocket?: boolean
+  /** The same with a WireSocket as `socket`, which reads into this buffer; it may be shared by many. */
+  readonly wireBuffer?: Buffer
   /** Own session: signals to the platform's process group do not reach it. Default false. */
   readonly detached?: boolean
 }
@@ -45,17 +49,18 @@ export const PLAIN_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /** Starts `command` (a path, or a name looked up in the child's PATH). Throws an Error naming the command when it cannot be started. */
 export function spawn(command: string, args: readonly string[], options: SpawnOptions = {}): SpawnedProcess {
   const stdio: StdioOptions = [options.stdin ?? 'ignore', options.stdout ?? 'pipe', options.stderr ?? 'pipe']
-  if (options.extraSocket === true) stdio.push('pipe')
-  const child: ChildProcess = nodeSpawn(command, [...args], {
-    env: { ...(options.env ?? { PATH: PLAIN_PATH }) },
-    stdio,
-    detached: options.detached ?? false,
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-  })
+  const pair = options.wireBuffer === undefined ? null : createWire(options.wireBuffer)
+  if (pair !== null) stdio.push(pair.peerFd)
+  else if (options.extraSocket === true) stdio.push('pipe')
+  const child = startChild(command, args, stdio, options)
+  if (pair !== null) closeSync(pair.peerFd)
   // Without a listener a failure to start would surface a tick later as an uncaught error.
-  child.on('error', () => {})
-  const pid = child.pid
-  if (pid === undefined) throw new Error(`cannot start ${command}: not found or not executable`)
+  child?.on('error', () => {})
+  const pid = child?.pid
+  if (child === null || pid === undefined) {
+    pair?.wire.destroy()
+    throw new Error(`cannot start ${command}: not found or not executable`)
+  }
   const exited = new Promise<ProcessExit>((resolve) => {
     // 'exit', not 'close': a container's init keeps the streams of the OCI runtime open.
     child.once('exit', (code, signal) => resolve({ code, signal }))
@@ -65,10 +70,29 @@ export function spawn(command: string, args: readonly string[], options: SpawnOp
     stdin: child.stdin,
     stdout: child.stdout,
     stderr: child.stderr,
-    socket: (child.stdio[3] as Duplex | null | undefined) ?? null,
+    socket: pair?.wire ?? (child.stdio[3] as Duplex | null | undefined) ?? null,
     exited,
     kill: (signal) => child.kill(signal),
     unref: () => child.unref(),
+  }
+}
+
+/** Null when even forking failed. */
+function startChild(
+  command: string,
+  args: readonly string[],
+  stdio: StdioOptions,
+  options: SpawnOptions,
+): ChildProcess | null {
+  try {
+    return nodeSpawn(command, [...args], {
+      env: { ...(options.env ?? { PATH: PLAIN_PATH }) },
+      stdio,
+      detached: options.detached ?? false,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    })
+  } catch {
+    return null
   }
 }
 

@@ -10,6 +10,7 @@ const call = {
   ),
   umount2: libc.func('int umount2(const char *target, int flags)'),
   flock: libc.func('int flock(int fd, int operation)'),
+  socketpair: libc.func('int socketpair(int domain, int type, int protocol, void *descriptors)'),
   prctl: libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
   waitpid: libc.func('int waitpid(int pid, void *status, int options)'),
   ioctlNumber: libc.func('int ioctl(int fd, unsigned long request, long argument)'),
@@ -161,4 +162,15 @@ export function ioctlNumber(fd: number, request: number, argument: number, path:
 /** ioctl(2) with a structure. */
 export function ioctlBuffer(fd: number, request: number, argument: Buffer, path: string): number {
   return checked(call.ioctlBuffer(fd, request, argument), 'ioctl', path)
+}
+
+const AF_UNIX = 1
+const SOCK_STREAM = 1
+const SOCK_CLOEXEC = 0o2000000
+
+/** socketpair(2): two connected stream sockets, closed on exec. The caller owns both. */
+export function socketPair(): [number, number] {
+  const descriptors = Buffer.alloc(8)
+  checked(call.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, descriptors), 'socketpair', 'AF_UNIX')
+  return [descriptors.readInt32LE(0), descriptors.readInt32LE(4)]
 }

@@ -2,18 +2,19 @@
 // path. Its errors become RuntimeError CREATE_FAILED with what it said. Killing is the cgroup's business, never its.
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Duplex, Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import { run, type SpawnedProcess, spawn } from '../host/spawn.ts'
+import { WireSocket } from '../host/wire-socket.ts'
 
 /** A started container. The caller owns the streams. */
 export interface Container {
   /** Host pid of the process inside. */
   readonly pid: number
   /** Our end of the socket the process has as fd 3. */
-  readonly socket: Duplex
+  readonly socket: WireSocket
   readonly stdout: Readable
   readonly stderr: Readable
 }
@@ -34,16 +35,19 @@ export interface OciRuntimeOptions {
   readonly clock: Clock
 }
 
+/** What is read from a sandbox at once; one buffer for all. */
+const WIRE_BUFFER_BYTES = 64 * 1024
 const RUN_TIMEOUT_MS = 30_000
 const DELETE_ATTEMPTS = 5
 
 /** Asks the runtime for its version. Throws RuntimeError `HOST_UNSUITABLE` when it is not there or does not answer. */
 export async function openOciRuntime(options: OciRuntimeOptions): Promise<OciRuntime> {
   const version = await readVersion(options.path)
+  const wireBuffer = Buffer.allocUnsafeSlow(WIRE_BUFFER_BYTES)
   return {
     path: options.path,
     version,
-    run: (id, bundleDir) => runContainer(options, id, bundleDir),
+    run: (id, bundleDir) => runContainer(options, wireBuffer, id, bundleDir),
     delete: (id) => deleteContainer(options, id),
   }
 }
@@ -65,22 +69,27 @@ function rootFlag(root: string): string {
   return `--root=${root}`
 }
 
-async function runContainer(options: OciRuntimeOptions, id: string, bundleDir: string): Promise<Container> {
+async function runContainer(
+  options: OciRuntimeOptions,
+  wireBuffer: Buffer,
+  id: string,
+  bundleDir: string,
+): Promise<Container> {
   const pidFile = join(bundleDir, 'pid')
   const flags = [rootFlag(options.root), `--log=${join(bundleDir, 'log')}`]
-  const child = start(options.path, [
+  const child = start(options.path, wireBuffer, [
     ...flags,
     ...['run', '--detach', '--preserve-fds', '1', '--pid-file', pidFile, '--bundle', bundleDir, id],
   ])
   const { socket, stdout, stderr } = child
-  if (socket === null || stdout === null || stderr === null)
+  if (!(socket instanceof WireSocket) || stdout === null || stderr === null)
     throw new Error('the OCI runtime was started without pipes')
   const streams = [socket, stdout, stderr]
   for (const stream of streams) {
     // A peer that is gone shows as the end of the socket; a write to it must not throw.
     stream.on('error', () => {})
     // ORDER: held before the runtime can exit: Node then lets the streams flow, and what came early would be lost.
-    stream.on('readable', hold)
+    if (stream !== socket) stream.on('readable', hold)
   }
   const cancel = options.clock.after(RUN_TIMEOUT_MS, () => child.kill('SIGKILL'))
   const exit = await child.exited
@@ -98,9 +107,9 @@ async function runContainer(options: OciRuntimeOptions, id: string, bundleDir: s
 /** A stream with a `readable` listener does not flow. */
 function hold(): void {}
 
-function start(path: string, args: readonly string[]): SpawnedProcess {
+function start(path: string, wireBuffer: Buffer, args: readonly string[]): SpawnedProcess {
   try {
-    return spawn(path, args, { extraSocket: true })
+    return spawn(path, args, { wireBuffer })
   } catch (error) {
     throw new RuntimeError('CREATE_FAILED', (error as Error).message, { cause: error })
   }

@@ -2,9 +2,9 @@
 // It judges single frames only; their order is the receiver's business.
 import { FRAME_HEADER_BYTES, type FrameLimits, frameName, MAX_PAYLOAD_BYTES, ProtocolError, readU32 } from './frames.ts'
 
-/** Receives one frame. `payload` is a view on the pushed chunk (or a buffer of its own for a frame that came in pieces):
+/** Receives one frame. `payload` is a view on the pushed chunk, or, `own`, a buffer of its own for a frame that came in pieces:
  *  a receiver that keeps it must know who owns the chunk. */
-export type OnFrame = (type: number, invocation: number, payload: Buffer) => void
+export type OnFrame = (type: number, invocation: number, payload: Buffer, own: boolean) => void
 
 const REFUSED = -1
 
@@ -45,7 +45,7 @@ export class FrameDecoder {
         this.#payloadFilled = chunk.copy(this.#payload!, 0, start)
         return
       }
-      this.#onFrame(chunk[offset + 4]!, readU32(chunk, offset + 5), chunk.subarray(start, end))
+      this.#onFrame(chunk[offset + 4]!, readU32(chunk, offset + 5), chunk.subarray(start, end), false)
       offset = end
     }
   }
@@ -67,7 +67,7 @@ export class FrameDecoder {
     if (this.#payloadFilled === payload.length) {
       this.#headerFilled = 0
       this.#payload = null
-      this.#onFrame(this.#header[4]!, readU32(this.#header, 5), payload)
+      this.#onFrame(this.#header[4]!, readU32(this.#header, 5), payload, true)
     }
     return offset + taken
   }

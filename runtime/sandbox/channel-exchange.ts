@@ -2,6 +2,7 @@
 // Everything it receives is hostile: what does not fit throws ProtocolError, and the channel ends the sandbox.
 import type { Duplex } from 'node:stream'
 import type { CallSink, Fault, SandboxCall, SandboxExchange } from '../api.ts'
+import { WireSocket } from '../host/wire-socket.ts'
 import {
   encodeCredit,
   encodeFrame,
@@ -54,8 +55,9 @@ export class Exchange implements SandboxExchange {
     this.#onDone = onDone
   }
 
-  /** Writes INVOKE. Throws ProtocolError for a head that cannot travel; nothing was written then. */
-  send(call: SandboxCall): void {
+  /** Writes INVOKE; `busy`: the sandbox has other calls, so that it may wait for what else is said to it in this turn.
+   *  Throws ProtocolError for a head that cannot travel; nothing was written then. */
+  send(call: SandboxCall, busy: boolean): void {
     const { body } = call
     const whole = body === null || Buffer.isBuffer(body)
     const first: Buffer | null = Buffer.isBuffer(body)
@@ -64,9 +66,7 @@ export class Exchange implements SandboxExchange {
     const inline = first === null || first.length <= WINDOW_BYTES ? first : first.subarray(0, WINDOW_BYTES)
     const sent = inline?.length ?? 0
     const complete = body === null || (whole && sent === body.length)
-    this.#socket.write(encodeInvoke(this.#id, complete ? FLAG.END : 0, call, inline), (error) => {
-      if (error) this.#unwritten = true
-    })
+    this.#write(encodeInvoke(this.#id, complete ? FLAG.END : 0, call, inline), busy)
     if (complete || body === null) return
     if (!Buffer.isBuffer(body) && first !== null && sent < first.length) body.unshift(first.subarray(sent))
     this.#onlyInvoke = false
@@ -77,6 +77,18 @@ export class Exchange implements SandboxExchange {
       sent,
       (error) => this.#bodyBroke(error),
     )
+  }
+
+  #write(invoke: Buffer, busy: boolean): void {
+    const socket = this.#socket
+    const done = (error?: Error | null) => {
+      this.#unwritten = error !== undefined && error !== null
+    }
+    if (socket instanceof WireSocket) {
+      this.#unwritten = true
+      if (busy) socket.sendSoon(invoke, done)
+      else socket.send(invoke, done)
+    } else socket.write(invoke, done)
   }
 
   resume(): void {
@@ -110,10 +122,10 @@ export class Exchange implements SandboxExchange {
     this.#sink.idle(false)
   }
 
-  /** A frame for this call. Throws ProtocolError when it does not fit what came before. */
-  onFrame(type: number, payload: Buffer): void {
-    if (type === FRAME.HEAD) this.#onHead(payload)
-    else if (type === FRAME.DATA) this.#onData(payload)
+  /** A frame for this call; `own`: its payload stays as it is. Throws ProtocolError when it does not fit what came before. */
+  onFrame(type: number, payload: Buffer, own: boolean): void {
+    if (type === FRAME.HEAD) this.#onHead(payload, own)
+    else if (type === FRAME.DATA) this.#onData(own ? payload : Buffer.from(payload))
     else if (type === FRAME.END) this.#onEnd()
     else if (type === FRAME.IDLE) this.#onIdle()
     else if (type === FRAME.STARTED) this.#onStarted()
@@ -128,7 +140,7 @@ export class Exchange implements SandboxExchange {
     this.#start()
   }
 
-  #onHead(payload: Buffer): void {
+  #onHead(payload: Buffer, own: boolean): void {
     if (this.#headSeen || this.#endSeen) throw new ProtocolError('HEAD out of order')
     const bodyAt = bodyOffset(payload)
     const flags = payload[0]!
@@ -138,7 +150,10 @@ export class Exchange implements SandboxExchange {
     this.#headSeen = true
     this.#start()
     if (!this.#closed) this.#sink.head(status, headers)
-    if (bodyAt < payload.length) this.#onData(payload.subarray(bodyAt))
+    if (bodyAt < payload.length) {
+      const body = payload.subarray(bodyAt)
+      this.#onData(own ? body : Buffer.from(body))
+    }
     if ((flags & FLAG.IDLE) !== 0) this.#idleSeen = true
     if ((flags & FLAG.END) !== 0) this.#onEnd()
   }

@@ -3,6 +3,7 @@
 import type { Duplex } from 'node:stream'
 import type { CallSink, Clock, Code, Fault, SandboxCall, SandboxExchange } from '../api.ts'
 import { RuntimeError, type RuntimeErrorCode } from '../errors.ts'
+import { WireSocket } from '../host/wire-socket.ts'
 import { FrameDecoder } from '../protocol/decoder.ts'
 import {
   FRAME,
@@ -13,8 +14,16 @@ import {
   SANDBOX_FRAMES,
   writeFrameHeader,
 } from '../protocol/frames.ts'
-import { encodeInit, type InitConfig, parseExit, parseFault, parseLog } from '../protocol/messages.ts'
+import {
+  encodeCacheRequest,
+  encodeInit,
+  type InitConfig,
+  parseExit,
+  parseFault,
+  parseLog,
+} from '../protocol/messages.ts'
 import { FrameBudget } from './channel-budget.ts'
+import { CacheIntake } from './channel-cache.ts'
 import { Exchange } from './channel-exchange.ts'
 
 export interface ChannelOptions {
@@ -35,6 +44,9 @@ export interface Channel {
   /** Sends the code and waits for it to load; at most once. Rejects RuntimeError `LOAD_FAILED` (its `fault` has the
    *  stack) | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`. Lines printed meanwhile go to `log`. */
   load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
+  /** Asks for V8's code cache of the loaded code: null when there is none, it is larger than `maxBytes`, or it does not
+   *  come in time. Hostile bytes: for sandboxes of the same version only. Rejects RuntimeError `SANDBOX_STOPPED`. */
+  codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
   /** Starts a call. What goes wrong is told to the sink, never thrown; NOT_SENT where the sandbox had ended before. */
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange
   /** The sandbox is gone: every open call gets `failed` (where it had no end yet) and `idle(false)`, boot and load reject. */
@@ -99,15 +111,17 @@ class SocketChannel implements Channel {
   #isPrepared = false
   #prepared: Awaited | null = null
   #loaded: Awaited | null = null
+  #cache: CacheIntake | null = null
   #loadLog: CallSink['log'] | null = null
   #cancelPause: (() => void) | null = null
+  /** The bytes of a chunk are overwritten by the next: what is kept must be copied. */
+  #reused = false
 
   constructor(socket: Duplex, options: ChannelOptions) {
     this.#socket = socket
     this.#options = options
     this.#budget = new FrameBudget(options.clock)
-    this.#decoder = new FrameDecoder(SANDBOX_FRAMES, (type, id, payload) => this.#onFrame(type, id, payload))
-    socket.on('data', (chunk: Buffer) => this.#onChunk(chunk))
+    this.#decoder = new FrameDecoder(SANDBOX_FRAMES, (type, id, payload, own) => this.#onFrame(type, id, payload, own))
     const ended = () => this.#goDeaf({ code: 'EXITED', message: 'the process inside has ended' })
     socket.on('end', ended).on('close', ended)
     socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -115,6 +129,13 @@ class SocketChannel implements Channel {
       this.#lastUnread = error.code === 'ECONNRESET'
       this.#goDeaf({ code: 'EXITED', message: `the connection to the process inside failed: ${error.message}` })
     })
+    if (!(socket instanceof WireSocket)) socket.on('data', (chunk: Buffer) => this.#onChunk(chunk))
+    else {
+      this.#reused = true
+      socket.takeBytes((chunk) => this.#onChunk(chunk))
+      // Its end may have come before anybody listened.
+      if (socket.readableEnded || socket.destroyed) queueMicrotask(ended)
+    }
   }
 
   get inFlight(): number {
@@ -158,6 +179,15 @@ class SocketChannel implements Channel {
     return this.#loaded.promise
   }
 
+  codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null> {
+    if (this.#gone !== null) return Promise.reject(stopped(this.#gone))
+    // One at most: after one that did not come in time its bytes may still come, and count as the same.
+    if (this.#phase !== 'loaded' || this.#cache !== null) return Promise.resolve(null)
+    this.#cache = new CacheIntake(this.#options.clock, maxBytes, timeoutMs)
+    this.#socket.write(encodeCacheRequest(maxBytes))
+    return this.#cache.promise
+  }
+
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
     const id = ++this.#lastId
     const exchange = new Exchange(this.#socket, id, sink, this.#forget)
@@ -168,7 +198,7 @@ class SocketChannel implements Channel {
       return exchange
     }
     try {
-      exchange.send(call)
+      exchange.send(call, this.#exchanges.size > 0)
       this.#exchanges.set(id, exchange)
     } catch (error) {
       // Nothing was written: the sandbox is as good as before.
@@ -187,6 +217,7 @@ class SocketChannel implements Channel {
     this.#ready?.reject(error)
     this.#prepared?.reject(error)
     this.#loaded?.reject(error)
+    this.#cache?.reject(error)
     const open = [...this.#exchanges.values()]
     this.#exchanges.clear()
     // Only the call begun last can have been the last thing written.
@@ -202,15 +233,16 @@ class SocketChannel implements Channel {
   }
 
   #sendCode(code: Code): void {
-    const { fileName, form, env, functionName, version, source } = code
+    const { fileName, form, env, functionName, version, source, cache = null } = code
     const memoryBytes = this.#options.memoryBytes?.() ?? DEFAULT_MEMORY_BYTES
     const config = Buffer.from(
       JSON.stringify({ fileName, form, env, functionName, version, memoryBytes } satisfies InitConfig),
     )
     this.#socket.cork()
-    this.#socket.write(encodeInit(config.length, source.length))
+    this.#socket.write(encodeInit(config.length, source.length, cache?.length ?? 0))
     this.#sendCodePart(config)
     this.#sendCodePart(source)
+    if (cache !== null) this.#sendCodePart(cache)
     this.#writeHeader(FRAME.END, 0)
     this.#socket.uncork()
   }
@@ -257,7 +289,7 @@ class SocketChannel implements Channel {
     this.#options.onFault(fault)
   }
 
-  #onFrame(type: number, id: number, payload: Buffer): void {
+  #onFrame(type: number, id: number, payload: Buffer, own: boolean): void {
     if (this.#deaf !== null) return
     if (type === FRAME.EXIT) this.#onExit(payload)
     else if (id === 0) this.#onSandboxFrame(type, payload)
@@ -265,7 +297,7 @@ class SocketChannel implements Channel {
       const exchange = this.#exchanges.get(id)
       if (exchange === undefined) throw new ProtocolError(`${frameName(type)} for invocation ${id}, which is not open`)
       if (type === FRAME.LOG || payload.length < SMALL_FRAME_BYTES) this.#charge(type, payload)
-      exchange.onFrame(type, payload)
+      exchange.onFrame(type, payload, own || !this.#reused)
     }
   }
 
@@ -282,6 +314,9 @@ class SocketChannel implements Channel {
     } else if (type === FRAME.IDLE && this.#phase !== 'booting' && !this.#isPrepared) {
       this.#isPrepared = true
       this.#prepared?.resolve()
+    } else if (this.#cache?.open && (type === FRAME.DATA || type === FRAME.END)) {
+      this.#budget.charge(type === FRAME.DATA ? payload.length : 0)
+      this.#cache.onFrame(type, payload)
     } else if (type === FRAME.LOADED && this.#phase === 'loading') {
       this.#phase = 'loaded'
       this.#loadLog = null

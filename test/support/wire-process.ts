@@ -1,12 +1,13 @@
 // The bootstrap as a plain process with a socketpair on fd 3, driven through the real channel: no container, no root.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Duplex, Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { build } from 'esbuild'
 import { buildBootstrap } from '../../cli/bundle/bootstrap.ts'
 import type { CallSink, Code, Fault, SandboxCall, SandboxExchange } from '../../runtime/api.ts'
+import { createWire } from '../../runtime/host/wire-socket.ts'
 import { type Channel, createChannel } from '../../runtime/sandbox/channel.ts'
 import { realClock } from './real-clock.ts'
 
@@ -87,16 +88,18 @@ export class WireProcess {
   readonly #kill: () => void
 
   constructor(bootstrapPath: string, env: Record<string, string>, nodeArguments: readonly string[] = []) {
+    const { wire, peerFd } = createWire(Buffer.alloc(64 * 1024))
     const child = spawn(process.execPath, [...nodeArguments, bootstrapPath], {
       env: { PATH: process.env.PATH ?? '', ...env },
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'ignore', 'ignore', peerFd],
     })
+    closeSync(peerFd)
     this.pid = child.pid!
     this.#kill = () => child.kill('SIGKILL')
     this.exited = new Promise((resolve) => {
       child.once('exit', (code) => resolve(code))
     })
-    this.channel = createChannel(child.stdio[3] as unknown as Duplex, {
+    this.channel = createChannel(wire, {
       clock: realClock,
       onFault: (fault) => {
         this.faults.push(fault)
