@@ -14,8 +14,30 @@ export interface FunctionAnswer {
   /** `latest` is one of them. */
   readonly aliases: Readonly<Record<string, Alias>>
   readonly url?: string
+  /** null or absent: not known now. */
+  readonly queue?: QueueAnswer | null
   /** What new sandboxes are made from, and why always cold where that is so. */
   readonly starts?: { readonly version: number; readonly from: 'stem' | 'cold'; readonly reason: string | null } | null
+}
+
+/** What a function's queue holds. */
+export interface QueueAnswer {
+  readonly waiting: number
+  readonly delayed: number
+  readonly active: number
+  readonly paused: boolean
+  readonly deadLetters: number
+}
+
+/** `open, 2 waiting, 1 delayed, 1 dead letter`. */
+export function queueText(queue: QueueAnswer): string {
+  const { waiting, delayed, active, paused, deadLetters } = queue
+  const parts = [paused ? 'paused' : 'open']
+  if (waiting > 0) parts.push(`${waiting} waiting`)
+  if (delayed > 0) parts.push(`${delayed} delayed`)
+  if (active > 0) parts.push(`${active} running`)
+  if (deadLetters > 0) parts.push(`${deadLetters} dead letter${deadLetters === 1 ? '' : 's'}`)
+  return parts.join(', ')
 }
 
 /** A list; anything else is an empty one. */

@@ -8,6 +8,7 @@ import { GatewayError, refusalOf, refusalOfError } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
 import { answerProblem } from './problem.ts'
 import { callbackRoutes } from './routes/callbacks.ts'
+import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { functionRoutes } from './routes/functions.ts'
 import { invocationRoutes } from './routes/invocations.ts'
 import { logRoutes } from './routes/logs.ts'
@@ -26,6 +27,7 @@ export function controlRoutes(parts: ControlParts): Route[] {
   routes.push(
     ...functionRoutes(parts),
     ...scheduleRoutes(parts),
+    ...deadLetterRoutes(parts),
     ...invocationRoutes(parts),
     ...callbackRoutes(parts),
     ...logRoutes(parts),

@@ -1,7 +1,7 @@
 // `fn get`: one function, or one invocation with its record or result.
 import type { Command } from 'commander'
 import { parseDurationMs } from '../../runtime/api.ts'
-import { aliasText, type FunctionAnswer, type InvocationRecord, mainVersion } from '../answers.ts'
+import { aliasText, type FunctionAnswer, type InvocationRecord, mainVersion, queueText } from '../answers.ts'
 import { isProblem, readProblem } from '../client.ts'
 import { CliError, EXIT } from '../errors.ts'
 import type { HttpResponse } from '../http-exchange.ts'
@@ -52,6 +52,7 @@ async function getFunction(name: string, context: CommandContext): Promise<void>
         ['url', entry.url?.startsWith('http') ? entry.url : `${client.url}/fn/${entry.name}`],
         ['versions', entry.versions.map((candidate) => candidate.version).join(' ')],
         ...Object.entries(entry.aliases).map(([alias, target]) => [alias, aliasText(target)] as const),
+        ['queue', entry.queue ? queueText(entry.queue) : null],
         ['starts', startsText(entry.starts)],
         ['updated', `${entry.updatedAt} (${ageText(entry.updatedAt, Date.now())} ago)`],
       ],

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { InvalidArgumentError } from 'commander'
 import { parseDurationMs } from '../../runtime/api.ts'
 import { type InvocationRecord, listOf } from '../answers.ts'
+import { CliError } from '../errors.ts'
 import { formatState } from '../output/invocation.ts'
 import { ageText, millisText } from '../output/quantity.ts'
 import { formatTable } from '../output/table.ts'
@@ -20,13 +21,21 @@ interface JobsOptions {
 
 export function define(command: Command, context: CommandContext): void {
   command
-    .argument('[name]', 'only of this function')
+    .argument('[name]', 'only of this function; or the word cancel')
+    .argument('[id]', 'id of the invocation to cancel')
+    .usage('[options] [NAME] | cancel ID')
     .option('--state <state>', STATES.join(' | '), knownState)
     .option('--since <duration>', 'only those younger than this', durationText)
     .option('-n, --limit <n>', 'at most so many', wholeNumber(1), 20)
     .option('--after <id>', 'only those older than this one')
-  examples(command, ['fn jobs', 'fn jobs hello --state failed', 'fn jobs --since 10m --json'])
-  command.action(async (name: string | undefined, options: JobsOptions) => {
+  examples(command, [
+    'fn jobs',
+    'fn jobs hello --state failed',
+    'fn jobs --since 10m --json',
+    'fn jobs cancel 0198c0de-…',
+  ])
+  command.action(async (name: string | undefined, id: string | undefined, options: JobsOptions) => {
+    if (id !== undefined) return cancel(name, id, context)
     const since = options.since === undefined ? undefined : new Date(Date.now() - parseDurationMs(options.since))
     const answer = await context.client().request('GET', '/v1/invocations', {
       query: {
@@ -48,6 +57,12 @@ export function define(command: Command, context: CommandContext): void {
       )
     })
   })
+}
+
+async function cancel(word: string | undefined, id: string, context: CommandContext): Promise<void> {
+  if (word !== 'cancel') throw new CliError('USAGE', `expected one name, or: fn jobs cancel ID; got ${word} ${id}`)
+  const answer = await context.client().request('DELETE', `/v1/invocations/${encodeURIComponent(id)}`)
+  context.show(answer, (json) => `${id} is ${formatState((json as InvocationRecord).state, context.style)}`)
 }
 
 function row(record: InvocationRecord, context: CommandContext): string[] {

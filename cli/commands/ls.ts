@@ -1,6 +1,6 @@
 // `fn ls`: functions of a namespace.
 import type { Command } from 'commander'
-import { aliasText, type FunctionAnswer, listOf } from '../answers.ts'
+import { aliasText, type FunctionAnswer, listOf, queueText } from '../answers.ts'
 import { ageText } from '../output/quantity.ts'
 import { formatTable } from '../output/table.ts'
 import { wholeNumber } from './argument.ts'
@@ -18,7 +18,7 @@ export function define(command: Command, context: CommandContext): void {
       const functions = listOf<FunctionAnswer>(json)
       if (functions.length === 0) return 'no functions yet; deploy one: fn deploy ./functions/hello.ts'
       const rows = functions.map((entry) => row(entry, client.url))
-      const columns = ['NAME', 'LATEST', 'VERSIONS', 'ALIASES', 'UPDATED', 'URL'].map((title) => ({ title }))
+      const columns = ['NAME', 'LATEST', 'VERSIONS', 'ALIASES', 'QUEUE', 'UPDATED', 'URL'].map((title) => ({ title }))
       return formatTable(columns, rows, context.style)
     })
   })
@@ -33,6 +33,7 @@ function row(entry: FunctionAnswer, base: string): string[] {
     Object.entries(others)
       .map(([name, alias]) => `${name}→${aliasText(alias)}`)
       .join(', '),
+    entry.queue ? queueText(entry.queue) : '',
     ageText(entry.updatedAt, Date.now()),
     entry.url?.startsWith('http') ? entry.url : `${base}/fn/${entry.name}`,
   ]

@@ -29,6 +29,12 @@ export async function startsView(entry: FunctionEntry, worker: Worker) {
   return { version: version.version, from: reason === null ? 'stem' : 'cold', reason }
 }
 
+/** What its queue holds; null while nobody can tell (no durable lane, or Redis is away). */
+export async function queueView({ namespace, name }: FunctionEntry, lane: ControlParts['lane']) {
+  if (!lane?.available()) return null
+  return await lane.queueState(namespace, name).catch(() => null)
+}
+
 /** A version as JSON, within its function. */
 export function versionView({ version, image, createdAt, config }: FunctionVersion) {
   return { version, image, createdAt, config }

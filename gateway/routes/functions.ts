@@ -4,7 +4,7 @@ import { type FunctionEntry, type Registry, RegistryError } from '../../worker/r
 import { checkFunctionName } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
 import { deployRoute } from './deploy.ts'
-import { functionView, startsView, versionView } from './function-view.ts'
+import { functionView, queueView, startsView, versionView } from './function-view.ts'
 import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -20,12 +20,16 @@ export function functionRoutes(parts: ControlParts): Route[] {
       summary: 'All functions of the namespace, by name',
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'functions', schema: 'Function[]' } },
-      handle: (context) => {
+      handle: async (context) => {
         const page = pageOf(context)
         const all = registry
           .list(namespaceOf(context))
           .filter((entry) => page.after === null || entry.name > page.after)
-        const shown = all.slice(0, page.limit + 1).map((entry) => functionView(entry, context, parts))
+        const shown = await Promise.all(
+          all.slice(0, page.limit + 1).map(async (entry) => {
+            return { ...functionView(entry, context, parts), queue: await queueView(entry, parts.lane) }
+          }),
+        )
         return answerPage(context, shown, page, (entry) => entry.name)
       },
     },
@@ -39,7 +43,8 @@ export function functionRoutes(parts: ControlParts): Route[] {
       handle: async (context) => {
         const entry = entryOf(registry, context)
         const starts = await startsView(entry, parts.worker)
-        return context.json({ ...functionView(entry, context, parts), starts } as never)
+        const queue = await queueView(entry, parts.lane)
+        return context.json({ ...functionView(entry, context, parts), starts, queue } as never)
       },
     },
     {

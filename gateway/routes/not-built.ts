@@ -4,12 +4,6 @@ import { GatewayError } from '../errors.ts'
 import type { Route } from './route.ts'
 
 const ROWS: readonly (readonly [Route['method'], string, string, string])[] = [
-  ['GET', '/v1/functions/{name}/dead-letters', 'listDeadLetters', 'dead letters'],
-  ['GET', '/v1/functions/{name}/dead-letters/{id}', 'getDeadLetter', 'dead letters'],
-  ['POST', '/v1/functions/{name}/dead-letters/{id}/redrive', 'redriveDeadLetter', 'dead letters'],
-  ['DELETE', '/v1/functions/{name}/dead-letters', 'purgeDeadLetters', 'dead letters'],
-  ['DELETE', '/v1/functions/{name}/dead-letters/{id}', 'removeDeadLetter', 'dead letters'],
-  ['PUT', '/v1/functions/{name}/state', 'setFunctionState', 'pausing a function'],
   ...rowsOf('networks'),
 ]
 

@@ -229,8 +229,7 @@ describe('the platform', () => {
   })
 
   test('says which rows are not built yet, which methods fit, and what is nowhere', async () => {
-    for (const path of ['/v1/secrets', '/v1/functions/hello/dead-letters'])
-      expect((await gateway.fetch(path)).status).toBe(501)
+    for (const path of ['/v1/networks', '/v1/networks/x']) expect((await gateway.fetch(path)).status).toBe(501)
     const wrong = await gateway.fetch('/v1/functions', { method: 'DELETE' })
     expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET'])
     expect((await gateway.fetch('/v1/nowhere')).status).toBe(404)

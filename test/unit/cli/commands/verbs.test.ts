@@ -158,7 +158,7 @@ describe('functions', () => {
   test('ls lists name, latest, aliases and URL', async () => {
     const { stdout } = await fn('ls')
     expect(stdout).toMatch(
-      /^NAME +LATEST +VERSIONS +ALIASES +UPDATED +URL\nhello +2 +3 +prod→1=90 3=10 +\d+d +http:\/\/127\.0\.0\.1:8080\/fn\/hello\n$/,
+      /^NAME +LATEST +VERSIONS +ALIASES +QUEUE +UPDATED +URL\nhello +2 +3 +prod→1=90 3=10 +\d+d +http:\/\/127\.0\.0\.1:8080\/fn\/hello\n$/,
     )
   })
 
