@@ -1,5 +1,5 @@
 // From what was measured to the figures that budgets judge, and the same figures of a peer and by the other client. Pure.
-import type { BudgetId } from './budgets.ts'
+import { BUDGETS, type BudgetId } from './budgets.ts'
 import type { Density } from './density.ts'
 import { latencyOf } from './latency.ts'
 import { type Closed, type ClosedName, overRounds, type Round } from './rounds.ts'
@@ -70,11 +70,12 @@ export function frozenMegabytes(density: Density): number | null {
   return last === undefined ? null : (last.chargedBytes + last.zramBytes) / last.count / 1e6
 }
 
-/** All of them when every one that was asked answered, else none. */
+/** All of them when every one that was asked answered, else none; null when fewer than were promised were tried. */
 function servingSandboxes(density: Density): number | null {
-  const last = density.reclaimed.at(-1)
-  if (last === undefined) return null
-  return density.right === density.asked ? last.count : 0
+  const promised = BUDGETS.find((budget) => budget.id === 'density')?.limit ?? 0
+  const count = density.reclaimed.at(-1)?.count ?? 0
+  if (count < promised) return null
+  return density.right === density.asked ? count : 0
 }
 
 type Value = (closed: Closed) => number

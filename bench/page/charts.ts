@@ -31,7 +31,7 @@ export interface Bar {
 
 const WIDTH = 720
 const HEIGHT = 320
-const MARGIN = { left: 62, right: 16, top: 12, bottom: 46 }
+const MARGIN = { left: 78, right: 16, top: 12, bottom: 46 }
 
 /** Lines or dots, with a legend above. */
 export function plot(x: Scale, y: Scale, series: readonly Series[]): string {
@@ -53,7 +53,7 @@ export function plot(x: Scale, y: Scale, series: readonly Series[]): string {
   const middle = (MARGIN.top + bottom) / 2
   const labels = [
     `<text class="label" x="${(MARGIN.left + WIDTH) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escapeText(x.label)}</text>`,
-    `<text class="label" x="14" y="${middle}" text-anchor="middle" transform="rotate(-90 14 ${middle})">${escapeText(y.label)}</text>`,
+    `<text class="label" x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${escapeText(y.label)}</text>`,
   ]
   const shapes = series.map((one) => shapeOf(one, toX, toY))
   return `${legend(series)}${svg(HEIGHT, [...grid, ...labels, ...shapes])}`

@@ -1,0 +1,89 @@
+// A burst on a function nobody serves: every call is answered, sandboxes are not started one a caller, and a second
+// function goes on being served. By counts and order, never by time.
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { SandboxInfo } from '../../worker/api.ts'
+import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
+import { until } from '../support/until.ts'
+
+const FIXTURES = join(ROOT, 'test', 'fixtures', 'functions')
+const CALLS = 100
+const LEAVING = 30
+const WATCH_MS = 25
+let platform: Platform
+beforeAll(async () => {
+  platform = await startPlatform()
+  await platform.deploy(join(FIXTURES, 'work.ts'), '--freeze-grace', '10m')
+  await platform.deploy(join(FIXTURES, 'work.ts'), '--name', 'neighbour', '--freeze-grace', '10m')
+})
+afterAll(() => platform.stop())
+
+const rows = async (): Promise<SandboxInfo[]> => platform.json<SandboxInfo[]>('/v1/sandboxes')
+const call = async (path: string): Promise<Response> => {
+  const response = await platform.request(path)
+  await response.arrayBuffer()
+  return response
+}
+
+async function noneOf(name: string): Promise<void> {
+  const mine = async () => (await rows()).filter((row) => row.function === name && row.state !== 'gone')
+  for (const row of await mine()) await platform.request(`/v1/sandboxes/${row.id}/kill`, { method: 'POST' })
+  await until(`no sandbox of ${name} is left`, async () => (await mine()).length === 0)
+}
+
+test('a hundred calls at once to a cold function are all answered, by far fewer sandboxes, beside a second function', async () => {
+  await noneOf('work')
+  let open = true
+  let mostSandboxes = 0
+  let mostLaunches = 0
+  const watch = (async () => {
+    while (open) {
+      const seen = await rows()
+      const launching = seen.filter((row) => row.state === 'starting')
+      mostLaunches = Math.max(mostLaunches, launching.length)
+      mostSandboxes = Math.max(mostSandboxes, seen.filter((row) => row.function === 'work').length)
+      await delay(WATCH_MS)
+    }
+  })()
+  let answered = 0
+  const burst = Promise.all(
+    Array.from({ length: CALLS }, async () => {
+      const response = await call('/fn/work?ms=20')
+      answered++
+      return response.status
+    }),
+  )
+  // The neighbour's calls, one after the other, while the burst is worked off.
+  let served = 0
+  while (answered < CALLS) {
+    expect((await call('/fn/neighbour?ms=0')).status).toBe(200)
+    if (answered < CALLS) served++
+  }
+  expect(await burst).toEqual(Array.from({ length: CALLS }, () => 200))
+  open = false
+  await watch
+  expect(served).toBeGreaterThanOrEqual(2)
+  expect(mostSandboxes).toBeGreaterThan(0)
+  // Other work on this machine makes calls look as if they slept, which allows more sandboxes, but never one a caller.
+  expect(mostSandboxes).toBeLessThanOrEqual(CALLS / 2)
+  expect(mostLaunches).toBeLessThanOrEqual(CALLS / 4)
+})
+
+test('callers that leave during a burst leave the queue, and cost no sandbox', async () => {
+  await noneOf('work')
+  const controller = new AbortController()
+  const left = Array.from({ length: LEAVING }, () =>
+    platform.request('/fn/work?ms=50', { signal: controller.signal }).then(
+      (response) => response.arrayBuffer().catch(() => 'left'),
+      () => 'left',
+    ),
+  )
+  await until('the burst has begun', async () => (await rows()).some((row) => row.function === 'work'))
+  controller.abort()
+  await Promise.all(left)
+  expect((await call('/fn/work?ms=1')).status).toBe(200)
+  const alive = (await rows()).filter((row) => row.function === 'work' && row.state !== 'gone')
+  expect(alive.length).toBeGreaterThan(0)
+  expect(alive.length).toBeLessThan(LEAVING)
+})
