@@ -25,6 +25,8 @@ export interface Config {
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
+  /** Certificate and key of the listener; null: it speaks plain HTTP. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null
   /** Folders below which functions may bind the host's. */
   readonly volumeRoots: readonly string[]
   /** Where the key for secrets is; null: in the state directory. */
@@ -93,6 +95,14 @@ const SETTINGS: readonly Setting[] = [
     '1 or empty',
     'a TLS proxy stands in front: other listen addresses allowed',
   ),
+  setting(
+    'FN_TLS_CERT',
+    null,
+    '',
+    'path',
+    'certificate with its chain (PEM): the listener speaks TLS; needs FN_TLS_KEY',
+  ),
+  setting('FN_TLS_KEY', null, '', 'path', 'key of that certificate (PEM, not encrypted)'),
   setting('FN_VOLUME_ROOTS', null, '', 'paths, comma-separated', 'folders below which functions may bind host folders'),
   setting(
     'FN_SECRET_KEY_FILE',
@@ -158,9 +168,13 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   const text = (name: string): string => values.get(name) ?? ''
   const listen = parseListen(text('FN_LISTEN'), problems)
   const behindProxy = text('FN_BEHIND_PROXY') !== '' && text('FN_BEHIND_PROXY') !== '0'
-  if (listen.host !== '' && !isLoopback(listen.host) && !behindProxy) {
+  const [certFile, keyFile] = [text('FN_TLS_CERT'), text('FN_TLS_KEY')]
+  if ((certFile === '') !== (keyFile === ''))
+    problems.push(`${certFile === '' ? 'FN_TLS_CERT' : 'FN_TLS_KEY'}: FN_TLS_CERT and FN_TLS_KEY go together, set both`)
+  const tls = certFile === '' || keyFile === '' ? null : { certFile: resolve(certFile), keyFile: resolve(keyFile) }
+  if (listen.host !== '' && !isLoopback(listen.host) && !behindProxy && tls === null) {
     problems.push(
-      `FN_LISTEN: ${listen.host} is not a loopback address, and whoever reaches it could read the token on the wire; put a TLS proxy in front and say --behind-proxy (FN_BEHIND_PROXY=1), or listen on 127.0.0.1`,
+      `FN_LISTEN: ${listen.host} is not a loopback address, and whoever reaches it could read the token on the wire; give a certificate (FN_TLS_CERT, FN_TLS_KEY), or put a TLS proxy in front and say --behind-proxy (FN_BEHIND_PROXY=1), or listen on 127.0.0.1`,
     )
   }
   const log = text('FN_LOG')
@@ -203,7 +217,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     listen,
     stateDir: resolve(text('FN_STATE_DIR')),
     redisUrl: text('REDIS_URL') || null,
-    url: (text('FN_URL') || `http://${urlHost}:${listen.port}`).replace(/\/+$/, ''),
+    url: (text('FN_URL') || `${tls === null ? 'http' : 'https'}://${urlHost}:${listen.port}`).replace(/\/+$/, ''),
     token: env.FN_TOKEN || null,
     hosts: text('FN_HOSTS')
       .split(',')
@@ -213,6 +227,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     log: log as Config['log'],
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
+    tls,
     volumeRoots,
     secretKeyFile: text('FN_SECRET_KEY_FILE') === '' ? null : resolve(text('FN_SECRET_KEY_FILE')),
     zramBytes,

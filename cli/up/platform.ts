@@ -29,6 +29,7 @@ import { systemClock } from './clock.ts'
 import { createLogger } from './logger.ts'
 import { secretKey } from './secret-key.ts'
 import { createSteps, type Steps } from './steps.ts'
+import { readTlsFiles } from './tls-files.ts'
 import { ensureToken } from './token.ts'
 import { createTracing } from './tracing.ts'
 
@@ -81,6 +82,7 @@ async function compose(
     () => lockStateDir(stateDir),
     (lock) => lock.release(),
   )
+  const tls = config.tls === null ? {} : { tls: readTlsFiles(config.tls) }
   await steps.run('port', () => requireFreePort(config.listen))
   progress('preparing the runtime')
   const memoryBytes = sandboxMemoryBytes()
@@ -210,6 +212,7 @@ async function compose(
         checkLimits: (asked) => runtime.checkLimits(asked),
         config: settings,
         behindProxy: config.behindProxy,
+        ...tls,
         ready: () =>
           !ready
             ? { ready: false, reason: 'the platform is starting or stopping' }
