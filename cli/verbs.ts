@@ -10,6 +10,8 @@ export interface Verb {
 
 const sandboxAction = (): Promise<CommandModule> => import('./commands/sandbox-action.ts')
 
+const queueState = (): Promise<CommandModule> => import('./commands/queue-state.ts')
+
 /** In the order of the help. */
 export const VERBS: readonly Verb[] = [
   verb('Platform', 'up', 'run the platform in the foreground', () => import('./commands/up.ts')),
@@ -27,6 +29,26 @@ export const VERBS: readonly Verb[] = [
   verb('Platform', 'token', 'make, list and remove tokens of callers', () => import('./commands/token.ts')),
   verb('Invocations', 'invoke', 'call a function', () => import('./commands/invoke.ts')),
   verb('Invocations', 'jobs', 'list invocations', () => import('./commands/jobs.ts')),
+  verb(
+    'Invocations',
+    'dead-letters',
+    'calls that failed for good: list, show, redrive, purge',
+    () => import('./commands/dead-letters.ts'),
+  ),
+  verb(
+    'Invocations',
+    'schedule',
+    'call a function at the times of a cron expression',
+    () => import('./commands/schedule.ts'),
+  ),
+  verb('Invocations', 'pause', 'hold queued calls of a function back', queueState),
+  verb('Invocations', 'resume', 'let queued calls of a function run again', queueState),
+  verb(
+    'Invocations',
+    'webhook-secret',
+    'show or change the secret that callbacks are signed with',
+    () => import('./commands/webhook-secret.ts'),
+  ),
   verb('Invocations', 'logs', 'show the output of a function or an invocation', () => import('./commands/logs.ts')),
   verb('Sandboxes', 'ps', 'list sandboxes', () => import('./commands/ps.ts')),
   verb('Sandboxes', 'freeze', 'freeze an idle sandbox', sandboxAction),

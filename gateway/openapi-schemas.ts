@@ -58,8 +58,9 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
       aliases: { type: 'object', additionalProperties: object(alias) },
       url: text,
       starts: maybe(object({ version: whole, from: { enum: ['stem', 'cold'] }, reason: maybe(text) })),
+      queue: maybe({ $ref: '#/components/schemas/QueueState' }),
     },
-    ['starts'],
+    ['starts', 'queue'],
   ),
   Accepted: object({ id: text, state: text, location: text }),
   Invocation: object({

@@ -3,9 +3,7 @@
 import { GatewayError } from '../errors.ts'
 import type { Route } from './route.ts'
 
-const ROWS: readonly (readonly [Route['method'], string, string, string])[] = [
-  ...rowsOf('networks'),
-]
+const ROWS: readonly (readonly [Route['method'], string, string, string])[] = [...rowsOf('networks')]
 
 function rowsOf(what: string): (readonly [Route['method'], string, string, string])[] {
   const word = `${what[0]!.toUpperCase()}${what.slice(1)}`
