@@ -1,5 +1,5 @@
-// Owns the totals of what functions used, for /metrics: summed from the metering of finished records. Overlapping calls share
-// their figures, so only exact metering is summed. Serves nothing: metrics.ts does.
+// Owns the totals of what functions used, for /metrics: summed from the metering of finished records. Of calls that
+// overlapped in a sandbox each part is summed once. Serves nothing: metrics.ts does.
 import { Counter, type Registry } from 'prom-client'
 import type { Metering } from '../runtime/api.ts'
 import type { InvocationRecord } from '../worker/api.ts'
@@ -75,14 +75,15 @@ export class UsageMetrics {
   /** Adds what one finished attempt used. */
   add(record: InvocationRecord): void {
     const { metering } = record
-    if (metering === null || !metering.exact) return
+    if (metering === null) return
+    const own = metering.unshared === undefined ? metering : { ...metering, ...metering.unshared }
     const key = `${record.namespace}/${record.function}`
     let usage = this.#usages.get(key)
     if (usage === undefined) {
       usage = { namespace: record.namespace, function: record.function, sums: new Float64Array(PARTS.length) }
       this.#usages.set(key, usage)
     }
-    for (let index = 0; index < PARTS.length; index++) usage.sums[index]! += PARTS[index]!.of(metering)
+    for (let index = 0; index < PARTS.length; index++) usage.sums[index]! += PARTS[index]!.of(own)
   }
 
   #define(registry: Registry, { name, help, label, parts }: UsageCounter, first: number): void {

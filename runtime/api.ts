@@ -106,6 +106,8 @@ export interface Code {
   /** Becomes `ctx.functionName` and `ctx.version`. */
   readonly functionName: string
   readonly version: string
+  /** What `codeCache` gave of the same code of the same version; null or absent: none. One that V8 rejects does no harm. */
+  readonly cache?: Buffer | null
 }
 
 /** One request for the code in a sandbox. Header lists are flat `[name, value, name, value, …]`, latin1. */
@@ -178,6 +180,20 @@ export interface SandboxExchange {
   cancel(reason: 'client' | 'timeout' | 'cancelled'): void
 }
 
+/** What of a metering adds up over calls. */
+export type Usage = Pick<
+  Metering,
+  | 'cpuUserUs'
+  | 'cpuSystemUs'
+  | 'throttledUs'
+  | 'ioReadBytes'
+  | 'ioWriteBytes'
+  | 'ioReadOps'
+  | 'ioWriteOps'
+  | 'oomKills'
+  | 'pageFaults'
+>
+
 /** Growth of the kernel's counters over one call; bytes, operations and µs. `null`: this host cannot count it. */
 export interface Metering {
   /** False when calls overlapped in the sandbox: the figures then belong to all of them. */
@@ -204,6 +220,9 @@ export interface Metering {
   readonly idleCpuUs: number
   /** Figures that this kernel keeps since the sandbox began only, not for one call: they are "at most" for this one. */
   readonly sinceStart?: readonly ('memoryPeakBytes' | 'swapPeakBytes' | 'tasksPeak')[]
+  /** Where calls overlapped in the sandbox: what of the figures no overlapping call that ended before has in its own record.
+   *  Summed over all calls it is what the sandbox used, each part once. */
+  readonly unshared?: Usage
 }
 
 /** Answer of `applyLimits`: which limit is below what is in use, when one is. */
@@ -239,6 +258,10 @@ export interface Sandbox {
   prepared(timeoutMs: number): Promise<void>
   /** Sends INIT and waits for LOADED; then CPU quota comes into force. Rejects RuntimeError `LOAD_FAILED` | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`, whose `fault` says why. Output during load goes to `log`. */
   load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
+  /** V8's code cache of what was loaded, for later sandboxes of the same version and for nobody else: the code inside can
+   *  forge it, and V8 does not verify it. Null when there is none, it is larger than `maxBytes` or does not come in time.
+   *  At most once, while no call runs and it is not frozen. Rejects RuntimeError `SANDBOX_STOPPED`. */
+  codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
   /** Writes the limits that differ from those in force (synchronous, µs). Never kills by lowering. */
   applyLimits(limits: Limits): LimitOutcome
   /** Marks the start of a call's accounting (peak reset, counters read). */

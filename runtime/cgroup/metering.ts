@@ -1,5 +1,5 @@
 // Growth of a sandbox's kernel counters over its calls. Owns the snapshots; the counters belong to the controllers.
-import type { Metering } from '../api.ts'
+import type { Metering, Usage } from '../api.ts'
 import type { CpuController } from './cpu.ts'
 import type { CpuUsageCounter } from './cpu-usage.ts'
 import type { Freezer } from './freezer.ts'
@@ -35,6 +35,10 @@ export class Meter {
   readonly #sinceStart: NonNullable<Metering['sinceStart']>
   #open = 0
   #begun: Snapshot | null = null
+  /** Since the first `begin` of those open, another one came. */
+  #overlaps = false
+  /** Of the `end` before among overlapping pairs. */
+  #accounted: Snapshot | null = null
   /** Of the `end` before: what grew since then but CPU is so little that it is counted with the next call. */
   #ended: Snapshot | null = null
   #idleFromUs: number | null = null
@@ -57,7 +61,10 @@ export class Meter {
   }
 
   begin(): void {
-    if (this.#open++ > 0) return
+    if (this.#open++ > 0) {
+      this.#overlaps = true
+      return
+    }
     this.#parts.memory.resetPeaks()
     // A sandbox between two calls waits for a freeze: reading only its CPU halves what metering costs a call. What a quota
     // held back of the call before is counted when that quota ends, which is now: no part of this call.
@@ -69,34 +76,31 @@ export class Meter {
     const { memory, pids, freezer } = this.#parts
     const now = this.#snapshot()
     const from = this.#begun ?? now
+    const unshared = this.#overlaps ? { unshared: usage(this.#accounted ?? from, now) } : null
     this.#open = Math.max(0, this.#open - 1)
-    if (this.#open === 0) this.#begun = null
+    this.#accounted = now
+    if (this.#open === 0) {
+      this.#begun = null
+      this.#overlaps = false
+      this.#accounted = null
+    }
     this.#ended = now
     this.#idleFromUs = now.cpuUs
     const idleCpuUs = this.#idleCpuUs
     this.#idleCpuUs = 0
-    const cpuUs = growth(from.cpuUs, now.cpuUs)
-    const cpuUserUs = Math.min(cpuUs, growth(from.userUs, now.userUs))
     return {
       exact,
-      cpuUserUs,
-      cpuSystemUs: cpuUs - cpuUserUs,
-      throttledUs: growth(from.throttledUs, now.throttledUs),
+      ...usage(from, now),
       memoryPeakBytes: memory.peakBytes(),
       memoryBytes: memory.usageBytes(),
       swapPeakBytes: memory.swapPeakBytes(),
-      ioReadBytes: growth(from.io.readBytes, now.io.readBytes),
-      ioWriteBytes: growth(from.io.writeBytes, now.io.writeBytes),
-      ioReadOps: growth(from.io.readOps, now.io.readOps),
-      ioWriteOps: growth(from.io.writeOps, now.io.writeOps),
       netRxBytes: 0,
       netTxBytes: 0,
-      oomKills: growth(from.oomKills, now.oomKills),
-      pageFaults: growth(from.pageFaults, now.pageFaults),
       tasksPeak: pids.peak(),
       ...freezer.takeDurations(),
       idleCpuUs,
       sinceStart: this.#sinceStart,
+      ...unshared,
     }
   }
 
@@ -116,6 +120,22 @@ export class Meter {
       pageFaults: memory.pageFaults(),
       io: io?.counters() ?? NO_IO,
     }
+  }
+}
+
+function usage(from: Snapshot, now: Snapshot): Usage {
+  const cpuUs = growth(from.cpuUs, now.cpuUs)
+  const cpuUserUs = Math.min(cpuUs, growth(from.userUs, now.userUs))
+  return {
+    cpuUserUs,
+    cpuSystemUs: cpuUs - cpuUserUs,
+    throttledUs: growth(from.throttledUs, now.throttledUs),
+    ioReadBytes: growth(from.io.readBytes, now.io.readBytes),
+    ioWriteBytes: growth(from.io.writeBytes, now.io.writeBytes),
+    ioReadOps: growth(from.io.readOps, now.io.readOps),
+    ioWriteOps: growth(from.io.writeOps, now.io.writeOps),
+    oomKills: growth(from.oomKills, now.oomKills),
+    pageFaults: growth(from.pageFaults, now.pageFaults),
   }
 }
 

@@ -152,10 +152,15 @@ describe.each(['v1', 'hybrid', 'v2'] as const)('cgroups in mode %s', (mode) => {
     cgroup.beginMetering()
     fake.write(PATH, 'memory.stat', 'total_pgfault 99\npgfault 30')
     cgroup.beginMetering()
-    expect(cgroup.endMetering(false).pageFaults).toBe(30)
-    expect(cgroup.endMetering(false).pageFaults).toBe(30)
+    expect(cgroup.endMetering(false)).toMatchObject({ pageFaults: 30, unshared: { pageFaults: 30 } })
+    fake.write(PATH, 'memory.stat', 'total_pgfault 99\npgfault 37')
     cgroup.beginMetering()
-    expect(cgroup.endMetering(true).pageFaults).toBe(0)
+    expect(cgroup.endMetering(false)).toMatchObject({ pageFaults: 37, unshared: { pageFaults: 7 } })
+    expect(cgroup.endMetering(false)).toMatchObject({ pageFaults: 37, unshared: { pageFaults: 0 } })
+    cgroup.beginMetering()
+    const alone = cgroup.endMetering(true)
+    expect(alone.pageFaults).toBe(0)
+    expect(alone.unshared).toBeUndefined()
   })
 
   test('remove takes every directory away, and a second one is fine', async () => {
