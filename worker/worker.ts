@@ -31,6 +31,7 @@ import type {
   WorkerStats,
 } from './api.ts'
 import { WorkerError } from './api.ts'
+import { CodeCaches } from './code-caches.ts'
 import { failure, messageOf } from './failures.ts'
 import { Call, type CallHost } from './invoke.ts'
 import { LogStore } from './logs/log-store.ts'
@@ -86,6 +87,7 @@ class HostWorker implements Worker, CallHost {
   readonly #timer: DeadlineTimer
   readonly #logs: LogStore
   readonly #callLog: CallLog
+  readonly #caches: CodeCaches
   readonly #records = new Records()
   readonly #open = new Map<string, Call>()
   readonly #listeners = new Set<(event: PlatformEvent) => void>()
@@ -99,6 +101,9 @@ class HostWorker implements Worker, CallHost {
     this.#timer = new DeadlineTimer(clock, (nowMs) => this.#scan(nowMs))
     this.#logs = new LogStore({ directory: join(options.stateDir, 'logs'), clock, logger })
     this.#callLog = new CallLog(clock, (line) => this.#write(line))
+    const { nodeVersion, arch } = runtime.host
+    const engine = `${nodeVersion} ${arch}`
+    this.#caches = new CodeCaches({ directory: join(options.stateDir, 'code-cache'), engine, logger })
     this.pool = new Pool({
       runtime,
       clock,
@@ -107,6 +112,7 @@ class HostWorker implements Worker, CallHost {
       memoryBytes: options.memoryBytes,
       maxSandboxes: options.maxSandboxes ?? DEFAULT_MAX_SANDBOXES,
       stems: options.stems ?? 0,
+      caches: this.#caches,
       ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
       queue: options.queue ?? DEFAULT_QUEUE,
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
@@ -163,6 +169,7 @@ class HostWorker implements Worker, CallHost {
   }
 
   async retire(keep: Parameters<Worker['retire']>[0]): Promise<void> {
+    this.#caches.retire(keep)
     const destroyed: Promise<void>[] = []
     for (const pool of this.pool.versions.values()) {
       if (keep(pool.version)) continue
@@ -253,6 +260,7 @@ class HostWorker implements Worker, CallHost {
     await this.pool.supply.close('the platform is stopping')
     this.#timer.close()
     await this.#logs.close()
+    await this.#caches.close()
   }
 
   // ---- for calls ----

@@ -1,14 +1,14 @@
 // The process inside a sandbox: boots, says READY, loads one function, serves its invocations over fd 3 until killed.
 // ORDER: built-ins are taken first, READY comes before the web globals are touched, user code loads last.
 import { FrameDecoder } from '../protocol/decoder.ts'
-import { FLAG, FRAME, HOST_FRAMES, ProtocolError, readU32 } from '../protocol/frames.ts'
+import { FLAG, FRAME, HOST_FRAMES, ProtocolError, readU32, WINDOW_BYTES } from '../protocol/frames.ts'
 import { bodyOffset, parseInvokeHead } from '../protocol/heads.ts'
-import { CANCEL_REASONS, type InitConfig, parseInit } from '../protocol/messages.ts'
+import { CANCEL_REASONS, type InitConfig, type InitSizes, parseInit } from '../protocol/messages.ts'
 import { AsyncLocalStorage, exitProcess, Socket } from './builtins.ts'
 import { Call, type CallHost, describeError } from './call.ts'
 import { Inflow } from './inflow.ts'
 import { lambdaVariables } from './lambda.ts'
-import { type Handler, loadHandler } from './load.ts'
+import { type Loaded, loadHandler } from './load.ts'
 import { Outbox, writeTo } from './outbox.ts'
 import { flushLines, installOutput, type OutputOwner, PartialLines } from './output.ts'
 import { rehearse } from './rehearsal.ts'
@@ -21,8 +21,8 @@ const outbox = new Outbox(writeTo(HOST_FD))
 const calls = new Map<number, Call>()
 const owners = new AsyncLocalStorage<Call>()
 const process0: OutputOwner = { id: 0, lines: new PartialLines() }
-let init: { readonly configBytes: number; readonly bytes: Buffer; filled: number } | null = null
-let handler: Handler | null = null
+let init: { readonly sizes: InitSizes; readonly bytes: Buffer; filled: number } | null = null
+let loaded: Loaded | null = null
 let exitSaid = false
 
 /** Whose output it is: the call the code runs for, else the only one under way, else nobody's. */
@@ -35,7 +35,7 @@ function currentOwner(): OutputOwner {
 
 const host: CallHost = {
   outbox,
-  handler: (call) => handler!(call),
+  handler: (call) => loaded!.handler(call),
   enter: (call, fire) => owners.run(call, fire),
   finished: (call) => calls.delete(call.id),
 }
@@ -59,14 +59,32 @@ function onCallFrame(call: Call, type: number, payload: Buffer): void {
 
 function onSandboxFrame(type: number, payload: Buffer): void {
   if (type === FRAME.INIT) {
-    const { configBytes, sourceBytes } = parseInit(payload)
-    init = { configBytes, bytes: Buffer.allocUnsafeSlow(configBytes + sourceBytes), filled: 0 }
+    const sizes = parseInit(payload)
+    const { configBytes, sourceBytes, cacheBytes } = sizes
+    init = { sizes, bytes: Buffer.allocUnsafeSlow(configBytes + sourceBytes + cacheBytes), filled: 0 }
   } else if (type === FRAME.DATA) onCode(payload)
   else if (type === FRAME.END) load()
+  else if (type === FRAME.CACHE) sendCache(readU32(payload, 0))
+}
+
+/** Nothing but END when there is no cache, or too large a one. */
+function sendCache(maxBytes: number): void {
+  let cache: Buffer | null = null
+  try {
+    cache = loaded?.cache() ?? null
+  } catch {
+    // A bundle of another form has none.
+  }
+  if (cache !== null && cache.length <= maxBytes) {
+    for (let from = 0; from < cache.length; from += WINDOW_BYTES) {
+      outbox.data(0, cache.subarray(from, from + WINDOW_BYTES))
+    }
+  }
+  outbox.signal(FRAME.END, 0)
 }
 
 function onInvoke(id: number, payload: Buffer): void {
-  if (handler === null) throw new ProtocolError('INVOKE before LOADED')
+  if (loaded === null) throw new ProtocolError('INVOKE before LOADED')
   const bodyAt = bodyOffset(payload)
   const complete = (payload[0]! & FLAG.END) !== 0
   const first = bodyAt < payload.length ? copyOf(payload.subarray(bodyAt)) : null
@@ -89,16 +107,18 @@ function onCode(payload: Buffer): void {
 }
 
 function load(): void {
-  if (init === null || init.filled !== init.bytes.length || handler !== null)
+  if (init === null || init.filled !== init.bytes.length || loaded !== null)
     throw new ProtocolError('END of code out of place')
-  const config: InitConfig = JSON.parse(init.bytes.toString('utf8', 0, init.configBytes))
-  const source = init.bytes.subarray(init.configBytes)
+  const { configBytes, sourceBytes, cacheBytes } = init.sizes
+  const config: InitConfig = JSON.parse(init.bytes.toString('utf8', 0, configBytes))
+  const source = init.bytes.subarray(configBytes, configBytes + sourceBytes)
+  const cache = cacheBytes === 0 ? undefined : init.bytes.subarray(configBytes + sourceBytes)
   init = null
   installWeb()
   Object.assign(process.env, config.form === 'lambda' ? lambdaVariables(config) : {}, config.env)
   process.env.NODE_ENV ??= 'production'
   try {
-    handler = loadHandler(source, config)
+    loaded = loadHandler(source, config, cache)
   } catch (error) {
     flushLines(outbox, process0)
     outbox.fault(FRAME.FAIL, 0, { code: 'LOAD_FAILED', ...describeError(error) })
@@ -161,7 +181,7 @@ function boot(): void {
   outbox.flushNow()
   setImmediate(() => {
     // INIT may have come in the meantime: then there is nothing to prepare for.
-    if (handler !== null) return
+    if (loaded !== null) return
     installWeb()
     rehearse()
     // Nothing is left to prepare: a sandbox that waits for its function may be frozen.

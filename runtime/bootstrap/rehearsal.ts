@@ -24,7 +24,7 @@ const HEAD = { id: '', timeoutMs: 1000, attempt: 1, method: 'POST', target: '/',
 /** Loads and calls a tiny handler. Never throws; what it starts ends within this turn. */
 export function rehearse(): void {
   const outbox = new Outbox((_buffer, _offset, length) => length)
-  const handler = loadHandler(Buffer.from(SOURCE), CONFIG)
+  const { handler } = loadHandler(Buffer.from(SOURCE), CONFIG)
   const host: CallHost = { outbox, handler, enter: (_call, fire) => fire(), finished: () => undefined }
   const payload = encodeInvoke(1, FLAG.END, HEAD, Buffer.of(32)).subarray(FRAME_HEADER_BYTES)
   const bodyAt = bodyOffset(payload)

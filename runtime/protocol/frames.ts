@@ -10,7 +10,7 @@
 //    host                                  sandbox
 //      │ ◀──────────────────────────── READY │   booted
 //      │ ◀──────────────────────────── IDLE  │   prepared all it can without code, invocation 0; not if INIT came first
-//      │ INIT sizes, DATA*, END ───────────▶ │   configuration and code, invocation 0
+//      │ INIT sizes, DATA*, END ───────────▶ │   configuration, code and its code cache, invocation 0
 //      │ ◀──────────── LOG* LOADED or FAIL   │
 //      │ INVOKE head (+ body) ─────────────▶ │   flag END: the body is complete
 //      │ DATA* END ─────────▶ ◀──── CREDIT*  │   at most 64 KiB ahead of what was consumed, each way
@@ -19,6 +19,8 @@
 //      │ CANCEL ───────────▶                 │   any time; the handler may still finish
 //      │ ◀────────────────── FAIL            │   instead of END (before or after HEAD)
 //      │ ◀──────────────────────────── IDLE  │   every waitUntil promise has settled
+//      │ CACHE most bytes ─────────────────▶ │   between calls: V8's code cache of what was loaded, please
+//      │ ◀────────────────────── DATA* END   │   invocation 0; no DATA: there is none, or it is too large
 //      │ ◀──────────────────────────── EXIT  │   the process is about to end by itself
 
 /** Bytes before a payload. */
@@ -39,6 +41,7 @@ export const FRAME = {
   INIT: 1,
   INVOKE: 2,
   CANCEL: 3,
+  CACHE: 4,
   DATA: 8,
   END: 9,
   CREDIT: 10,
@@ -70,9 +73,10 @@ export type FrameLimits = Readonly<Partial<Record<number, number>>>
 
 /** What the sandbox accepts from the host. */
 export const HOST_FRAMES: FrameLimits = Object.freeze({
-  [FRAME.INIT]: 8,
+  [FRAME.INIT]: 12,
   [FRAME.INVOKE]: 5 + MAX_HEAD_BYTES + WINDOW_BYTES,
   [FRAME.CANCEL]: 1,
+  [FRAME.CACHE]: 4,
   [FRAME.DATA]: MAX_PAYLOAD_BYTES,
   [FRAME.END]: 1,
   [FRAME.CREDIT]: 4,

@@ -10,7 +10,7 @@ import {
   writeU32,
 } from './frames.ts'
 
-/** The configuration half of what INIT announces: JSON of these, then the source, as DATA of invocation 0. */
+/** The configuration half of what INIT announces: JSON of these, then the source, then its code cache, as DATA of invocation 0. */
 export interface InitConfig {
   readonly fileName: string
   readonly form: 'web' | 'lambda'
@@ -20,19 +20,35 @@ export interface InitConfig {
   readonly memoryBytes: number
 }
 
-/** INIT: how many bytes of configuration and of source the following DATA frames carry. */
-export function encodeInit(configBytes: number, sourceBytes: number): Buffer {
-  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + 8)
-  const at = writeFrameHeader(frame, 0, FRAME.INIT, 0, 8)
+/** What the DATA frames after INIT carry, in this order. */
+export interface InitSizes {
+  readonly configBytes: number
+  readonly sourceBytes: number
+  /** 0: no code cache. */
+  readonly cacheBytes: number
+}
+
+/** INIT: how many bytes of configuration, source and code cache the following DATA frames carry. */
+export function encodeInit(configBytes: number, sourceBytes: number, cacheBytes: number): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + 12)
+  const at = writeFrameHeader(frame, 0, FRAME.INIT, 0, 12)
   writeU32(frame, at, configBytes)
   writeU32(frame, at + 4, sourceBytes)
+  writeU32(frame, at + 8, cacheBytes)
   return frame
 }
 
-/** Throws ProtocolError when it is not eight bytes. */
-export function parseInit(payload: Uint8Array): { readonly configBytes: number; readonly sourceBytes: number } {
-  if (payload.length !== 8) throw new ProtocolError(`INIT of ${payload.length} bytes`)
-  return { configBytes: readU32(payload, 0), sourceBytes: readU32(payload, 4) }
+/** Throws ProtocolError when it is not twelve bytes. */
+export function parseInit(payload: Uint8Array): InitSizes {
+  if (payload.length !== 12) throw new ProtocolError(`INIT of ${payload.length} bytes`)
+  return { configBytes: readU32(payload, 0), sourceBytes: readU32(payload, 4), cacheBytes: readU32(payload, 8) }
+}
+
+/** CACHE: asks for the code cache, of at most so many bytes. */
+export function encodeCacheRequest(maxBytes: number): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + 4)
+  writeU32(frame, writeFrameHeader(frame, 0, FRAME.CACHE, 0, 4), maxBytes)
+  return frame
 }
 
 /** Why a call was cancelled, in the order of their numbers on the wire. */

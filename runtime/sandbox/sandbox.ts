@@ -141,6 +141,10 @@ export class ContainerSandbox implements Sandbox {
     this.#cgroup.enforceQuota()
   }
 
+  codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null> {
+    return this.#channel.codeCache(maxBytes, timeoutMs)
+  }
+
   applyLimits(limits: Limits): LimitOutcome {
     if (this.#state === 'stopped') return { applied: true }
     const outcome = this.#cgroup.applyLimits(limits)

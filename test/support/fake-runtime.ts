@@ -161,6 +161,15 @@ export class FakeSandbox implements Sandbox {
 
   async prepared(): Promise<void> {}
 
+  /** What `codeCache` gives. */
+  cache: Buffer | null = null
+  cachesAsked = 0
+
+  async codeCache(): Promise<Buffer | null> {
+    this.cachesAsked++
+    return this.cache
+  }
+
   async load(code: Code, _timeoutMs: number, log: CallSink['log']): Promise<void> {
     this.code = code
     const died = this.stopped.then(({ fault }) => {

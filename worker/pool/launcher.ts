@@ -12,6 +12,7 @@ import {
   type VolumeMount,
 } from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
+import { type CodeCaches, cacheBytesFor } from '../code-caches.ts'
 import { messageOf } from '../failures.ts'
 import { SourcePositions } from '../source-map.ts'
 import type { Slot } from './slot.ts'
@@ -25,6 +26,7 @@ export interface LaunchHost {
   readonly clock: Clock
   readonly logger: Logger
   readonly stems: Pick<Stems, 'take'>
+  readonly caches: CodeCaches
   readonly secretsOf?: SecretsOf
   readonly moved: (slot: Slot) => void
   readonly output: (slot: Slot, ...line: Parameters<CallSink['log']>) => void
@@ -86,7 +88,7 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   if (slot.state !== 'loading') slot.move('loading')
   host.moved(slot)
   try {
-    const code = withSecrets(codeOf(version, image.source), version, host)
+    const code = withSecrets(codeOf(version, image.source, await cacheOf(slot, image, host)), version, host)
     await sandbox.load(code, config.initTimeoutMs, (stream, line) => host.output(slot, stream, line))
     if (sandbox.state === 'stopped') {
       const { fault } = await sandbox.stopped
@@ -98,6 +100,14 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   }
   slot.loadedAtMs = host.clock.monotonicMs()
   slot.move('idle')
+}
+
+/** The version's code cache; when there is none yet, the slot may be asked for one once it has run a call. */
+async function cacheOf({ pool }: Slot, image: StoredImage, host: LaunchHost): Promise<Buffer | null> {
+  const maxBytes = cacheBytesFor(image.source.length)
+  const cache = maxBytes === 0 ? null : await host.caches.get(pool.version)
+  pool.cacheBytes = cache === null ? maxBytes : 0
+  return cache
 }
 
 /** Secrets are asked for at each launch, so that a new value needs no deploy, and kept by nobody here. */
@@ -118,10 +128,11 @@ function volumesOf({ namespace, config }: FunctionVersion): { volumes?: VolumeMo
 }
 
 /** What the sandbox runs. The bundle is named after the entry, `api/index.ts` → `index.js`, as stack traces show it. */
-export function codeOf(version: FunctionVersion, source: Buffer): Code {
+export function codeOf(version: FunctionVersion, source: Buffer, cache: Buffer | null = null): Code {
   const { config } = version
   return {
     source,
+    cache,
     fileName: `${basename(config.entry, extname(config.entry)) || 'index'}.js`,
     form: config.form,
     env: config.env,

@@ -9,6 +9,8 @@ import type { VersionPool } from './version-pool.ts'
 /** A freeze that failed is tried again after this, doubling. */
 const FREEZE_RETRY_MS = 1000
 const LONGEST_FREEZE_RETRY_MS = 60_000
+/** A sandbox that does not hand over its code cache in this time is frozen without. */
+const CACHE_TIMEOUT_MS = 5000
 /** While another sandbox's memory is being reclaimed, the next waits so long. */
 const RECLAIM_TURN_MS = 100
 
@@ -33,6 +35,12 @@ export function runUpkeep(pool: Pool, nowMs: number): number {
  *  (it is then tried again later: a sandbox is never lost to a freeze). */
 export async function freezeSlot(pool: Pool, slot: Slot): Promise<boolean> {
   const sandbox = slot.sandbox!
+  slot.freezeAtMs = Number.POSITIVE_INFINITY
+  if (slot.calls > 0 && slot.pool.cacheBytes > 0) {
+    await takeCodeCache(pool, slot)
+    // A call may have come meanwhile.
+    if (slot.state !== 'idle' || slot.freezing || sandbox.state !== 'running') return false
+  }
   slot.freezing = true
   slot.freezeAtMs = Number.POSITIVE_INFINITY
   try {
@@ -54,6 +62,19 @@ export async function freezeSlot(pool: Pool, slot: Slot): Promise<boolean> {
     pool.options.wakeAt(slot.freezeAtMs)
     pool.options.logger.warn({ sandbox: sandbox.id, error: messageOf(error) }, 'a sandbox did not freeze')
     return false
+  }
+}
+
+/** Keeps V8's code cache for later sandboxes of the version, once one has run a call and rests: more is compiled then than
+ *  after the load, and nobody waits. */
+async function takeCodeCache(pool: Pool, slot: Slot): Promise<void> {
+  const { version, cacheBytes } = slot.pool
+  slot.pool.cacheBytes = 0
+  try {
+    const cache = await slot.sandbox!.codeCache(cacheBytes, CACHE_TIMEOUT_MS)
+    if (cache !== null && !slot.pool.retired) pool.options.caches.put(version, cache)
+  } catch (error) {
+    pool.options.logger.debug({ sandbox: slot.sandbox!.id, error: messageOf(error) }, 'no code cache')
   }
 }
 

@@ -21,6 +21,7 @@ export interface SupplyOptions {
   readonly maxSandboxes: number
   /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
   readonly stems: number
+  readonly caches: LaunchHost['caches']
   /** Asks for a run of the upkeep no later than this instant. */
   readonly wakeAt: (atMs: number) => void
   /** A slot changed its state (not told of idle ⇄ busy). */

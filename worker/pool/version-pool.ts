@@ -85,6 +85,8 @@ export class VersionPool {
   positions: SourcePositions | null = null
   /** The stems its sandboxes can become of; null: none, as far as is known before its image was read. */
   stemKind: StemKind | null
+  /** Most bytes its code cache may have; 0: it has one, or is to have none, or its source is not known yet. */
+  cacheBytes = 0
   starting = 0
   /** No longer wanted: slots go when their calls end. */
   retired = false

@@ -99,8 +99,9 @@ describe('LOG', () => {
 })
 
 test('INIT says how much follows', () => {
-  expect(parseInit(encodeInit(10, 3_000_000_000).subarray(FRAME_HEADER_BYTES))).toEqual({
+  expect(parseInit(encodeInit(10, 3_000_000_000, 77).subarray(FRAME_HEADER_BYTES))).toEqual({
     configBytes: 10,
     sourceBytes: 3_000_000_000,
+    cacheBytes: 77,
   })
 })
