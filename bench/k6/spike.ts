@@ -14,7 +14,7 @@ export const options = {
       ],
     },
   },
-  thresholds: { checks: ['rate>0.99'], http_req_duration: ['p(50)<250', 'p(99)<5000'] },
+  thresholds: { checks: ['rate>0.99'], http_req_duration: ['p(50)<1000', 'p(99)<5000'] },
 }
 
 export default function spike(): void {
