@@ -15,6 +15,11 @@ export class ArrivalLearner {
   #meanMs = 0
   #deviationMs = 0
 
+  /** When the last call came (monotonic ms); NaN before the first. */
+  get lastMs(): number {
+    return this.#lastMs
+  }
+
   /** A call came at this instant (monotonic ms). */
   arrived(nowMs: number): void {
     const gap = Math.min(nowMs - this.#lastMs, LONGEST_GAP_MS)

@@ -14,9 +14,12 @@ const CACHE_TIMEOUT_MS = 5000
 /** While another sandbox's memory is being reclaimed, the next waits so long. */
 const RECLAIM_TURN_MS = 100
 
+/** A version that nobody calls is forgotten after so long, whatever is known of its calls. */
+const LONGEST_MEMORY_MS = 24 * 3_600_000
+
 /** Does what is due and returns the next instant (monotonic ms) to look again; Infinity: nothing is pending. */
 export function runUpkeep(pool: Pool, nowMs: number): number {
-  let nextMs = Number.POSITIVE_INFINITY
+  let nextMs = pool.retention.look(pool, nowMs)
   for (const version of pool.versions.values()) {
     for (const slot of version.slots) nextMs = Math.min(nextMs, lookAtSlot(pool, slot, nowMs))
     nextMs = Math.min(nextMs, expire(pool, version, nowMs))
@@ -25,7 +28,7 @@ export function runUpkeep(pool: Pool, nowMs: number): number {
       pool.supply.want(version)
       nextMs = Math.min(nextMs, nowMs + SCALING_INTERVAL_MS)
     }
-    if (isForgettable(version, nowMs)) pool.detach(version)
+    if (isForgettable(pool, version, nowMs)) pool.detach(version)
   }
   pool.supply.schedule()
   return nextMs
@@ -113,7 +116,8 @@ function lookAtSlot(pool: Pool, slot: Slot, nowMs: number): number {
 function expire(pool: Pool, version: VersionPool, nowMs: number): number {
   const resting = version.available.filter((slot) => slot.resting)
   if (resting.length === 0) return Number.POSITIVE_INFINITY
-  const { minWarm } = version
+  // The last sandbox of a version whose calls are known goes when the policy says so.
+  const minWarm = Math.max(version.minWarm, pool.retention.decidesOn(version) ? 1 : 0)
   const keepAliveMs = version.retired ? 0 : version.config.keepAliveMs
   const idleSinceMs = resting.map((slot) => slot.idleSinceMs)
   const count = expiredCount({ idleSinceMs, total: version.slots.size, minWarm, keepAliveMs, nowMs })
@@ -143,7 +147,9 @@ function refuseTheOld(pool: Pool, version: VersionPool, nowMs: number): void {
   }
 }
 
-function isForgettable(version: VersionPool, nowMs: number): boolean {
+function isForgettable(pool: Pool, version: VersionPool, nowMs: number): boolean {
   const unused = version.slots.size === 0 && version.waitingCalls + version.probes.size + version.minWarm === 0
-  return unused && (version.retired || expiresAtMs(version.lastUsedMs, version.config.keepAliveMs) <= nowMs)
+  // One whose calls are known may have a sandbox made ahead of the next.
+  const keepAliveMs = pool.retention.decidesOn(version) ? LONGEST_MEMORY_MS : version.config.keepAliveMs
+  return unused && (version.retired || expiresAtMs(version.lastUsedMs, keepAliveMs) <= nowMs)
 }

@@ -3,6 +3,7 @@
 import type { LimitOutcome } from '../../runtime/api.ts'
 import type { FunctionVersion, InvocationFailure, StartKind } from '../api.ts'
 import { failure, messageOf } from '../failures.ts'
+import { Retention } from './retention.ts'
 import type { Slot } from './slot.ts'
 import { Supply, type SupplyOptions } from './supply.ts'
 import { FunctionPool, type LoadProbe, type PoolCall, VersionPool, versionKey } from './version-pool.ts'
@@ -27,6 +28,7 @@ const LIMIT_TRIES = 4
 export class Pool {
   readonly options: PoolOptions
   readonly supply: Supply
+  readonly retention: Retention
   readonly versions = new Map<string, VersionPool>()
   readonly functions = new Map<string, FunctionPool>()
   readonly #known = new WeakMap<FunctionVersion, VersionPool>()
@@ -36,6 +38,7 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     this.options = options
+    this.retention = new Retention(options.clock)
     this.supply = new Supply(options, this.versions, {
       loaded: (slot) => this.#loaded(slot),
       failed: (pool, why) => this.#launchFailed(pool, why),
