@@ -35,15 +35,17 @@ export async function buildBaseLayer(layersDir: string, nodeBinary: string): Pro
   return folder
 }
 
-/** Puts the bootstrap into a layer of its own. Returns its folder. Throws RuntimeError `DISK_FULL`. */
+/** Puts the bootstrap into a layer of its own, and reads it once as the base is. Returns its folder. Throws RuntimeError `DISK_FULL`. */
 export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer): Promise<string> {
   const key = createHash('sha256').update(bootstrap).digest('hex').slice(0, 16)
   const folder = join(layersDir, `bootstrap-${key}`)
-  if (await exists(folder)) return folder
-  await buildAtomically(folder, async (draft) => {
-    await makeFolders(draft, ['runtime'])
-    await writeNormal(join(draft, 'runtime/bootstrap.cjs'), bootstrap)
-  })
+  if (!(await exists(folder))) {
+    await buildAtomically(folder, async (draft) => {
+      await makeFolders(draft, ['runtime'])
+      await writeNormal(join(draft, 'runtime/bootstrap.cjs'), bootstrap)
+    })
+  }
+  await readThrough(join(folder, 'runtime/bootstrap.cjs'))
   return folder
 }
 
