@@ -38,6 +38,7 @@ import { LogStore } from './logs/log-store.ts'
 import { DeadlineTimer } from './pool/deadline-timer.ts'
 import { Pool, type PoolOptions, type QueueBounds } from './pool/pool.ts'
 import { runUpkeep } from './pool/pool-upkeep.ts'
+import { readRetention, writeRetention } from './pool/retention-file.ts'
 import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
 import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
@@ -120,6 +121,7 @@ class HostWorker implements Worker, CallHost {
       moved: (slot) => this.#moved(slot),
       output: (slot, stream, line) => this.#callLog.loading(slot, stream, line),
     })
+    readRetention(this.#knownCalls, this.pool.retention, logger)
     if (this.pool.supply.stems.setting > 0) this.wakeAt(clock.monotonicMs())
   }
 
@@ -259,8 +261,13 @@ class HostWorker implements Worker, CallHost {
     this.pool.refuseWaiting(draining())
     await this.pool.supply.close('the platform is stopping')
     this.#timer.close()
+    await writeRetention(this.#knownCalls, this.pool.retention, this.#options.logger)
     await this.#logs.close()
     await this.#caches.close()
+  }
+
+  get #knownCalls(): string {
+    return join(this.#options.stateDir, 'known-calls.json')
   }
 
   // ---- for calls ----
