@@ -155,6 +155,8 @@ class HostWorker implements Worker, CallHost {
       return Promise.resolve()
     }
     try {
+      // A function deployed before a maximum fell is not kept warm either.
+      expectUnderCeilings(pool.config.limits, this.#options.ceilings ?? [])
       this.#expectRoom(pool.config.limits)
     } catch (error) {
       return Promise.reject(new WorkerError('LIMIT_UNSUPPORTED', messageOf(error), { cause: error }))

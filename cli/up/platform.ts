@@ -1,11 +1,11 @@
 // Composition of one platform process: state lock, runtime, Redis, registry, worker, durable lane, gateway, in this order,
 // each step with its undo. Nothing here decides anything; it only puts parts together.
 import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createGateway } from '../../gateway/gateway.ts'
 import { RuntimeError, spawn } from '../../runtime/api.ts'
+import { makeFolder } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
@@ -75,7 +75,7 @@ async function compose(
   const clock = systemClock
   const { stateDir } = config
   requireRoot()
-  await mkdir(stateDir, { recursive: true, mode: 0o700 })
+  await makeFolder(stateDir, 0o700)
   // ORDER: the lock comes before anything that cleans up after a killed platform of this state directory.
   await steps.run(
     'state lock',

@@ -1,8 +1,8 @@
 // Writes of state that survive a power cut: temporary file, fsync, rename, fsync of the folder.
 // A full disk becomes RuntimeError DISK_FULL and leaves no temporary file.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 
 /** Replaces `path` by `content` as a whole or not at all. Throws RuntimeError `DISK_FULL`. */
@@ -42,9 +42,31 @@ export async function syncFolder(folder: string): Promise<void> {
 /** Creates `path` and its parents; an existing one keeps its mode. Throws RuntimeError `DISK_FULL`. */
 export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode })
+    await makeWithParents(resolve(path), mode)
   } catch (error) {
     throw diskFull(error, path)
+  }
+}
+
+/** Step by step, because Node's own `recursive` never ends where the kernel answers ENOENT below a folder there is, as in /proc. */
+async function makeWithParents(path: string, mode: number): Promise<void> {
+  let code = await tryMake(path, mode)
+  if (code === 'ENOENT' && dirname(path) !== path) {
+    await makeWithParents(dirname(path), mode)
+    code = await tryMake(path, mode)
+  }
+  // Once more for its error, which names the path.
+  if (code === 'ENOENT' || (code === 'EEXIST' && !(await stat(path)).isDirectory())) await mkdir(path, { mode })
+}
+
+async function tryMake(path: string, mode: number): Promise<string | null> {
+  try {
+    await mkdir(path, { mode })
+    return null
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'EEXIST') return code
+    throw error
   }
 }
 

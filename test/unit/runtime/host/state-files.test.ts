@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { diskFull, writeDurable } from '../../../../runtime/host/durable-file.ts'
+import { diskFull, makeFolder, writeDurable } from '../../../../runtime/host/durable-file.ts'
 import { expectLinuxRoot, parseSwapBytes } from '../../../../runtime/host/host-report.ts'
 import { stateId } from '../../../../runtime/host/state-id.ts'
 import { claimUidRanges } from '../../../../runtime/host/uid-ranges.ts'
@@ -85,4 +85,10 @@ describe('this host', () => {
       3 * 1024 * 1024,
     )
   })
+})
+
+test('a folder that the kernel does not let be made is an error at once', async () => {
+  await expect(makeFolder('/proc/thaw/deep', 0o700)).rejects.toMatchObject({ code: 'ENOENT' })
+  await expect(makeFolder('/dev/null/thaw', 0o700)).rejects.toMatchObject({ code: 'ENOTDIR' })
+  await expect(makeFolder('/dev/null', 0o700)).rejects.toMatchObject({ code: 'EEXIST' })
 })
