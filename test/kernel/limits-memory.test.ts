@@ -1,7 +1,7 @@
 // Memory, swap and task limits through real sandboxes, proven by who dies and who does not.
 import { describe, expect, test } from 'vitest'
 import type { Sandbox } from '../../runtime/api.ts'
-import type { Limits } from '../../runtime/limits/limits.ts'
+import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
 import { call, EVALUATOR, evaluate } from '../support/kernel-runtime.ts'
 import { MIB, metered, useSandboxes } from '../support/kernel-sandboxes.ts'
 import { withSwapFile } from '../support/swap.ts'
@@ -54,6 +54,28 @@ describe('memory and swap together, on a host with swap', () => {
       expect((await use(dying, 140)).fault).toMatchObject({ code: 'OUT_OF_MEMORY' })
       expect((await use(strict, 80)).fault).toMatchObject({ code: 'OUT_OF_MEMORY' })
       await Promise.all([swapping, dying, strict].map((sandbox) => sandbox.destroy()))
+    })
+  })
+})
+
+describe('memorySwappiness', () => {
+  test('of 0 swaps nothing out: the end is at the memory limit although there is swap left; v2, which has none, refuses it', async () => {
+    const enforced = sandboxes.platform.runtime.host.limits.memorySwappiness?.enforced
+    if (!enforced) {
+      const asked = { memorySwappiness: 0 }
+      const refuse = () => sandboxes.platform.runtime.checkLimits(asked, { ...DEFAULT_LIMITS, ...asked })
+      expect(refuse).toThrow(/swappiness/)
+      return
+    }
+    await withSwapFile(400 * MIB, async () => {
+      const limits = { memory: 64 * MIB, memorySwap: 192 * MIB }
+      const [never, often] = await Promise.all([
+        start({ ...limits, memorySwappiness: 0 }),
+        start({ ...limits, memorySwappiness: 100 }),
+      ])
+      expect((await use(often, 100)).fault).toBeNull()
+      expect((await use(never, 100)).fault).toMatchObject({ code: 'OUT_OF_MEMORY' })
+      await Promise.all([never, often].map((sandbox) => sandbox.destroy()))
     })
   })
 })
