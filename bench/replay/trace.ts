@@ -29,7 +29,7 @@ const HIGHEST_COUNT = 2 ** 32 - 1
 
 /** Reads the trace at `path`. Throws TraceError. */
 export function readTrace(path: string): Trace {
-  const rows = tableOf(path)
+  const rows = tableOf(path, (header) => void minuteColumns(header, path))
   const minutes = minuteColumns(rows.header, path)
   const notes: string[] = []
   const memory = readMemory(path, notes)
@@ -58,11 +58,13 @@ interface Table {
   readonly lines: readonly { readonly fields: readonly string[]; readonly line: number }[]
 }
 
-function tableOf(path: string): Table {
+/** `check` looks at the header before the lines are measured by it. */
+function tableOf(path: string, check: (header: readonly string[]) => void = () => {}): Table {
   const [first = '', ...rest] = textOf(path)
     .replace(/^\uFEFF/, '')
     .split('\n')
   const header = fieldsOf(first)
+  check(header)
   const lines = rest.flatMap((text, index) => (text.trim() === '' ? [] : [{ fields: fieldsOf(text), line: index + 2 }]))
   for (const { fields, line } of lines) {
     if (fields.length === header.length) continue
