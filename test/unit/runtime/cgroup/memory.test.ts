@@ -192,4 +192,27 @@ describe('memory limits, v2', () => {
     memory.resetPeaks()
     expect(memory.peakBytes()).toBe(90 * MIB)
   })
+
+  test('a kernel without a peak gives what is in use, and says that it is not the call’s peak', () => {
+    fake.make(PATH)
+    fake.remove(PATH, 'memory.peak')
+    fake.use(PATH, 70 * MIB)
+    const directory = new RecordingDirectory(findCgroupTree(fake.mountinfo, fake.root), PATH, () => null)
+    const memory = openMemory(directory)
+    expect([memory.peaksPerCall, memory.peakBytes()]).toEqual([false, 70 * MIB])
+  })
+
+  test('without swap on the host no swap counter is read', () => {
+    fake.make(PATH)
+    fake.write(PATH, 'memory.swap.peak', '4096')
+    let swap = false
+    const directory = new RecordingDirectory(findCgroupTree(fake.mountinfo, fake.root), PATH, () => null)
+    const memory = openMemory(directory, () => swap)
+    memory.resetPeaks()
+    expect(memory.swapPeakBytes()).toBe(0)
+    swap = true
+    memory.resetPeaks()
+    fake.write(PATH, 'memory.swap.peak', '8192')
+    expect(memory.swapPeakBytes()).toBe(8192)
+  })
 })
