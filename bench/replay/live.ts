@@ -115,6 +115,13 @@ async function expectPlatform(url: string): Promise<void> {
 }
 
 async function fn(url: string, args: readonly string[]): Promise<void> {
-  const done = await runCommand(`${ROOT}/bin/fn`, [...args, '--url', url])
+  const done = await runCommand(`${ROOT}/bin/fn`, [...args, '--url', url], { env: environment() })
   if (done.code !== 0) throw new LiveError(`fn ${args.join(' ')}: ${done.stderr.trim()}`)
+}
+
+/** The CLI finds the platform's token by it. */
+function environment(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  )
 }
