@@ -47,6 +47,7 @@ class Deliverer implements Callbacks {
   readonly #running = new Map<string, Promise<void>>()
   readonly #hosts = new Map<string, number>()
   readonly #leave: (() => void)[] = []
+  readonly #stop = new AbortController()
   #timer: (() => void) | null = null
   #looking: Promise<void> | null = null
   #again = false
@@ -87,6 +88,7 @@ class Deliverer implements Callbacks {
     this.#closed = true
     for (const leave of this.#leave.splice(0)) leave()
     this.#timer?.()
+    this.#stop.abort()
     await this.#looking
     await Promise.all(this.#running.values())
   }
@@ -185,8 +187,9 @@ class Deliverer implements Callbacks {
       const { namespace } = delivery.record
       const { secret, previous, previousUntilMs } = await this.#secret(namespace)
       const secrets = previous !== null && previousUntilMs > clock.now() ? [secret, previous] : [secret]
-      const outcome = await tryDelivery(delivery, secrets, this.#options)
+      const outcome = await tryDelivery(delivery, secrets, { ...this.#options, signal: this.#stop.signal })
       if (outcome.kind === 'not-now') return
+      if (outcome.kind === 'stopped') return await this.#store.put(delivery, clock.now())
       const nowMs = clock.now()
       const tries = delivery.tries + 1
       const { status, error } = outcome

@@ -8,7 +8,7 @@ import { checkTarget, type Lookup, RefusedTarget } from './address-filter.ts'
 import type { StoredDelivery } from './delivery-store.ts'
 import { EVENT_CONTENT_TYPE, eventOf, readResponse } from './event.ts'
 import { planFollowUps } from './plan.ts'
-import { sendCallback } from './send.ts'
+import { sendCallback, TRY_DEADLINE_MS } from './send.ts'
 import { webhookSignature } from './webhook-signature.ts'
 
 export interface TryParts {
@@ -17,6 +17,8 @@ export interface TryParts {
   readonly clock: Clock
   readonly allow: AllowList
   readonly lookup?: Lookup
+  /** Ends the try. */
+  readonly signal: AbortSignal
 }
 
 export type TryOutcome =
@@ -29,6 +31,8 @@ export type TryOutcome =
     }
   /** No try again. */
   | { readonly kind: 'refused'; readonly status: null; readonly error: string }
+  /** The platform ended it: it is made again, uncounted. */
+  | { readonly kind: 'stopped' }
   /** The platform could not: no try at all. */
   | { readonly kind: 'not-now' }
 
@@ -66,8 +70,15 @@ async function post(
   parts: TryParts,
 ): Promise<TryOutcome> {
   const timestampS = Math.floor(parts.clock.now() / 1_000)
+  const ending = new AbortController()
+  const end = (reason: string): void => ending.abort(new Error(reason))
+  const stop = (): void => end('the platform is stopping')
+  parts.signal.addEventListener('abort', stop)
+  const cancel = parts.clock.after(TRY_DEADLINE_MS, () => end(`no answer within ${TRY_DEADLINE_MS / 1_000} s`))
+  if (parts.signal.aborted) stop()
   try {
-    const to = await checkTarget(url, parts.allow, parts.lookup)
+    // A resolver cannot be stopped, but nobody has to wait for it.
+    const to = await Promise.race([checkTarget(url, parts.allow, parts.lookup), abortOf(ending.signal)])
     const { status, retryAfterMs } = await sendCallback(
       url,
       to,
@@ -80,13 +91,27 @@ async function post(
         'fn-chain-depth': String(delivery.depth),
       },
       body,
+      ending.signal,
     )
     if (status >= 200 && status < 300) return { kind: 'delivered', status, error: null }
     return { kind: 'failed', status, error: `the receiver answered ${status}`, retryAfterMs }
   } catch (error) {
     if (error instanceof RefusedTarget) return { kind: 'refused', status: null, error: error.message }
+    if (parts.signal.aborted) return { kind: 'stopped' }
     return { kind: 'failed', status: null, error: (error as Error).message, retryAfterMs: null }
+  } finally {
+    cancel()
+    parts.signal.removeEventListener('abort', stop)
   }
+}
+
+/** Rejects with the reason. */
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const fail = (): void => reject(signal.reason as Error)
+    if (signal.aborted) fail()
+    else signal.addEventListener('abort', fail, { once: true })
+  })
 }
 
 async function enqueue(

@@ -12,13 +12,13 @@ export interface CallbackAnswer {
   readonly retryAfterMs: number | null
 }
 
-/** Rejects with node's error, or one that says the deadline passed. */
+/** Rejects with node's error, or the signal's reason: whoever sends sets the deadline with it. */
 export function sendCallback(
   url: URL,
   to: CheckedAddress,
   headers: Readonly<Record<string, string>>,
   body: Buffer,
-  deadlineMs = TRY_DEADLINE_MS,
+  signal: AbortSignal,
 ): Promise<CallbackAnswer> {
   return new Promise((resolve, reject) => {
     const secure = url.protocol === 'https:'
@@ -34,13 +34,12 @@ export function sendCallback(
       agent: false,
       ...(secure ? { servername: name } : {}),
     })
-    const timer = setTimeout(() => outgoing.destroy(new Error(`no answer within ${deadlineMs / 1000} s`)), deadlineMs)
-    outgoing.on('error', (error) => {
-      clearTimeout(timer)
-      reject(error)
-    })
+    const stop = (): void => void outgoing.destroy(signal.reason as Error)
+    signal.addEventListener('abort', stop)
+    outgoing.on('error', reject)
+    outgoing.on('close', () => signal.removeEventListener('abort', stop))
+    if (signal.aborted) stop()
     outgoing.on('response', (incoming) => {
-      clearTimeout(timer)
       const asked = Number(incoming.headers['retry-after'] ?? Number.NaN)
       resolve({ status: incoming.statusCode ?? 0, retryAfterMs: asked >= 0 ? asked * 1_000 : null })
       // The head says it all: what follows is not read.

@@ -1,0 +1,48 @@
+// Callbacks on a real Redis: a receiver that does not answer holds up no shutdown, and the next platform sends it at once.
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, test } from 'vitest'
+import { planFollowUps } from '../../worker/queue/api.ts'
+import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
+import { parseAllowList } from '../../worker/registry/destinations.ts'
+import { connectRedis } from '../../worker/store/connect.ts'
+import { createFakeWorker, fakeVersion } from '../support/fake-worker.ts'
+import { openLane, submissionOf } from '../support/lane.ts'
+import { eventually, realClock, silentLogger, startTestRedis } from '../support/redis.ts'
+
+test('a try that waits for its receiver ends with the platform and is made again by the next, uncounted', async () => {
+  const ids: unknown[] = []
+  const receiver = createServer((incoming, outgoing) => {
+    incoming.resume()
+    ids.push(incoming.headers['webhook-id'])
+    if (ids.length > 1) outgoing.writeHead(204).end()
+  })
+  await new Promise<void>((done) => receiver.listen(0, '127.0.0.1', done))
+  const redis = await startTestRedis()
+  const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+  const lane = await openLane(redis, createFakeWorker())
+  const open = () => {
+    const registry = { resolve: () => fakeVersion('hello') }
+    const allow = parseAllowList(['127.0.0.1'])
+    const made = createCallbacks({ redis: store, lane, registry, clock: realClock, logger: silentLogger, allow })
+    made.start()
+    return made
+  }
+  await store.waitAvailable(5_000)
+  await lane.start()
+  const first = open()
+  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`
+  const { id } = await lane.submit(submissionOf('hello', { notify: planFollowUps({}, url, 0) }))
+  await eventually('it was sent', () => ids.length === 1)
+  await first.close()
+  expect(await first.deliveries(id)).toMatchObject([{ state: 'pending', tries: 0 }])
+  const second = open()
+  await eventually('it is told', async () => (await second.deliveries(id))[0]?.state === 'delivered')
+  expect(ids).toEqual([ids[0], ids[0]])
+  await second.close()
+  await lane.close()
+  await store.close()
+  await redis.close()
+  receiver.closeAllConnections()
+  receiver.close()
+}, 30_000)
