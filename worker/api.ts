@@ -31,6 +31,10 @@ export interface FunctionConfig {
   readonly limits: Limits
   readonly maxLimits: Partial<Limits>
   readonly retryAttempts: number
+  /** Of asynchronous calls; absent: the platform's (worker/queue/retry-policy.ts). */
+  readonly retry?: RetryPolicy
+  /** Asynchronous calls begun at most, over all workers; absent: no bound. */
+  readonly rate?: { readonly calls: number; readonly perMs: number }
   /** Function or URL that is told of asynchronous calls that succeeded, or failed for good. */
   readonly onSuccess?: string
   readonly onFailure?: string
@@ -39,6 +43,18 @@ export interface FunctionConfig {
   readonly volumes?: readonly VolumeUse[]
   /** Names of secrets that become variables of the environment; absent: none. */
   readonly secrets?: readonly string[]
+}
+
+/** Why an asynchronous call is tried again. `5xx` is also what threw, `4xx` all others but 429. */
+export type RetryCause = 'crash' | 'oom' | 'timeout' | '5xx' | '429' | '4xx'
+
+export interface RetryPolicy {
+  readonly on: readonly RetryCause[]
+  /** Before the second attempt; doubled before each later one. */
+  readonly backoffMs: number
+  readonly maxBackoffMs: number
+  /** No attempt begins later than this after acceptance (and delay). */
+  readonly maxAgeMs: number
 }
 
 /** A volume as a function asks for it; a named one is its namespace's. */

@@ -25,7 +25,8 @@ export interface CallOptions {
   readonly delayMs: number
   readonly priority: number
   readonly maxAttempts: number | null
-  readonly maxAgeMs: number
+  /** null: the function's own. */
+  readonly maxAgeMs: number | null
   /** Told of the end by a signed POST, or null. */
   readonly callback: string | null
   /** Calls of a chain before this one. */
@@ -39,7 +40,6 @@ export interface CallOptions {
 const HOUR_MS = 3_600_000
 /** Highest age and delay of an asynchronous call. */
 export const MAX_AGE_MS = 7 * 24 * HOUR_MS
-export const DEFAULT_MAX_AGE_MS = 6 * HOUR_MS
 export const MAX_PRIORITY = 2_097_151
 const MAX_ATTEMPTS = 100
 
@@ -52,7 +52,7 @@ export const NO_OPTIONS: CallOptions = Object.freeze({
   delayMs: 0,
   priority: 0,
   maxAttempts: null,
-  maxAgeMs: DEFAULT_MAX_AGE_MS,
+  maxAgeMs: null,
   callback: null,
   chainDepth: 0,
   asyncOnly: Object.freeze([]),
@@ -71,7 +71,7 @@ interface Draft {
   delayMs: number
   priority: number
   maxAttempts: number | null
-  maxAgeMs: number
+  maxAgeMs: number | null
   callback: string | null
   chainDepth: number
   asyncOnly: string[]

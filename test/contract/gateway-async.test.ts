@@ -37,7 +37,7 @@ describe('Prefer: respond-async', () => {
       delayMs: 0,
       priority: 0,
       maxAttempts: null,
-      maxAgeMs: 6 * 3_600_000,
+      maxAgeMs: null,
       idempotencyKey: null,
     })
     expect(submission.headers).toContain('x-a')

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { v7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { InvocationFailure } from '../../worker/api.ts'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
 import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
 import { createFakeWorker, type FakeWorker, fakeVersion } from '../support/fake-worker.ts'
@@ -65,10 +64,6 @@ async function bytesOf(body: Buffer | Readable): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of body) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks)
-}
-
-function threw(message: string): InvocationFailure {
-  return { code: 'FUNCTION_THREW', component: 'function', message }
 }
 
 describe('an accepted call', () => {
@@ -178,69 +173,6 @@ describe('an accepted call', () => {
 function timeOf(id: string): string {
   return new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)).toISOString()
 }
-
-describe('retries', () => {
-  test('a 500 is tried again until it succeeds', async () => {
-    worker.handle = ({ request }) => ({ status: request.attempt < 2 ? 500 : 201 })
-    const { id } = await lane.submit(submission())
-    expect((await lane.result(id, 10_000)).record).toMatchObject({ state: 'succeeded', attempt: 2, status: 201 })
-    expect(worker.calls.map((call) => [call.request.id, call.request.attempt])).toEqual([
-      [id, 1],
-      [id, 2],
-    ])
-  })
-
-  test('between two attempts a call is queued and shows its last error', async () => {
-    worker.handle = () => ({ failure: threw('not yet') })
-    const { id } = await lane.submit(submission())
-    const record = await eventually('it is queued again', async () => {
-      const current = await lane.record(id)
-      return current?.state === 'queued' && current.attempt === 1 && current
-    })
-    expect(record).toMatchObject({ status: null, error: { code: 'FUNCTION_THREW', message: 'not yet' } })
-    expect((await lane.cancel(id)).state).toBe('cancelled')
-  })
-
-  test('the last attempt leaves its error in the record, and no result', async () => {
-    worker.handle = () => ({ failure: threw('always') })
-    const { id } = await lane.submit(submission({ maxAttempts: 1 }))
-    const { record, result } = await lane.result(id, 10_000)
-    expect(record).toMatchObject({ state: 'failed', attempt: 1, error: { code: 'FUNCTION_THREW', message: 'always' } })
-    expect(result).toBeNull()
-  })
-
-  test('the last 503 of the function itself is its result', async () => {
-    worker.handle = () => ({ status: 503, body: 'sorry' })
-    const { id } = await lane.submit(submission({ maxAttempts: 1 }))
-    const { record, result } = await lane.result(id, 10_000)
-    expect(record).toMatchObject({ state: 'failed', status: 503 })
-    expect((await bytesOf(result!.body)).toString()).toBe('sorry')
-  })
-
-  test('a 4xx fails at once', async () => {
-    worker.handle = () => ({ status: 404, body: 'no' })
-    const { id } = await lane.submit(submission())
-    expect((await lane.result(id, 10_000)).record).toMatchObject({ state: 'failed', attempt: 1, status: 404 })
-    expect(worker.calls.length).toBe(1)
-  })
-
-  test('a time-out ends as timed-out', async () => {
-    worker.handle = () => ({ failure: { code: 'FUNCTION_TIMEOUT', component: 'function', message: 'too slow' } })
-    const { id } = await lane.submit(submission({ maxAttempts: 1 }))
-    expect((await lane.result(id, 10_000)).record.state).toBe('timed-out')
-  })
-
-  test('a full host costs no attempt', async () => {
-    let full = 2
-    worker.handle = () => {
-      if (full-- <= 0) return { status: 200 }
-      return { failure: { code: 'HOST_FULL', component: 'worker', message: 'full', retryAfterS: 0.1 } }
-    }
-    const { id } = await lane.submit(submission({ maxAttempts: 1 }))
-    expect((await lane.result(id, 10_000)).record).toMatchObject({ state: 'succeeded', attempt: 1, error: null })
-    expect(worker.calls.map((call) => call.request.attempt)).toEqual([1, 1, 1])
-  })
-})
 
 describe('cancel', () => {
   test('a queued call never runs', async () => {

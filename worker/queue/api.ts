@@ -51,7 +51,8 @@ export interface Submission {
   readonly priority: number
   /** null: the function's retry policy. */
   readonly maxAttempts: number | null
-  readonly maxAgeMs: number
+  /** null: the function's retry policy. */
+  readonly maxAgeMs: number | null
   readonly idempotencyKey: string | null
   /** Token id or `anonymous`; part of the idempotency key's scope. */
   readonly caller: string

@@ -10,6 +10,7 @@ import type { FetchedJob, JobQueues } from './job-queues.ts'
 import { decideOutcome, type FinalState, type Outcome } from './outcome.ts'
 import { failedAttempt, finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
 import { ResponseCollector } from './response-collector.ts'
+import { RETRY_DEFAULTS, retryAfterMs } from './retry-policy.ts'
 
 export interface AttemptContext {
   readonly worker: Worker
@@ -113,13 +114,16 @@ export class Attempt {
     const { envelope } = this.fetched
     const result = await collector.result(`${envelope.id}-${this.#number}`)
     const failure = collector.failure
+    const nowMs = this.#context.clock.now()
     const outcome: Outcome = decideOutcome({
       status: collector.status,
       failure: failure ?? (collector.status === null ? attempted.error : null),
       cancelled: this.#cancelled,
       attempt: this.fetched.attemptsMade + 1,
       maxAttempts: envelope.maxAttempts,
-      nowMs: this.#context.clock.now(),
+      policy: envelope.version.config.retry ?? RETRY_DEFAULTS,
+      retryAfterMs: collector.status === null ? null : retryAfterMs(collector.headers, nowMs),
+      nowMs,
       expiresAtMs: envelope.expiresAtMs,
       chance: this.#context.chance(),
     })

@@ -19,7 +19,7 @@ export function nextWindow(window: number, atOnce: number, waitedMs: number | nu
 }
 
 /** Runs at once while calls press to be accepted: so few that accepting goes on, so many that nothing stands still. */
-const RUNS_UNDER_PRESSURE = 2
+const RUNS_UNDER_PRESSURE = 1
 
 /** Whether one more may be fetched, of whatever queue. */
 export function mayTake(taken: { readonly all: number; readonly slots: number; readonly pressed: boolean }): boolean {

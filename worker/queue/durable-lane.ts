@@ -2,7 +2,7 @@
 // It wires the parts of this folder together; each decision lies in one of them.
 import { join } from 'node:path'
 import type { Clock, Logger } from '../../runtime/api.ts'
-import type { InvocationRecord, RecordQuery, Worker } from '../api.ts'
+import type { FunctionVersion, InvocationRecord, RecordQuery, Worker } from '../api.ts'
 import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
 import { StoreError } from '../store/errors.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
@@ -72,6 +72,8 @@ class Lane implements DurableLane {
   readonly #soleOwner: boolean
   #policy: ServerPolicy | null = null
   #tokens = 0
+  /** The newest version of a function that had a call. */
+  readonly #versions = new Map<string, number>()
   /** Calls on their way to the disk. */
   #accepting = 0
   #started = false
@@ -162,10 +164,10 @@ class Lane implements DurableLane {
     if (!this.#redis.available()) throw unavailable(new StoreError('REDIS_AWAY', 'redis is away'))
     const policy = this.#policy
     if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
+    const queueKey = queueKeyOf(submission.version)
+    this.#configure(queueKey, submission.version)
     this.#accepting++
     const accepted = await asking(() => this.#intake.accept(submission)).finally(() => this.#accepting--)
-    const queueKey = queueKeyOf(submission.version)
-    this.#dispatcher.limit(queueKey, submission.version.config.concurrency)
     this.#queued(queueKey, accepted.notBeforeMs)
     return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
   }
@@ -295,11 +297,22 @@ class Lane implements DurableLane {
     }
   }
 
+  /** The newest version seen says how its function's queue is served. */
+  #configure(queueKey: string, { version, config }: FunctionVersion): void {
+    const seen = this.#versions.get(queueKey) ?? 0
+    if (version < seen) return
+    this.#versions.set(queueKey, version)
+    this.#dispatcher.limit(queueKey, config.concurrency)
+    this.#jobs.setRate(queueKey, config.rate ?? null).catch((error: Error) => {
+      this.#options.logger.debug({ queue: queueKey, reason: error.message }, 'the rate of a queue is not set yet')
+    })
+  }
+
   async #fetch(queueKey: string): Promise<{ job: FetchedJob | null; nextAtMs: number | null }> {
     const token = `${process.pid}-${++this.#tokens}-${this.#clock.now().toString(36)}`
-    const { fetched, nextAtMs } = await this.#jobs.fetch(queueKey, token)
+    const { fetched, nextAtMs } = await this.#jobs.fetch(queueKey, token, this.#clock.now())
     if (fetched === null) return { job: null, nextAtMs }
-    this.#dispatcher.limit(queueKey, fetched.envelope.version.config.concurrency)
+    this.#configure(queueKey, fetched.envelope.version)
     // Known from here on: a cancel that comes now finds it.
     this.#active.set(fetched.envelope.id, new Attempt(fetched, this.#context))
     return { job: fetched, nextAtMs }

@@ -2,6 +2,7 @@
 import type { Limits } from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
 import type { Submission } from './api.ts'
+import { RETRY_DEFAULTS } from './retry-policy.ts'
 
 /** Bodies up to this lie in the envelope (and results in Redis); larger ones are files. */
 export const INLINE_MAX_BYTES = 64 * 1024
@@ -50,7 +51,7 @@ export function makeEnvelope(id: string, submission: Submission, body: EnvelopeB
     traceparent,
     acceptedAtMs: nowMs,
     notBeforeMs,
-    expiresAtMs: notBeforeMs + submission.maxAgeMs,
+    expiresAtMs: notBeforeMs + (submission.maxAgeMs ?? version.config.retry?.maxAgeMs ?? RETRY_DEFAULTS.maxAgeMs),
     maxAttempts: Math.max(1, submission.maxAttempts ?? version.config.retryAttempts),
     priority,
     ...(submission.notify === undefined || submission.notify === null ? {} : { notify: submission.notify }),

@@ -2,6 +2,7 @@
 // a call is made here.
 import { type IQueueBackend, Job, type JobJson, Queue, type QueueOptions } from 'bullmq'
 import type { Logger } from '../../runtime/api.ts'
+import type { FunctionConfig } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { QueueState } from './api.ts'
 import { type Envelope, envelopeText } from './envelope.ts'
@@ -55,6 +56,7 @@ for i = 1, #KEYS, 3 do
 end
 return kept`
 
+type Rate = NonNullable<FunctionConfig['rate']>
 /** Shares the root's connection. */
 type FunctionQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>
 
@@ -83,6 +85,7 @@ export class JobQueues {
   readonly #options: QueueOptions
   readonly #root: Queue
   readonly #queues = new Map<string, FunctionQueue>()
+  readonly #rates = new Map<string, string>()
 
   constructor(redis: RedisStore, logger: Logger) {
     this.#redis = redis
@@ -126,16 +129,34 @@ export class JobQueues {
   async fetch(
     queueKey: string,
     token: string,
+    nowMs: number,
   ): Promise<{ readonly fetched: FetchedJob | null; readonly nextAtMs: number | null }> {
     const queue = this.#queue(queueKey)
-    const [data, id, , nextAtMs] = (await queue.getBackend().moveToActive(token)) as [unknown, string, number, number]
-    if (!data || !id) return { fetched: null, nextAtMs: nextAtMs > 0 ? nextAtMs : null }
+    const answer = await queue.getBackend().moveToActive(token)
+    const [data, id, heldMs, nextAtMs] = answer as [unknown, string, number, number]
+    // `heldMs`: the rate is used up for so long.
+    if (!data || !id) return { fetched: null, nextAtMs: heldMs > 0 ? nowMs + heldMs : nextAtMs > 0 ? nextAtMs : null }
     const job = Job.fromJSON(queue, data as Parameters<typeof Job.fromJSON>[1], id)
     job.token = token
     Object.assign(job.opts, JOB_OPTIONS, { attempts: (job.data as Envelope).maxAttempts })
     const poisoned = typeof job.deferredFailure === 'string'
     const envelope = job.data as Envelope
     return { fetched: { queueKey, token, envelope, attemptsMade: job.attemptsMade, poisoned, job }, nextAtMs: null }
+  }
+
+  /** Jobs handed out at most in a time, to all workers together; null: no bound. Asked once for each change. */
+  async setRate(queueKey: string, rate: Rate | null): Promise<void> {
+    const text = rate === null ? '' : `${rate.calls}/${rate.perMs}`
+    const known = this.#rates.get(queueKey)
+    if (known === text) return
+    this.#rates.set(queueKey, text)
+    const queue = this.#queue(queueKey)
+    try {
+      await (rate === null ? queue.removeGlobalRateLimit() : queue.setGlobalRateLimit(rate.calls, rate.perMs))
+    } catch (error) {
+      this.#rates.delete(queueKey)
+      throw error
+    }
   }
 
   /** What decides who may publish a job's fate. */

@@ -1,5 +1,6 @@
 // What becomes of a call after one attempt. Pure: failure, status, clock and chance in, decision out.
-import type { FailureCode, InvocationFailure } from '../api.ts'
+import type { FailureCode, InvocationFailure, RetryPolicy } from '../api.ts'
+import { backoffMs, causeOfFailure, causeOfStatus } from './retry-policy.ts'
 
 export type FinalState = 'succeeded' | 'failed' | 'timed-out' | 'cancelled' | 'expired'
 
@@ -18,14 +19,15 @@ export interface AttemptEnd {
   readonly cancelled: boolean
   readonly attempt: number
   readonly maxAttempts: number
+  readonly policy: RetryPolicy
+  /** What the function's own answer asked for (`Retry-After`), or null. */
+  readonly retryAfterMs: number | null
   readonly nowMs: number
   readonly expiresAtMs: number
   /** In [0, 1). */
   readonly chance: number
 }
 
-const FIRST_RETRY_MS = 1_000
-const MAX_RETRY_MS = 5 * 60_000
 const PUT_BACK_MIN_MS = 100
 const PUT_BACK_MAX_MS = 5_000
 
@@ -38,14 +40,6 @@ const NO_ATTEMPT: ReadonlySet<FailureCode> = new Set<FailureCode>([
   // Nobody asked for it (see `cancelled`): the platform stopped the attempt.
   'CANCELLED',
 ])
-/** The same again would fail the same way. */
-const NO_RETRY: ReadonlySet<FailureCode> = new Set<FailureCode>([
-  'LIMIT_INVALID',
-  'LIMIT_BELOW_USE',
-  'BODY_ABORTED',
-  'BODY_TOO_LARGE',
-])
-
 export function decideOutcome(end: AttemptEnd): Outcome {
   const { failure, status } = end
   if (failure === null && status !== null && status < 400) return { kind: 'final', state: 'succeeded' }
@@ -55,20 +49,16 @@ export function decideOutcome(end: AttemptEnd): Outcome {
     const askedMs = (failure.retryAfterS ?? 1) * 1_000
     return { kind: 'put-back', delayMs: Math.min(PUT_BACK_MAX_MS, Math.max(PUT_BACK_MIN_MS, askedMs)) }
   }
-  const delayMs = retryDelayMs(end.attempt, end.chance)
+  // A function that says when it will be ready is not asked before.
+  const delayMs = Math.max(backoffMs(end.attempt, end.chance, end.policy), end.retryAfterMs ?? 0)
   const again = end.attempt < end.maxAttempts && end.nowMs + delayMs < end.expiresAtMs
   if (again && isWorthRetrying(end)) return { kind: 'retry', delayMs }
   return { kind: 'final', state: failure?.code === 'FUNCTION_TIMEOUT' ? 'timed-out' : 'failed' }
 }
 
-function isWorthRetrying({ failure, status, cancelled }: AttemptEnd): boolean {
-  if (cancelled) return false
-  if (failure !== null) return failure.component !== 'queue' && !NO_RETRY.has(failure.code)
-  return status === null || status >= 500 || status === 429
-}
-
-/** 1 s, 2 s, 4 s … at most 5 min, each a fifth more or less by chance, so that calls that failed together do not return together. */
-export function retryDelayMs(attempt: number, chance: number): number {
-  const base = FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20)
-  return Math.round(Math.min(MAX_RETRY_MS, base * (0.8 + 0.4 * chance)))
+function isWorthRetrying({ failure, status, cancelled, policy }: AttemptEnd): boolean {
+  if (cancelled || failure?.component === 'queue') return false
+  // Neither failure nor status: it ended without a word.
+  const cause = failure !== null ? causeOfFailure(failure.code) : status === null ? 'crash' : causeOfStatus(status)
+  return cause !== null && policy.on.includes(cause)
 }

@@ -36,6 +36,11 @@ export class ResponseCollector implements InvocationSink {
     return this.#failure === null ? (this.#head?.status ?? null) : null
   }
 
+  /** The function's own headers, flat; empty without any. */
+  get headers(): readonly string[] {
+    return this.#head?.headers ?? []
+  }
+
   head(head: ResponseHead): void {
     this.#head = head
   }

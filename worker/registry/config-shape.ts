@@ -29,7 +29,6 @@ export const CONFIG_DEFAULTS = {
 /** Keys of the design whose feature does not exist yet: refused, never ignored. */
 export const LATER_KEYS: Readonly<Record<string, string>> = {
   allowHosts: 'functions have no network',
-  rate: 'use concurrency for now',
   leftovers: 'processes left over are always ended',
 }
 
@@ -198,14 +197,44 @@ export const configShape = z.strictObject({
   maxLimits: limitObject.optional().describe('up to what a call may raise a limit'),
   retry: z
     .strictObject(
-      { attempts: whole(1, 100).optional().describe('runs at most, of an asynchronous call') },
+      {
+        attempts: whole(1, 100).optional().describe('runs at most, of an asynchronous call'),
+        on: z
+          .array(oneOf('crash', 'oom', 'timeout', '5xx', '429', '4xx'), {
+            error: (issue) => `expected a list such as ["crash", "timeout"], got ${shown(issue.input)}`,
+          })
+          .optional()
+          .describe('what is tried again; what throws is a 5xx'),
+        backoff: duration(1, HOUR).optional().describe('before the second run; doubled before each later one'),
+        maxBackoff: duration(1, 24 * HOUR)
+          .optional()
+          .describe('highest wait between two runs'),
+        maxAge: duration(1, 7 * 24 * HOUR)
+          .optional()
+          .describe('no run begins later than this after acceptance'),
+      },
       {
         error: (issue) =>
-          issue.code === 'unrecognized_keys' ? undefined : `expected {"attempts": 3}, got ${shown(issue.input)}`,
+          issue.code === 'unrecognized_keys' ? undefined : `expected {"attempts": 3} or 3, got ${shown(issue.input)}`,
       },
     )
     .optional()
     .describe('of asynchronous calls that fail'),
+  rate: z
+    .strictObject(
+      {
+        calls: whole(1, 1_000_000).describe('asynchronous calls begun at most'),
+        per: duration(10, 24 * HOUR).describe('in this time'),
+      },
+      {
+        error: (issue) =>
+          issue.code === 'unrecognized_keys'
+            ? undefined
+            : `expected {"calls": 10, "per": "1s"}, got ${shown(issue.input)}`,
+      },
+    )
+    .optional()
+    .describe('how many asynchronous calls may begin in a time'),
   secrets: secrets.optional().describe('names of secrets (fn secret set) that become variables of the environment'),
   volumes: volumes
     .optional()
@@ -214,6 +243,12 @@ export const configShape = z.strictObject({
   onFailure: destination.optional().describe('function or URL told of asynchronous calls that failed for good'),
   public: bool.optional().describe('whether anybody may call it over HTTP without a token'),
 })
+
+/** Keys within keys, for suggestions. */
+export const INNER_KEYS: Readonly<Record<string, readonly string[]>> = {
+  retry: ['attempts', 'on', 'backoff', 'maxBackoff', 'maxAge'],
+  rate: ['calls', 'per'],
+}
 
 /** Every key `fn.json` may have now. */
 export const configKeys: ReadonlySet<string> = new Set(Object.keys(configShape.shape))
@@ -241,6 +276,7 @@ export function functionConfigSchema(): Record<string, unknown> {
       additionalProperties: false,
     }
   }
+  schema.properties.retry = { anyOf: [{ type: 'integer', minimum: 1, maximum: 100 }, schema.properties.retry ?? {}] }
   schema.properties.env = { ...schema.properties.env, type: 'object', additionalProperties: { type: 'string' } }
   return { ...schema, title: 'fn.json', properties: { $schema: { type: 'string' }, ...schema.properties } }
 }

@@ -1,8 +1,11 @@
 // `fn.json` (flags already merged in) → FunctionConfig: every key, its range, its default; all problems at once.
+
+import type { z } from 'zod'
 import { DEFAULT_LIMITS, LIMITS, LimitError, type Limits, mergeLimits, parseLimit } from '../../runtime/api.ts'
-import type { FunctionConfig } from '../api.ts'
+import type { FunctionConfig, RetryPolicy } from '../api.ts'
+import { RETRY_DEFAULTS } from '../queue/retry-policy.ts'
 import { RegistryError } from './api.ts'
-import { CONFIG_DEFAULTS, configKeys, configShape, LATER_KEYS } from './config-shape.ts'
+import { CONFIG_DEFAULTS, configKeys, configShape, INNER_KEYS, LATER_KEYS } from './config-shape.ts'
 import { checkFunctionName } from './names.ts'
 import { suggest } from './suggest.ts'
 
@@ -23,13 +26,13 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     else if (key !== '$schema') problems.push(unknownKey(key, [...configKeys, ...Object.keys(LATER_KEYS)]))
   }
   const { limits: ownLimits, maxLimits: highest, ...rest } = known
+  if (typeof rest.retry === 'number') rest.retry = { attempts: rest.retry }
   const shape = configShape.omit({ limits: true, maxLimits: true }).safeParse(rest)
   if (!shape.success) {
     for (const issue of shape.error.issues) {
       if (issue.code === 'unrecognized_keys') {
         const at = issue.path.join('.')
-        for (const key of issue.keys)
-          problems.push(unknownKey(`${at}.${key}`, at === 'retry' ? ['retry.attempts'] : []))
+        for (const key of issue.keys) problems.push(unknownKey(`${at}.${key}`, INNER_KEYS[at] ?? []))
       } else problems.push(`${issue.path.join('.')}: ${issue.message}`)
     }
   }
@@ -61,12 +64,28 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     limits,
     maxLimits,
     retryAttempts: parsed.retry?.attempts ?? CONFIG_DEFAULTS.retryAttempts,
+    ...retryOf(parsed.retry),
+    ...(parsed.rate === undefined ? {} : { rate: { calls: parsed.rate.calls, perMs: parsed.rate.per } }),
     ...(parsed.onSuccess === undefined ? {} : { onSuccess: parsed.onSuccess }),
     ...(parsed.onFailure === undefined ? {} : { onFailure: parsed.onFailure }),
     public: parsed.public ?? CONFIG_DEFAULTS.public,
     // ORDER: absent when there are none, so that versions from before these keys existed are still the same.
     ...((parsed.volumes?.length ?? 0) > 0 ? { volumes: parsed.volumes! } : {}),
     ...((parsed.secrets?.length ?? 0) > 0 ? { secrets: parsed.secrets! } : {}),
+  }
+}
+
+/** What a function says of its retries, over the platform's; nothing when it says nothing but how many. */
+function retryOf(retry: z.output<typeof configShape>['retry']): { retry?: RetryPolicy } {
+  if (retry === undefined || Object.keys(retry).every((key) => key === 'attempts')) return {}
+  const backoffMs = retry.backoff ?? RETRY_DEFAULTS.backoffMs
+  return {
+    retry: {
+      on: retry.on ?? RETRY_DEFAULTS.on,
+      backoffMs,
+      maxBackoffMs: Math.max(backoffMs, retry.maxBackoff ?? RETRY_DEFAULTS.maxBackoffMs),
+      maxAgeMs: retry.maxAge ?? RETRY_DEFAULTS.maxAgeMs,
+    },
   }
 }
 

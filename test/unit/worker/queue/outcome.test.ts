@@ -1,7 +1,8 @@
 // What becomes of an asynchronous call after an attempt, as tables.
 import { describe, expect, test } from 'vitest'
 import type { FailureCode, FailureComponent, InvocationFailure } from '../../../../worker/api.ts'
-import { type AttemptEnd, decideOutcome, retryDelayMs } from '../../../../worker/queue/outcome.ts'
+import { type AttemptEnd, decideOutcome } from '../../../../worker/queue/outcome.ts'
+import { backoffMs, RETRY_DEFAULTS, retryAfterMs } from '../../../../worker/queue/retry-policy.ts'
 
 function end(changes: Partial<AttemptEnd> = {}): AttemptEnd {
   return {
@@ -10,6 +11,8 @@ function end(changes: Partial<AttemptEnd> = {}): AttemptEnd {
     cancelled: false,
     attempt: 1,
     maxAttempts: 3,
+    policy: RETRY_DEFAULTS,
+    retryAfterMs: null,
     nowMs: 0,
     expiresAtMs: 6 * 3_600_000,
     chance: 0.5,
@@ -93,9 +96,9 @@ describe('a failure', () => {
 
 describe('retries', () => {
   test('double from one second, a fifth more or less, to at most five minutes', () => {
-    expect([1, 2, 3, 4].map((attempt) => retryDelayMs(attempt, 0.5))).toEqual([1_000, 2_000, 4_000, 8_000])
-    expect([0, 0.999_999].map((chance) => retryDelayMs(2, chance))).toEqual([1_600, 2_400])
-    expect(retryDelayMs(40, 0.999)).toBe(300_000)
+    expect([1, 2, 3, 4].map((attempt) => backoffMs(attempt, 0.5))).toEqual([1_000, 2_000, 4_000, 8_000])
+    expect([0, 0.999_999].map((chance) => backoffMs(2, chance))).toEqual([1_600, 2_400])
+    expect(backoffMs(40, 0.999)).toBe(300_000)
   })
   test('are not begun after the maximum age', () => {
     expect(decideOutcome(end({ status: 500, nowMs: 0, expiresAtMs: 1_000 }))).toEqual({
@@ -103,5 +106,47 @@ describe('retries', () => {
       state: 'failed',
     })
     expect(decideOutcome(end({ status: 500, nowMs: 0, expiresAtMs: 1_001 })).kind).toBe('retry')
+  })
+})
+
+describe('a function with a retry policy of its own', () => {
+  test.each([
+    ['crash', failure('FUNCTION_CRASHED')],
+    ['crash', failure('FUNCTION_INIT_FAILED')],
+    ['oom', failure('FUNCTION_OUT_OF_MEMORY')],
+    ['timeout', failure('FUNCTION_TIMEOUT')],
+    ['5xx', failure('FUNCTION_THREW')],
+    ['5xx', 503],
+    ['429', 429],
+    ['4xx', 404],
+  ] as const)('is tried again after a %s only if it says so', (cause, what) => {
+    const ended = typeof what === 'number' ? { status: what } : { failure: what }
+    const policy = { ...RETRY_DEFAULTS, on: [cause] }
+    expect(decideOutcome(end({ ...ended, policy })).kind).toBe('retry')
+    const others = (['crash', 'oom', 'timeout', '5xx', '429', '4xx'] as const).filter((other) => other !== cause)
+    expect(decideOutcome(end({ ...ended, policy: { ...policy, on: others } })).kind).toBe('final')
+  })
+  test('waits as it says, and never longer than its highest back-off', () => {
+    const policy = { ...RETRY_DEFAULTS, backoffMs: 100, maxBackoffMs: 300 }
+    expect([1, 2, 3, 9].map((attempt) => backoffMs(attempt, 0.5, policy))).toEqual([100, 200, 300, 300])
+  })
+})
+
+describe('Retry-After', () => {
+  test.each([
+    [['Retry-After', '7'], 7_000],
+    [['x', '1', 'retry-after', ' 0 '], 0],
+    [['retry-after', 'Thu, 01 Jan 1970 00:01:00 GMT'], 50_000],
+    [['retry-after', 'Thu, 01 Jan 1970 00:00:05 GMT'], 0],
+    [['retry-after', 'soon'], null],
+    [['x', 'retry-after'], null],
+  ] as const)('%j asks for %s ms', (headers, ms) => {
+    expect(retryAfterMs(headers, 10_000)).toBe(ms)
+  })
+  test('puts the next attempt off, never before the back-off, and ends a call that would be too old by then', () => {
+    expect(decideOutcome(end({ status: 503, retryAfterMs: 30_000 }))).toEqual({ kind: 'retry', delayMs: 30_000 })
+    expect(decideOutcome(end({ status: 503, retryAfterMs: 10 }))).toEqual({ kind: 'retry', delayMs: 1_000 })
+    const late = end({ status: 503, retryAfterMs: 30_000, expiresAtMs: 20_000 })
+    expect(decideOutcome(late)).toEqual({ kind: 'final', state: 'failed' })
   })
 })

@@ -83,6 +83,16 @@ describe('a configuration', () => {
   })
 })
 
+describe('retry and rate', () => {
+  test('take what is not said from the platform, and nothing when only the number of runs is', () => {
+    const config = parseFunctionConfig({ retry: { backoff: '10m', on: ['crash'] }, rate: { calls: 5, per: '1m' } }, 'f')
+    expect(config.retry).toEqual({ on: ['crash'], backoffMs: 600_000, maxBackoffMs: 600_000, maxAgeMs: 21_600_000 })
+    expect(config.rate).toEqual({ calls: 5, perMs: 60_000 })
+    const plain = parseFunctionConfig({ retry: 7 }, 'f')
+    expect([plain.retryAttempts, plain.retry, plain.rate]).toEqual([7, undefined, undefined])
+  })
+})
+
 describe('problems', () => {
   test('are all told at once', () => {
     expect(problemsOf({ timeout: '20m', limits: { pids: 0 }, timeot: 1 })).toEqual([
@@ -96,7 +106,14 @@ describe('problems', () => {
     [{ memory: '64m' }, 'unknown key memory; did you mean limits.memory?'],
     [{ limits: { memry: '64m' } }, 'unknown key limits.memry; did you mean memory?'],
     [{ retry: { attempt: 1 } }, 'unknown key retry.attempt; did you mean attempts?'],
-    [{ retry: 3 }, 'retry: expected {"attempts": 3}, got 3'],
+    [{ retry: 0 }, 'retry.attempts: expected a whole number from 1 to 100, got 0'],
+    [{ retry: 'often' }, 'retry: expected {"attempts": 3} or 3, got "often"'],
+    [
+      { retry: { on: ['5xx', 'rain'] } },
+      'retry.on.1: expected "crash" or "oom" or "timeout" or "5xx" or "429" or "4xx", got "rain"',
+    ],
+    [{ rate: { calls: 10 } }, 'rate.per: expected a duration from 10ms to 24h such as "30s", got nothing'],
+    [{ rate: { cals: 1, calls: 1, per: '1s' } }, 'unknown key rate.cals; did you mean calls?'],
     [{ concurrency: 0 }, 'concurrency: expected a whole number from 1 to 10000, got 0'],
     [{ concurrency: '5' }, 'concurrency: expected a whole number from 1 to 10000, got "5"'],
     [{ sandboxConcurrency: 1_001 }, 'sandboxConcurrency: expected a whole number from 1 to 1000, got 1001'],
