@@ -1,5 +1,6 @@
 // Starts of sandboxes: each sample kills the function's sandbox, waits until it is gone, and times the next call from outside.
 // A start kind counts by what `Fn-Start` says, not by what was hoped for.
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Platform } from '../test/support/platform.ts'
 import { until } from '../test/support/until.ts'
 import { type Curve, curveOf, type Latency, latencyOf, median } from './latency.ts'
@@ -23,6 +24,8 @@ export interface Phases {
   readonly rest: number
 }
 
+const STEM_WAIT_MS = 2000
+
 interface Sample {
   readonly kind: string
   readonly tookMs: number
@@ -37,10 +40,13 @@ interface SandboxRow {
 
 /** Times `samples` first calls of a function that nobody serves yet. */
 export async function runStarts(platform: Platform, name: FunctionName, samples: number): Promise<Starts> {
+  // No stem fits the one that always starts cold.
+  const stems = name !== 'cold'
   const taken: Sample[] = []
   for (let n = 0; n < samples; n++) {
     await killAll(platform, name)
     await settled(platform)
+    if (stems) await stemReady(platform)
     taken.push(await firstCall(platform, name))
   }
   const kinds = [...new Set(taken.map((sample) => sample.kind))]
@@ -103,6 +109,16 @@ export async function settled(platform: Platform): Promise<void> {
     const busy = (await list(platform)).filter((row) => row.state === 'starting' || row.state === 'loading')
     return busy.length === 0 || `${busy.length} starting`
   })
+}
+
+/** A stem sandbox stands ready, or none comes: the platform makes one only once it has been quiet for a while. */
+async function stemReady(platform: Platform): Promise<void> {
+  const deadline = performance.now() + STEM_WAIT_MS
+  while (performance.now() < deadline) {
+    const metrics = await (await platform.request('/metrics')).text()
+    if (/^thaw_sandboxes\{[^}]*state="stem"[^}]*\} [1-9]/m.test(metrics)) return
+    await delay(20)
+  }
 }
 
 function list(platform: Platform): Promise<SandboxRow[]> {
