@@ -101,7 +101,7 @@ describe('boot and load', () => {
     const load = channel.load(codeOf(Buffer.alloc(600_000)), 100, () => undefined)
     await say(frame(FRAME.LOADED, undefined, 0))
     await load
-    expect(received[0]).toBe('INIT 0 8')
+    expect(received[0]).toBe('INIT 0 12')
     expect(received.slice(-4)).toEqual(['DATA 0 262144', 'DATA 0 262144', 'DATA 0 75712', 'END 0 0'])
     expect(clock.pending).toBe(0)
   })
