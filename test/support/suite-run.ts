@@ -106,7 +106,6 @@ async function watch(root: string, command: string, args: string[]): Promise<{ s
   const child = spawn(command, args, {
     cwd: root,
     stdio: ['inherit', 'pipe', 'pipe'],
-    env: { FORCE_COLOR: '1', ...process.env },
   })
   const chunks: Buffer[] = []
   for (const stream of [child.stdout, child.stderr]) {
