@@ -35,6 +35,7 @@ export interface Config {
   readonly zramBytes: number | null
   /** A sandbox frozen for so long has its memory reclaimed. */
   readonly reclaimAfterMs: number
+  readonly resultTtlMs: number
   /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
   readonly stems: number
   /** Highest limits of namespaces and host. */
@@ -113,6 +114,13 @@ const SETTINGS: readonly Setting[] = [
   ),
   setting('FN_ZRAM', 'zram', '', 'size', 'compressed swap in memory for idle sandboxes, undone at stop; empty: none'),
   setting('FN_RECLAIM_AFTER', null, '30s', 'duration', 'a sandbox frozen for so long gives its memory back'),
+  setting(
+    'FN_RESULT_TTL',
+    null,
+    '24h',
+    'duration',
+    'records and results of asynchronous calls stay so long after the end',
+  ),
   setting('FN_STEMS', 'stems', '2', 'number', 'booted sandboxes without a function kept ready, of each kind; 0: none'),
   setting(
     'FN_CALLBACK_ALLOW',
@@ -201,6 +209,9 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   if (zramBytes !== null && zramBytes < SMALLEST_ZRAM_BYTES && problems.length === 0)
     problems.push(`FN_ZRAM: expected at least 1m, got ${JSON.stringify(zram)}`)
   const reclaimAfterMs = parsed('FN_RECLAIM_AFTER', () => parseDurationMs(text('FN_RECLAIM_AFTER')), problems) ?? 0
+  const resultTtlMs = parsed('FN_RESULT_TTL', () => parseDurationMs(text('FN_RESULT_TTL')), problems) ?? 0
+  if (problems.length === 0 && (resultTtlMs < MINUTE_MS || resultTtlMs > MOST_RESULT_TTL_MS))
+    problems.push(`FN_RESULT_TTL: expected a duration from 1m to 720h, got ${JSON.stringify(text('FN_RESULT_TTL'))}`)
   const stems = text('FN_STEMS')
   if (!/^\d{1,3}$/.test(stems) || Number(stems) > MOST_STEMS)
     problems.push(`FN_STEMS: expected a whole number from 0 to ${MOST_STEMS}, got ${JSON.stringify(stems)}`)
@@ -232,6 +243,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     secretKeyFile: text('FN_SECRET_KEY_FILE') === '' ? null : resolve(text('FN_SECRET_KEY_FILE')),
     zramBytes,
     reclaimAfterMs,
+    resultTtlMs,
     stems: Number(stems),
     ceilings,
     callbackAllow,
@@ -240,6 +252,8 @@ export function parseConfig(env: Environment, flags: Flags): Config {
 }
 
 const MOST_STEMS = 100
+const MINUTE_MS = 60_000
+const MOST_RESULT_TTL_MS = 30 * 24 * 60 * MINUTE_MS
 function listOf(text: string): string[] {
   return text
     .split(',')

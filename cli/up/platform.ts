@@ -173,7 +173,7 @@ async function compose(
   )
   const lane = await steps.run(
     'durable lane',
-    () => createDurableLane({ target, worker, stateDir, clock, logger }),
+    () => createDurableLane({ target, worker, stateDir, clock, logger, keptMs: config.resultTtlMs }),
     (made) => made.close(),
   )
   const schedules = await steps.run(

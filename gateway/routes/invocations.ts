@@ -141,14 +141,17 @@ async function listRecords(context: ControlContext, { worker, lane, clock }: Con
     ...(sinceMs === null ? {} : { sinceMs }),
     ...(page.after === null ? {} : { after: page.after }),
   }
-  const queued = lane?.available() ? await lane.records(query) : []
+  const found = lane?.available() ? await lane.records(query) : { records: [], next: null }
+  const queued = found.records
   const known = new Set(queued.map((record) => record.id))
-  const own = worker.records(query).filter((record) => !known.has(record.id))
+  // Where the lane's search ended before its time, the next page goes on, for both.
+  const isInPage = (record: InvocationRecord) => found.next === null || record.id >= found.next
+  const own = worker.records(query).filter((record) => !known.has(record.id) && isInPage(record))
   // Attempts of an asynchronous call are in the worker's records too, under an id whose record may be in another state than
   // the one asked for.
   const others = state !== null && lane?.available() ? await withoutQueued(own, lane) : own
   const merged = [...queued, ...others].sort((a, b) => (a.id < b.id ? 1 : -1))
-  return answerPage(context, merged.slice(0, page.limit + 1), page, (record) => record.id)
+  return answerPage(context, merged.slice(0, page.limit + 1), page, (record) => record.id, found.next)
 }
 
 async function withoutQueued(

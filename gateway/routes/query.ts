@@ -38,19 +38,22 @@ export function pageOf(context: ControlContext): Page {
   }
 }
 
-/** Answers one page of a list that has been cut to `limit + 1` or left whole; names the next page in `Link`. */
+/** Answers one page of a list that has been cut to `limit + 1` or left whole; names the next page in `Link`. `next`: what to go
+ *  on after when the list is not whole though it is short. */
 export function answerPage<T>(
   context: ControlContext,
   items: readonly T[],
   page: Page,
   keyOf: (item: T) => string,
+  next: string | null = null,
 ): Response {
   const shown = items.slice(0, page.limit)
   const last = shown.at(-1)
-  if (items.length > page.limit && last !== undefined) {
+  const after = items.length > page.limit && last !== undefined ? keyOf(last) : next
+  if (after !== null) {
     const search = new URLSearchParams(context.req.query())
     search.set('limit', String(page.limit))
-    search.set('after', keyOf(last))
+    search.set('after', after)
     context.header('Link', `<${context.req.path}?${search}>; rel="next"`)
   }
   return context.json(shown as never)

@@ -96,7 +96,7 @@ test('a call refused for a dead Redis leaves no record that never moves', async 
   await expect(lane.submit(submission())).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' })
   await eventually('redis answers', () => lane.available())
   await eventually('only what was accepted is listed', async () => {
-    const records = await lane.records({ namespace: 'default', limit: 10 }).catch(() => [])
+    const { records } = await lane.records({ namespace: 'default', limit: 10 }).catch(() => ({ records: [] }))
     return records.length === 1 && records[0]!.id === first.id
   })
 })

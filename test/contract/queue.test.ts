@@ -160,7 +160,7 @@ describe('an accepted call', () => {
     for (let i = 0; i < 3; i++) ids.push((await lane.submit(submission())).id)
     for (const id of ids) await lane.result(id, 10_000)
     const list = async (more: object) =>
-      (await lane.records({ namespace: 'default', function: name, limit: 10, ...more })).map((record) => record.id)
+      (await lane.records({ namespace: 'default', function: name, limit: 10, ...more })).records.map(({ id }) => id)
     expect(await list({})).toEqual([...ids].reverse())
     expect(await list({ limit: 1 })).toEqual([ids[2]])
     expect(await list({ after: ids[2] })).toEqual([ids[1], ids[0]])

@@ -31,8 +31,8 @@ export class FakeLane implements DurableLane {
   async record(id: string): Promise<InvocationRecord | null> {
     return this.kept.get(id)?.record ?? null
   }
-  async records(): Promise<InvocationRecord[]> {
-    return [...this.kept.values()].map(({ record }) => record)
+  async records() {
+    return { records: [...this.kept.values()].map(({ record }) => record), next: null }
   }
   async result(id: string) {
     const kept = this.kept.get(id)
@@ -94,6 +94,7 @@ export class FakeLane implements DurableLane {
     return this.up
   }
   async start(): Promise<void> {}
+  async tidy(): Promise<void> {}
   async drain(): Promise<void> {}
   async close(): Promise<void> {}
 }

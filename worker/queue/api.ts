@@ -149,7 +149,8 @@ export interface DurableLane {
   ): Promise<{ readonly id: string; readonly duplicate: boolean; readonly durability: 'disk' | 'memory' | 'replica' }>
   /** null: no such asynchronous invocation. */
   record(id: string): Promise<InvocationRecord | null>
-  records(query: RecordQuery): Promise<InvocationRecord[]>
+  /** Newest first. Not null: `next`, the id to go on after, when a search among very many ended before it had enough. */
+  records(query: RecordQuery): Promise<{ readonly records: InvocationRecord[]; readonly next: string | null }>
   /** Waits up to `waitMs` for the end. `pending` while it has none; a failed one without a response has `result: null`. Throws INVOCATION_NOT_FOUND. */
   result(
     id: string,
@@ -170,6 +171,8 @@ export interface DurableLane {
   available(): boolean
   /** Begins to run what is queued; first puts calls that were running when the platform died back to waiting, uncounted. */
   start(): Promise<void>
+  /** Removes files and list entries of calls whose time is over; goes on by itself every ten minutes. */
+  tidy(): Promise<void>
   /** Takes no more calls from the queue; waits up to `ms` for running ones and hands back the rest, uncounted. */
   drain(ms: number): Promise<void>
   close(): Promise<void>

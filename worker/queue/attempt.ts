@@ -5,7 +5,7 @@ import type { Invocation, InvocationFailure, InvocationRecord, InvocationRequest
 import type { RedisStore } from '../store/connect.ts'
 import type { Envelope } from './envelope.ts'
 import { readFileStream, removeFile } from './files.ts'
-import { DEAD_KEPT_MS, type InvocationStore, KEPT_MS, type ResultHead, type Settlement } from './invocation-store.ts'
+import { DEAD_KEPT_MS, type InvocationStore, type ResultHead, type Settlement } from './invocation-store.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
 import { decideOutcome, type FinalState, type Outcome } from './outcome.ts'
 import { failedAttempt, finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
@@ -149,7 +149,7 @@ export class Attempt {
       {
         record,
         result,
-        keptMs: isDead ? DEAD_KEPT_MS : KEPT_MS,
+        keptMs: isDead ? Math.max(DEAD_KEPT_MS, context.store.keptMs) : context.store.keptMs,
         failed: isDead ? failedAttempt(record, this.#number) : null,
         dead: isDead ? { envelope, state, attempt: record.attempt, diedAtMs: context.clock.now() } : null,
         notify: state === 'cancelled' || envelope.notify === undefined ? null : { record, notify: envelope.notify },
@@ -250,7 +250,7 @@ const WORKER_DIED: InvocationFailure = {
 
 /** Records of open calls outlive their last possible attempt. */
 function keepMs(envelope: Envelope, context: AttemptContext): number {
-  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + 2 * KEPT_MS
+  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + 2 * context.store.keptMs
 }
 
 /** BullMQ's codes: the job, its lock or its place in the active list is gone, or the lock is another's. */

@@ -3,7 +3,7 @@
 import type { InvocationRecord } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt } from './api.ts'
-import { type DeadEntry, deadKey, deadListKey, KEPT_MS, recordKey, timeOfId, triesKey } from './invocation-store.ts'
+import { type DeadEntry, deadKey, deadListKey, recordKey, timeOfId, triesKey } from './invocation-store.ts'
 
 const LIST = `
 local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], '-inf', 'LIMIT', ARGV[2], ARGV[3])
@@ -42,8 +42,12 @@ export interface StoredDeadLetter {
 
 export class DeadLetterStore {
   readonly #redis: RedisStore
-  constructor(redis: RedisStore) {
+  /** How long the record of a purged letter stays. */
+  readonly keptMs: number
+
+  constructor(redis: RedisStore, keptMs: number) {
     this.#redis = redis
+    this.keptMs = keptMs
   }
 
   /** Newest first. An entry that expired leaves the list when it is met. */
@@ -90,7 +94,7 @@ export class DeadLetterStore {
   /** Takes it away with its attempts; the record stays as long as others do. False: it was not there. */
   async purge(queueKey: string, id: string): Promise<boolean> {
     const keys = [deadKey(id), deadListKey(queueKey), triesKey(id), recordKey(id)]
-    return (await this.#redis.script(PURGE, keys, [id, KEPT_MS])) === 1
+    return (await this.#redis.script(PURGE, keys, [id, this.keptMs])) === 1
   }
 
   /** Takes entries from the list whose time is over. */

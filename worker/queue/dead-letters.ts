@@ -6,7 +6,6 @@ import { type DeadLetter, type DeadLetters, QueueError } from './api.ts'
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store.ts'
 import { bodyBytesOf, redrivenEnvelope } from './envelope.ts'
 import { removeFile } from './files.ts'
-import { KEPT_MS } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
 import { requeuedRecord } from './records.ts'
 
@@ -84,7 +83,7 @@ async function redrive(
   const envelope = redrivenEnvelope(letter.entry.envelope, attempt, clock.now())
   const record = requeuedRecord(envelope, attempt, null, null)
   // ORDER: record, job, entry. See above.
-  if (!(await store.reopen(letter, record, envelope.expiresAtMs - clock.now() + 2 * KEPT_MS))) return null
+  if (!(await store.reopen(letter, record, envelope.expiresAtMs - clock.now() + 2 * store.keptMs))) return null
   await parts.due(queueKey, envelope.notBeforeMs)
   await jobs.add(queueKey, envelope, clock.now())
   await store.forget(queueKey, letter)

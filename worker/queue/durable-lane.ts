@@ -32,6 +32,10 @@ export interface DurableLaneOptions {
   readonly concurrency?: number
   /** No other platform serves these queues: what is active at the start was left by a dead one. Default: true on a unix socket. */
   readonly soleOwner?: boolean
+  /** How long records and results of calls that are over stay. Default 24 h. */
+  readonly keptMs?: number
+  /** So long after a worker's last word its calls may run elsewhere. Default 15 s. */
+  readonly lockMs?: number
   /** In [0, 1); spreads retries. Default Math.random. */
   readonly chance?: () => number
 }
@@ -88,13 +92,13 @@ class Lane implements DurableLane {
     this.#clock = options.clock
     this.#soleOwner = options.soleOwner ?? 'socketPath' in options.target
     this.#redis = connectRedis(options.target, options.logger)
-    this.#store = new InvocationStore(this.#redis)
-    this.#jobs = new JobQueues(this.#redis, options.logger)
+    this.#store = new InvocationStore(this.#redis, options.keptMs)
+    this.#jobs = new JobQueues(this.#redis, options.logger, options.lockMs)
     this.#waiters = new Waiters(options.clock)
     const bodiesDir = join(options.stateDir, 'bodies')
     this.#resultsDir = join(options.stateDir, 'results')
     this.#context = this.#attemptContext(bodiesDir)
-    this.#deadLetterStore = new DeadLetterStore(this.#redis)
+    this.#deadLetterStore = new DeadLetterStore(this.#redis, this.#store.keptMs)
     this.deadLetters = createDeadLetters({
       store: this.#deadLetterStore,
       jobs: this.#jobs,
@@ -141,6 +145,7 @@ class Lane implements DurableLane {
       available: () => this.#redis.available(),
       bodiesDir,
       resultsDir: this.#resultsDir,
+      keptMs: this.#store.keptMs,
     })
     this.#leave.push(
       this.#redis.onAvailable(() => void this.#connected()),
@@ -176,7 +181,7 @@ class Lane implements DurableLane {
     return await asking(() => this.#store.record(id))
   }
 
-  async records(query: RecordQuery): Promise<InvocationRecord[]> {
+  async records(query: RecordQuery) {
     return await asking(() => this.#store.records(query))
   }
 
@@ -229,6 +234,10 @@ class Lane implements DurableLane {
     await this.#redis.waitAvailable(START_WAIT_MS)
     await this.#recover()
     this.#maintenance.start()
+  }
+
+  async tidy(): Promise<void> {
+    await asking(() => this.#maintenance.tidy())
   }
 
   async drain(ms: number): Promise<void> {

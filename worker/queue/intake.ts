@@ -5,7 +5,7 @@ import type { RedisStore } from '../store/connect.ts'
 import { QueueError, type Submission } from './api.ts'
 import { type Envelope, type EnvelopeBody, INLINE_MAX_BYTES, makeEnvelope, queueKeyOf } from './envelope.ts'
 import { isDiskError, type SpooledBody, spoolBody } from './files.ts'
-import { type InvocationStore, KEPT_MS } from './invocation-store.ts'
+import { type InvocationStore, timeOfId } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
 import { isOpen } from './records.ts'
 
@@ -121,8 +121,11 @@ export class Intake {
   }
 
   async #isOver(id: string): Promise<boolean> {
-    const record = await this.#options.store.record(id)
-    return record !== null && !isOpen(record.state)
+    const { store, clock } = this.#options
+    const record = await store.record(id)
+    if (record !== null) return !isOpen(record.state)
+    // None: its first caller died before it was queued, or it ended and its record's time is over.
+    return (timeOfId(id) ?? 0) < clock.now() - store.keptMs
   }
 
   async #storeBody(id: string, body: SpooledBody): Promise<EnvelopeBody> {
@@ -138,8 +141,9 @@ export class Intake {
   async #add(envelope: Envelope): Promise<void> {
     const { store, jobs, redis } = this.#options
     const queueKey = queueKeyOf(envelope.version)
+    const keepMs = envelope.expiresAtMs - envelope.acceptedAtMs + 2 * store.keptMs
     redis.gather()
-    const recorded = store.accept(envelope, queueKey, envelope.expiresAtMs - envelope.acceptedAtMs + 2 * KEPT_MS)
+    const recorded = store.accept(envelope, queueKey, keepMs)
     const added = jobs.add(queueKey, envelope, envelope.acceptedAtMs)
     const [record, job] = await Promise.allSettled([recorded, added])
     if (record.status === 'rejected') throw record.reason

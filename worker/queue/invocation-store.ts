@@ -4,6 +4,7 @@
 //   {thaw}:res:<id>       string  ResultHead (JSON), expires
 //   {thaw}:invs:<ns>      zset    id → ms of its UUIDv7: the newest-first list
 //   {thaw}:due            zset    <ns>/<function> → ms of the earliest time it may have something to run, written before any job
+//   {thaw}:namespaces     set     namespaces that ever had a call
 //   {thaw}:idem:<scope>   string  {id, hash}, expires
 //   {thaw}:tries:<id>     list    FailedAttempt (JSON) of each attempt that failed, expires
 //   {thaw}:dead:<id>      string  DeadEntry (JSON), expires
@@ -18,94 +19,25 @@ import type { InvocationRecord, RecordQuery } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt, Finished } from './api.ts'
 import type { Envelope } from './envelope.ts'
+import { ACCEPT, BEGIN, CANCELLED, CLAIM, PAGE_OF, READ, SETTLE, SETTLE_DUE, TRIM_INDEX } from './invocation-scripts.ts'
 import { isOpen, queuedRecord } from './records.ts'
 
-/** How long records and results of calls that are over stay. */
+/** How long records and results of calls that are over stay, unless configured. */
 export const KEPT_MS = 24 * 3_600_000
+/** How long an idempotency key is remembered. */
+const KEY_KEPT_MS = 24 * 3_600_000
+const NAMESPACES = '{thaw}:namespaces'
 /** How long a dead letter stays, its record with it. */
 export const DEAD_KEPT_MS = 14 * 24 * 3_600_000
 const DONE = '{thaw}:done'
 const CANCEL = '{thaw}:cancel'
 const WOKEN = '{thaw}:woken'
 const DUE = '{thaw}:due'
-/** Where BullMQ keeps its queues: <prefix>:<ns>:<function>:<id> is a job. */
-export const QUEUES_PREFIX = '{thaw}:queue'
 export const OUTBOX = '{thaw}:outbox'
-const PAGE = 200
-/** A query looks at no more than this many records. */
-const SCAN_MAX = 20_000
-
-const ACCEPT = `
-redis.call('ZADD', KEYS[3], 'LT', ARGV[5], ARGV[6])
-redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4])`
-
-// The text of a record; of a call that never ran `@` and its envelope; nil when it has no job either: it was not accepted.
-const READ_FUNCTION = `
-local function read(key, id)
-  local text = redis.call('GET', key)
-  if not text or string.sub(text, 1, 1) ~= '@' then return text end
-  local queue = string.gsub(string.sub(text, 2), '/', ':')
-  local envelope = redis.call('HGET', '${QUEUES_PREFIX}:' .. queue .. ':' .. id, 'data')
-  return envelope and '@' .. envelope
-end`
-
-const READ = `${READ_FUNCTION}
-return read(KEYS[1], ARGV[1])`
-
-// Answers the record when the call is over already: a job may outlive its call by a crash between the two writes.
-const BEGIN = `
-local current = redis.call('GET', KEYS[1])
-if current and string.sub(current, 1, 1) ~= '@' then
-  local state = cjson.decode(current).state
-  if state ~= 'queued' and state ~= 'running' then return current end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return false`
-
-// CONTRACT: only the holder of the job's lock may publish. A lock that merely ran out, its job still active, is taken again.
-const SETTLE = `
-local holder = redis.call('GET', KEYS[3])
-if holder ~= ARGV[4] then
-  if holder or not redis.call('LPOS', KEYS[4], ARGV[5]) then return 0 end
-  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[7])
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
-if ARGV[8] ~= '' then
-  redis.call('RPUSH', KEYS[5], ARGV[8])
-  redis.call('PEXPIRE', KEYS[5], ARGV[2])
-end
-if ARGV[9] ~= '' then
-  redis.call('SET', KEYS[6], ARGV[9], 'PX', ARGV[2])
-  redis.call('ZADD', KEYS[7], ARGV[10], ARGV[5])
-end
-if ARGV[11] ~= '' then redis.call('HSET', KEYS[8], ARGV[5], ARGV[11]) end
-if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
-return 1`
-
-// Only while nobody runs it. Whoever fetches its job all the same finds the call over and drops it.
-const CANCELLED = `
-if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-local current = redis.call('GET', KEYS[1])
-if not current then return 0 end
-if string.sub(current, 1, 1) ~= '@' then
-  local state = cjson.decode(current).state
-  if state ~= 'queued' and state ~= 'running' then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[3], ARGV[4])
-return 1`
-
-const CLAIM = `
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
-return redis.call('GET', KEYS[1])`
-
-const PAGE_OF = `${READ_FUNCTION}
-local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', ARGV[3], ARGV[4])
-local found = {}
-for i, id in ipairs(ids) do found[i] = read(ARGV[5] .. id, id) end
-return {ids, found}`
+const PAGE = 500
+/** A query looks at no more than this many records before it answers. */
+const SCAN_MAX = 50_000
+const DUE_SETTLED_MS = 60_000
 
 /** A result as it lies in Redis; the body inline, or in `<state>/results/<file>`. */
 export interface ResultHead {
@@ -121,6 +53,10 @@ export interface JobHold {
   readonly activeKey: string
   readonly token: string
   readonly lockMs: number
+}
+export interface RecordPage {
+  readonly records: InvocationRecord[]
+  readonly next: string | null
 }
 /** What became of one attempt. */
 export interface Settlement {
@@ -150,8 +86,13 @@ export interface Claim {
 
 export class InvocationStore {
   readonly #redis: RedisStore
-  constructor(redis: RedisStore) {
+  /** How long records and results of calls that are over stay. */
+  readonly keptMs: number
+  readonly #namespaces = new Set<string>()
+
+  constructor(redis: RedisStore, keptMs = KEPT_MS) {
     this.#redis = redis
+    this.keptMs = keptMs
   }
 
   /** Before its job is added: the queue is due then, and the call can be asked for as soon as the job is there. */
@@ -159,7 +100,13 @@ export class InvocationStore {
     const { id, version, notBeforeMs, acceptedAtMs } = envelope
     const keys = [recordKey(id), indexKey(version.namespace), DUE]
     const args = [`@${queueKey}`, keepMs, timeOfId(id) ?? acceptedAtMs, id, notBeforeMs, queueKey]
-    await this.#redis.script(ACCEPT, keys, args)
+    // Sent at once: the job is sent right behind.
+    const accepted = this.#redis.script(ACCEPT, keys, args)
+    if (!this.#namespaces.has(version.namespace)) {
+      await this.#redis.command('SADD', NAMESPACES, version.namespace)
+      this.#namespaces.add(version.namespace)
+    }
+    await accepted
   }
 
   /** Before a job comes back to its queue. */
@@ -197,14 +144,14 @@ export class InvocationStore {
 
   /** Ends a call that nobody runs. False: somebody does, or it is over. */
   async endWaiting(record: InvocationRecord, lockKey: string): Promise<boolean> {
-    const args = [JSON.stringify(record), KEPT_MS, DONE, record.id]
+    const args = [JSON.stringify(record), this.keptMs, DONE, record.id]
     return (await this.#redis.script(CANCELLED, [recordKey(record.id), lockKey], args)) === 1
   }
 
   /** null: the key is ours now. */
   async claim(scope: readonly string[], claim: Claim): Promise<Claim | null> {
     const digest = createHash('sha256').update(JSON.stringify(scope)).digest('hex')
-    const earlier = await this.#redis.script(CLAIM, [`{thaw}:idem:${digest}`], [JSON.stringify(claim), KEPT_MS])
+    const earlier = await this.#redis.script(CLAIM, [`{thaw}:idem:${digest}`], [JSON.stringify(claim), KEY_KEPT_MS])
     return earlier === null ? null : (JSON.parse(earlier as string) as Claim)
   }
 
@@ -222,25 +169,34 @@ export class InvocationStore {
     return text === null ? null : (JSON.parse(text as string) as ResultHead)
   }
 
-  /** Newest first. */
-  async records(query: RecordQuery): Promise<InvocationRecord[]> {
-    const newest = query.after === undefined ? '+inf' : String(timeOfId(query.after) ?? '+inf')
+  /** Newest first. `next`: the search ended before its time; go on after this id. */
+  async records(query: RecordQuery): Promise<RecordPage> {
     const oldest = query.sinceMs === undefined ? '-inf' : String(query.sinceMs)
+    const state = query.state === undefined ? '' : `"state":"${query.state}"`
+    const name = query.function === undefined ? '' : `"${query.function}"`
     const found: InvocationRecord[] = []
-    for (let offset = 0; offset < SCAN_MAX && found.length < query.limit; offset += PAGE) {
-      const args = [newest, oldest, offset, PAGE, recordKey('')]
-      const [ids, texts] = (await this.#redis.script(PAGE_OF, [indexKey(query.namespace)], args)) as [
-        string[],
-        unknown[],
-      ]
+    let newest = query.after === undefined ? '+inf' : String(timeOfId(query.after) ?? '+inf')
+    let after = query.after ?? null
+    // Not by a running offset: calls that are accepted meanwhile would shift it. Only within one millisecond there is one.
+    let offset = 0
+    for (let scanned = 0; scanned < SCAN_MAX; ) {
+      const queued = query.state === 'queued' ? '1' : ''
+      const args = [newest, oldest, offset, PAGE, state, name, recordKey(''), queued]
+      const answer = await this.#redis.script(PAGE_OF, [indexKey(query.namespace)], args)
+      const [texts, count, lastId, lastScore] = answer as [string[], number, string | null, string | null]
       for (const text of texts) {
-        if (typeof text !== 'string' || found.length >= query.limit) continue
         const record = parseRecord(text)
-        if (matches(record, query)) found.push(record)
+        if (!matches(record, query) || (after !== null && record.id >= after)) continue
+        found.push(record)
+        if (found.length >= query.limit) return { records: found, next: null }
       }
-      if (ids.length < PAGE) break
+      if (count < PAGE || lastId === null || lastScore === null) return { records: found, next: null }
+      offset = lastScore === newest ? offset + count : 0
+      newest = lastScore
+      after = offset === 0 ? lastId : after
+      scanned += count
     }
-    return found
+    return { records: found, next: after }
   }
 
   /** At most about so many entries. */
@@ -259,13 +215,30 @@ export class InvocationStore {
     await this.#redis.command('HDEL', OUTBOX, id)
   }
 
+  /** Those that ever had a call. */
+  async namespaces(): Promise<string[]> {
+    return (await this.#redis.command('SMEMBERS', NAMESPACES)) as string[]
+  }
+
+  /** Those that may hold something. */
   async queueKeys(): Promise<string[]> {
     return (await this.#redis.command('ZRANGE', DUE, 0, -1)) as string[]
   }
 
-  /** Drops list entries older than `ms` since the epoch. */
-  async trimIndex(namespace: string, ms: number): Promise<void> {
-    await this.#redis.command('ZREMRANGEBYSCORE', indexKey(namespace), '-inf', ms)
+  /** Takes entries older than `olderThanMs` (since the epoch) from the list whose records are gone. */
+  async trimIndex(namespace: string, olderThanMs: number): Promise<void> {
+    let from: unknown = '-inf'
+    while (typeof from === 'string') {
+      const args = [from, olderThanMs, PAGE, recordKey('')]
+      const next: unknown = await this.#redis.script(TRIM_INDEX, [indexKey(namespace)], args)
+      // More than a page within one millisecond would bring the same score again.
+      from = next === from ? `(${next}` : next
+    }
+  }
+
+  /** Takes queues that hold nothing from the due index. */
+  async settleDue(nowMs: number): Promise<void> {
+    await this.#redis.script(SETTLE_DUE, [DUE], [nowMs - DUE_SETTLED_MS])
   }
 
   announceDue(queueKey: string): void {

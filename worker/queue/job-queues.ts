@@ -6,11 +6,11 @@ import type { FunctionConfig } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { QueueState } from './api.ts'
 import { type Envelope, envelopeText } from './envelope.ts'
-import { type JobHold, QUEUES_PREFIX } from './invocation-store.ts'
+import { QUEUES_PREFIX } from './invocation-scripts.ts'
+import type { JobHold } from './invocation-store.ts'
 
-export const LOCK_MS = 15_000
-const STALL_CHECK_MS = 5_000
-/** The death of a worker is no attempt; so many of them for one call are a fault all the same. */
+const LOCK_MS = 15_000
+/** The death of a worker is no attempt; more of them than this for one call are a fault all the same. */
 const MAX_STALLS = 20
 const EVENTS_KEPT = 100
 const ROOT = 'root'
@@ -22,7 +22,8 @@ const JOB_OPTIONS = {
   stackTraceLimit: 1,
 } as const
 
-// Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched.
+// Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched, but for the
+// count of such ends: past the highest the job is marked as BullMQ marks it (`defa`), and ends at its next fetch.
 const REQUEUE = `
 local moved = 0
 for i, id in ipairs(ARGV) do
@@ -31,6 +32,7 @@ for i, id in ipairs(ARGV) do
     redis.call('DEL', job .. ':lock')
     redis.call('SREM', KEYS[4], id)
     if redis.call('EXISTS', job) == 1 then
+      if redis.call('HINCRBY', job, 'stc', 1) > ${MAX_STALLS} then redis.call('HSET', job, 'defa', 'stalled') end
       local priority = tonumber(redis.call('HGET', job, 'priority')) or 0
       if priority > 0 then redis.call('ZADD', KEYS[3], priority * 0x100000000, id)
       else redis.call('RPUSH', KEYS[2], id) end
@@ -85,15 +87,18 @@ export class JobQueues {
   readonly #options: QueueOptions
   readonly #root: Queue
   readonly #queues = new Map<string, FunctionQueue>()
+  readonly lockMs: number
   readonly #rates = new Map<string, string>()
 
-  constructor(redis: RedisStore, logger: Logger) {
+  /** `lockMs`: so long after its worker's last word a job may be given to another. */
+  constructor(redis: RedisStore, logger: Logger, lockMs = LOCK_MS) {
     this.#redis = redis
+    this.lockMs = lockMs
     // Lock, stall and back-off settings belong to BullMQ's Worker; fetching by hand, its backend and jobs read them from here.
     const settings = {
       backoffStrategy: (_made: number, _type?: string, error?: Error) => (error as RetryAfter).delayMs,
     }
-    const fetching = { lockDuration: LOCK_MS, stalledInterval: STALL_CHECK_MS, maxStalledCount: MAX_STALLS, settings }
+    const fetching = { lockDuration: lockMs, stalledInterval: 1, maxStalledCount: MAX_STALLS, settings }
     const options: QueueOptions = {
       connection: redis.client,
       prefix: QUEUES_PREFIX,
@@ -232,9 +237,10 @@ export class JobQueues {
     return (await this.#redis.script(REQUEUE, keys, [key(''), ...ids])) as number
   }
 
-  /** Puts back what other workers left, when its lock has run out (for queues that several platforms serve). */
-  async requeueStalled(queueKey: string): Promise<void> {
-    await this.#queue(queueKey).getBackend().moveStalledJobsToWait()
+  /** Puts back what other workers left, when its lock has run out (for queues that several platforms serve). True: some were. */
+  async requeueStalled(queueKey: string): Promise<boolean> {
+    const moved = await this.#queue(queueKey).getBackend().moveStalledJobsToWait()
+    return moved.length > 0
   }
 
   /** Keeps the locks of running jobs; answers for each whether it is still held. */
@@ -245,7 +251,7 @@ export class JobQueues {
       return [lockKey, activeKey, this.#queue(fetched.queueKey).toKey('stalled')]
     })
     const args = held.flatMap((fetched) => [fetched.token, fetched.envelope.id])
-    const kept = (await this.#redis.script(RENEW, keys, [LOCK_MS, ...args])) as number[]
+    const kept = (await this.#redis.script(RENEW, keys, [this.lockMs, ...args])) as number[]
     return kept.map((one) => one === 1)
   }
 

@@ -3,7 +3,7 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { Attempt } from './attempt.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { sweepFolder } from './files.ts'
-import { type InvocationStore, KEPT_MS } from './invocation-store.ts'
+import type { InvocationStore } from './invocation-store.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
 import { isOpen } from './records.ts'
 
@@ -18,19 +18,21 @@ export interface MaintenanceOptions {
   available(): boolean
   readonly bodiesDir: string
   readonly resultsDir: string
+  /** How long records and results of calls that are over stay. */
+  readonly keptMs: number
 }
 
-const RENEW_MS = 5_000
 const SWEEP_MS = 10_000
 const TIDY_MS = 10 * 60_000
-/** A lock lasts 15 s: after this much without renewal the call must not run on beside its second attempt. */
-const LOST_MS = 10_000
+/** Of a lock's time: renewed and checked so often; and after so much without renewal the call must not run on beside its
+ *  second attempt. */
+const RENEWED = 1 / 3
+const LOST = 2 / 3
 const FILE_AGE_MS = 15 * 60_000
-const INDEX_KEPT_MS = 15 * 24 * 3_600_000
 
 export class Maintenance {
   readonly #options: MaintenanceOptions
-  readonly #cancel = new Map<number, () => void>()
+  readonly #cancel = new Map<string, () => void>()
   #suspects: ReadonlySet<string> = new Set()
   #stopped = true
 
@@ -40,9 +42,12 @@ export class Maintenance {
 
   start(): void {
     this.#stopped = false
-    this.#every(RENEW_MS, () => this.#renew())
-    this.#every(SWEEP_MS, () => this.sweep())
-    this.#every(TIDY_MS, () => this.#tidy())
+    const renewMs = this.#options.jobs.lockMs * RENEWED
+    this.#every('renew', renewMs, () => this.#renew())
+    this.#every('fence', renewMs, async () => this.#fence(), 'always')
+    if (!this.#options.soleOwner) this.#every('stalls', renewMs, () => this.#requeueStalled())
+    this.#every('sweep', SWEEP_MS, () => this.sweep())
+    this.#every('tidy', TIDY_MS, () => this.tidy())
   }
 
   stop(): void {
@@ -65,13 +70,14 @@ export class Maintenance {
     return moved
   }
 
-  #every(ms: number, work: () => Promise<void>): void {
+  /** `always`: also while Redis is away. */
+  #every(name: string, ms: number, work: () => Promise<void>, when: 'available' | 'always' = 'available'): void {
     const again = (): void => {
       this.#cancel.set(
-        ms,
+        name,
         this.#options.clock.after(ms, () => {
           if (this.#stopped) return
-          const done = this.#options.available() ? work() : Promise.resolve()
+          const done = when === 'always' || this.#options.available() ? work() : Promise.resolve()
           done
             .catch((error: Error) => this.#options.logger.debug({ reason: error.message }, 'queue maintenance failed'))
             .finally(() => {
@@ -87,29 +93,41 @@ export class Maintenance {
     const { jobs, active, clock, soleOwner } = this.#options
     const attempts = [...active.values()]
     const nowMs = clock.monotonicMs()
-    try {
-      const kept = await jobs.renew(attempts.map((attempt) => attempt.fetched))
-      attempts.forEach((attempt, index) => {
-        if (kept[index]) attempt.renewedAtMs = nowMs
-        else if (!soleOwner) attempt.abandon()
-      })
-    } finally {
-      for (const attempt of attempts) {
-        if (!soleOwner && clock.monotonicMs() - attempt.renewedAtMs > LOST_MS) attempt.abandon()
-      }
+    const kept = await jobs.renew(attempts.map((attempt) => attempt.fetched))
+    attempts.forEach((attempt, index) => {
+      if (kept[index]) attempt.renewedAtMs = nowMs
+      else if (!soleOwner) attempt.abandon()
+    })
+  }
+
+  /** Whoever could not renew a lock for too long ends the call: another worker may begin it. A sole owner has no other. */
+  #fence(): void {
+    const { active, clock, jobs, soleOwner, logger } = this.#options
+    if (soleOwner) return
+    for (const [id, attempt] of active) {
+      if (clock.monotonicMs() - attempt.renewedAtMs <= jobs.lockMs * LOST) continue
+      logger.warn({ id }, 'a call is ended here: its lock could not be renewed')
+      attempt.abandon()
+    }
+  }
+
+  async #requeueStalled(): Promise<void> {
+    const { store, jobs, dispatcher } = this.#options
+    for (const queueKey of await store.queueKeys()) {
+      if (await jobs.requeueStalled(queueKey)) dispatcher.wake(queueKey)
     }
   }
 
   /** Asks every queue, in case news got lost; before, what nobody runs goes back to it. */
   async sweep(): Promise<void> {
-    const { store, jobs, dispatcher, soleOwner } = this.#options
+    const { store, dispatcher, soleOwner } = this.#options
     const suspects = new Set<string>()
     for (const queueKey of await store.queueKeys()) {
       if (soleOwner) await this.#returnOrphans(queueKey, suspects)
-      else await jobs.requeueStalled(queueKey)
       dispatcher.wake(queueKey)
     }
     this.#suspects = suspects
+    await store.settleDue(this.#options.clock.now())
   }
 
   /** A fetch whose answer got lost leaves a job active that nobody runs. While no answer is awaited, every active job that is
@@ -127,16 +145,16 @@ export class Maintenance {
     if (moved > 0) logger.warn({ queue: queueKey, calls: moved }, 'calls that nobody ran are queued again')
   }
 
-  async #tidy(): Promise<void> {
-    const { store, clock, bodiesDir, resultsDir, logger } = this.#options
+  /** Forgets what belongs to calls that are over and whose time to be asked for is, too. */
+  async tidy(): Promise<void> {
+    const { store, clock, bodiesDir, resultsDir, logger, keptMs } = this.#options
     const nowMs = clock.now()
-    const namespaces = new Set((await store.queueKeys()).map((key) => key.slice(0, key.indexOf('/'))))
-    for (const namespace of namespaces) await store.trimIndex(namespace, nowMs - INDEX_KEPT_MS)
+    for (const namespace of await store.namespaces()) await store.trimIndex(namespace, nowMs - keptMs)
     const bodies = await sweepFolder(bodiesDir, nowMs - FILE_AGE_MS, async (id) => {
       const record = await store.record(id)
       return (record !== null && isOpen(record.state)) || (await store.isDead(id))
     })
-    const results = await sweepFolder(resultsDir, nowMs - Math.min(FILE_AGE_MS, KEPT_MS), async (name) => {
+    const results = await sweepFolder(resultsDir, nowMs - FILE_AGE_MS, async (name) => {
       const head = await store.result(name.slice(0, name.lastIndexOf('-')))
       return head?.file === name
     })

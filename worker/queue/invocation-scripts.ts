@@ -1,0 +1,108 @@
+// The scripts of the invocation store: each is one atomic step in the life of a call. Keys and their meaning: invocation-store.ts.
+
+/** Where BullMQ keeps its queues: <prefix>:<ns>:<function>:<id> is a job. */
+export const QUEUES_PREFIX = '{thaw}:queue'
+
+export const ACCEPT = `
+redis.call('ZADD', KEYS[3], 'LT', ARGV[5], ARGV[6])
+redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
+redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4])`
+
+// The text of a record; of a call that never ran `@` and its envelope; nil when it has no job either: it was not accepted.
+const READ_FUNCTION = `
+local function read(key, id)
+  local text = redis.call('GET', key)
+  if not text or string.sub(text, 1, 1) ~= '@' then return text end
+  local queue = string.gsub(string.sub(text, 2), '/', ':')
+  local envelope = redis.call('HGET', '${QUEUES_PREFIX}:' .. queue .. ':' .. id, 'data')
+  return envelope and '@' .. envelope
+end`
+
+export const READ = `${READ_FUNCTION}
+return read(KEYS[1], ARGV[1])`
+
+// Answers the record when the call is over already: a job may outlive its call by a crash between the two writes.
+export const BEGIN = `
+local current = redis.call('GET', KEYS[1])
+if current and string.sub(current, 1, 1) ~= '@' then
+  local state = cjson.decode(current).state
+  if state ~= 'queued' and state ~= 'running' then return current end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false`
+
+// CONTRACT: only the holder of the job's lock may publish. A lock that merely ran out, its job still active, is taken again.
+export const SETTLE = `
+local holder = redis.call('GET', KEYS[3])
+if holder ~= ARGV[4] then
+  if holder or not redis.call('LPOS', KEYS[4], ARGV[5]) then return 0 end
+  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[7])
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
+if ARGV[8] ~= '' then
+  redis.call('RPUSH', KEYS[5], ARGV[8])
+  redis.call('PEXPIRE', KEYS[5], ARGV[2])
+end
+if ARGV[9] ~= '' then
+  redis.call('SET', KEYS[6], ARGV[9], 'PX', ARGV[2])
+  redis.call('ZADD', KEYS[7], ARGV[10], ARGV[5])
+end
+if ARGV[11] ~= '' then redis.call('HSET', KEYS[8], ARGV[5], ARGV[11]) end
+if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
+return 1`
+
+// Only while nobody runs it. Whoever fetches its job all the same finds the call over and drops it.
+export const CANCELLED = `
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+local current = redis.call('GET', KEYS[1])
+if not current then return 0 end
+if string.sub(current, 1, 1) ~= '@' then
+  local state = cjson.decode(current).state
+  if state ~= 'queued' and state ~= 'running' then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1`
+
+// A queue that was due a minute ago and holds nothing leaves the index; one that holds delayed jobs alone is due with the first.
+// The minute: between the index and its job an accepted call is on its way.
+export const SETTLE_DUE = `
+local settled = 0
+for _, queue in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
+  local key = '${QUEUES_PREFIX}:' .. string.gsub(queue, '/', ':') .. ':'
+  local held = redis.call('LLEN', key .. 'wait') + redis.call('LLEN', key .. 'active') + redis.call('ZCARD', key .. 'prioritized')
+  if held == 0 then
+    local first = redis.call('ZRANGE', key .. 'delayed', 0, 0, 'WITHSCORES')
+    if first[2] then redis.call('ZADD', KEYS[1], math.floor(tonumber(first[2]) / 4096), queue)
+    else redis.call('ZREM', KEYS[1], queue) end
+    settled = settled + 1
+  end
+end
+return settled`
+
+// Of entries that old, those without a record leave the list. Answers the score to go on from.
+export const TRIM_INDEX = `
+local rows = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2], 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+for i = 1, #rows, 2 do
+  if redis.call('EXISTS', ARGV[4] .. rows[i]) == 0 then redis.call('ZREM', KEYS[1], rows[i]) end
+end
+return #rows == 2 * tonumber(ARGV[3]) and rows[#rows] or false`
+
+export const CLAIM = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
+return redis.call('GET', KEYS[1])`
+
+// `ARGV[5]`, `ARGV[6]`: texts that a record in question holds (a first sieve), or ''. A call that never ran holds neither.
+export const PAGE_OF = `${READ_FUNCTION}
+local rows = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2], 'WITHSCORES', 'LIMIT', ARGV[3], ARGV[4])
+local found = {}
+for i = 1, #rows, 2 do
+  local text = read(ARGV[7] .. rows[i], rows[i])
+  if text then
+    local queued = string.sub(text, 1, 1) == '@'
+    local fits = ARGV[5] == '' or (queued and ARGV[8] == '1') or (not queued and string.find(text, ARGV[5], 1, true))
+    if fits and (ARGV[6] == '' or string.find(text, ARGV[6], 1, true)) then found[#found + 1] = text end
+  end
+end
+return {found, #rows / 2, rows[#rows - 1] or false, rows[#rows] or false}`
