@@ -1,25 +1,40 @@
 // I/O weights through real sandboxes: scratch disks with a weight are parts of one disk under bfq, and share it by weight.
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
-import { call, EVALUATOR, evaluate } from '../support/kernel-runtime.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Sandbox } from '../../runtime/api.ts'
+import { type Disk, mountDisk } from '../support/disk.ts'
+import { call, EVALUATOR, evaluate, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
 import { MIB, metered, useSandboxes } from '../support/kernel-sandboxes.ts'
 
 const sandboxes = useSandboxes()
 const image = () => join(sandboxes.platform.stateDir, 'scratch', 'weighted.img')
 
 /** Sixteen random reads past the cache in flight for `ms`; answers with the bytes read. The first call makes the file. */
-const READER = `async (request) => {
+const reader = (path: string) => `async (request) => {
+  process.env.UV_THREADPOOL_SIZE = '16' // libuv's pool must hold them all at once; it reads its size when it is first used
   const fs = require('node:fs')
   const { O_CREAT, O_RDWR, O_DIRECT } = fs.constants
   const BLOCK = 262144, BLOCKS = 160
   const aligned = () => Buffer.from(new WebAssembly.Memory({ initial: 4 }).buffer)
-  const fd = fs.openSync('/scratch/file', O_CREAT | O_RDWR | O_DIRECT)
+  const fd = fs.openSync('${path}', O_CREAT | O_RDWR | O_DIRECT)
   const block = aligned().fill(1)
   if (fs.fstatSync(fd).size === 0) for (let n = 0; n < BLOCKS; n++) fs.writeSync(fd, block, 0, BLOCK, n * BLOCK)
   const end = performance.now() + Number(await request.text())
   let bytes = 0
-  const reader = (buffer) => new Promise((resolve, reject) => {
+  const turn = (buffer) => new Promise((resolve, reject) => {
     const next = () => {
       if (performance.now() >= end) return resolve()
       fs.read(fd, buffer, 0, BLOCK, Math.floor(Math.random() * BLOCKS) * BLOCK, (error, n) => {
@@ -30,13 +45,23 @@ const READER = `async (request) => {
     }
     next()
   })
-  await Promise.all(Array.from({ length: 16 }, () => reader(aligned())))
+  await Promise.all(Array.from({ length: 16 }, () => turn(aligned())))
   fs.closeSync(fd)
   return Response.json(bytes)
 }`
 
-/** libuv's pool must hold sixteen reads at once; it reads its size when it is first used. */
-const DEEP = READER.replace('{', `{ process.env.UV_THREADPOOL_SIZE = '16';`)
+/** Bytes that `heavy` reads for each of `light`, both at once: the best of three, for a machine busy elsewhere keeps neither
+ *  queue full, and then there is nothing to share. */
+async function bestRatio(light: Sandbox, heavy: Sandbox): Promise<number> {
+  const read = async (sandbox: Sandbox, ms: number) => Number((await call(sandbox, '/', Buffer.from(String(ms)))).text)
+  await Promise.all([read(light, 0), read(heavy, 0)])
+  let best = 0
+  for (let n = 0; n < 3 && best < 2; n++) {
+    const [less, more] = await Promise.all([read(light, 2500), read(heavy, 2500)])
+    best = Math.max(best, more / less)
+  }
+  return best
+}
 
 describe('blkioWeight', () => {
   afterAll(() => {
@@ -47,21 +72,10 @@ describe('blkioWeight', () => {
   test('of 100 and 800 at queue depth 16: the heavier gets at least twice as much', async () => {
     const limits = { scratch: 64 * MIB, memory: 128 * MIB }
     const [light, heavy] = await Promise.all([
-      sandboxes.start(DEEP, { ...limits, blkioWeight: 100 }),
-      sandboxes.start(DEEP, { ...limits, blkioWeight: 800 }),
+      sandboxes.start(reader('/scratch/file'), { ...limits, blkioWeight: 100 }),
+      sandboxes.start(reader('/scratch/file'), { ...limits, blkioWeight: 800 }),
     ])
-    await Promise.all([light, heavy].map((sandbox) => call(sandbox, '/', Buffer.from('0'))))
-    const read = async () => {
-      const both = await Promise.all([light, heavy].map((sandbox) => call(sandbox, '/', Buffer.from('2500'))))
-      return both.map(({ text }) => Number(text)) as [number, number]
-    }
-    const ratios: number[] = []
-    // A machine busy elsewhere keeps neither queue full, and then there is nothing to share: the best of three counts.
-    for (let n = 0; n < 3 && Math.max(0, ...ratios) < 2; n++) {
-      const [less, more] = await read()
-      ratios.push(more / less)
-    }
-    expect(Math.max(...ratios)).toBeGreaterThan(2)
+    expect(await bestRatio(light, heavy)).toBeGreaterThan(2)
   })
 
   test('disks with a weight end at their size, hold rates and counters, and are empty for the next sandbox', async () => {
@@ -93,6 +107,39 @@ describe('blkioWeight', () => {
     expect(existsSync(join(sandboxes.platform.stateDir, 'scratch', `sandbox-${sandbox.id}.img`))).toBe(true)
     await sandbox.destroy()
     expect(existsSync(join(sandboxes.platform.stateDir, 'scratch', `sandbox-${sandbox.id}.img`))).toBe(false)
+  })
+})
+
+describe('blkioWeightDevice', () => {
+  let disk: Disk
+  let host: TestRuntime
+  beforeAll(async () => {
+    disk = await mountDisk(mkdtempSync(join(tmpdir(), 'thaw-weights-')), 160)
+    host = await startTestRuntime({ volumeRoots: [disk.path] })
+  })
+  afterAll(async () => {
+    await host.close()
+    await disk.unmount()
+    rmSync(disk.folder, { recursive: true, force: true })
+  })
+
+  test('of 100 and 800 on a disk of the host under bfq: the heavier gets at least twice as much', async () => {
+    const loop = readdirSync('/sys/block').find((name) => backingOf(name) === join(disk.folder, 'disk.img'))!
+    execFileSync('losetup', ['--direct-io=on', `/dev/${loop}`])
+    writeFileSync(`/sys/block/${loop}/queue/scheduler`, 'bfq')
+    const start = (name: string, weight: number) => {
+      const source = join(disk.path, name)
+      mkdirSync(source)
+      chownSync(source, 1000, 1000)
+      return host.start(
+        reader('/mnt/file'),
+        { blkioWeightDevice: [{ device: `/dev/${loop}`, weight }] },
+        { volumes: [{ kind: 'bind', source, path: '/mnt', readOnly: false }] },
+      )
+    }
+    const [light, heavy] = await Promise.all([start('light', 100), start('heavy', 800)])
+    expect(await bestRatio(light, heavy)).toBeGreaterThan(2)
+    await Promise.all([light.destroy(), heavy.destroy()])
   })
 })
 
