@@ -10,10 +10,22 @@ export interface InvocationTrace {
   end(record: InvocationRecord): void
 }
 
-/** Given to the worker only when tracing is on. */
+/** An asynchronous call on its way to the disk. */
+export interface AcceptTrace {
+  /** W3C `traceparent` that goes through the queue: every attempt continues it. */
+  readonly traceparent: string
+  /** It was accepted, or refused. Must not throw. */
+  end(accepted: boolean): void
+}
+
+/** Given to the worker and the durable lane only when tracing is on. */
 export interface Tracing {
   /** Called once per attempt, at its arrival. null: not sampled, and no span object is made. Must not throw. */
   startInvocation(request: InvocationRequest): InvocationTrace | null
+  /** Called once per asynchronous call, at its arrival. null: not sampled. Must not throw. */
+  startAccept(
+    call: Pick<InvocationRequest, 'id' | 'version' | 'method' | 'traceparent' | 'acceptedAtMs'>,
+  ): AcceptTrace | null
 }
 
 /** The header list with `traceparent` replaced or added; the given list stays as it is. */

@@ -173,7 +173,7 @@ async function compose(
   )
   const lane = await steps.run(
     'durable lane',
-    () => createDurableLane({ target, worker, stateDir, clock, logger, keptMs: config.resultTtlMs }),
+    () => createDurableLane({ target, worker, stateDir, clock, logger, keptMs: config.resultTtlMs, tracing }),
     (made) => made.close(),
   )
   const schedules = await steps.run(

@@ -1,7 +1,7 @@
 // OpenTelemetry behind the worker's tracing seam: one trace per invocation, its phases as children. Loaded only when an
 // endpoint is configured; what is not sampled makes no span object.
-import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api'
-import type { InvocationRecord } from '../../worker/api.ts'
+import type { Attributes, Context, Span, SpanKind, Tracer } from '@opentelemetry/api'
+import type { InvocationRecord, InvocationRequest } from '../../worker/api.ts'
 import type { InvocationTrace, Tracing } from '../../worker/tracing.ts'
 
 export interface ClosableTracing extends Tracing {
@@ -12,6 +12,7 @@ export interface ClosableTracing extends Tracing {
 const FLUSH_DEADLINE_MS = 3_000
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
 const SAMPLED = 1
+type Api = typeof import('@opentelemetry/api')
 
 /** Traces go to `<endpoint>/v1/traces` (OTLP over HTTP, the OpenTelemetry environment's convention). null: tracing is off. */
 export async function createTracing(endpoint: string | null): Promise<ClosableTracing | null> {
@@ -31,30 +32,22 @@ export async function createTracing(endpoint: string | null): Promise<ClosableTr
   const tracer = provider.getTracer('thaw')
   return {
     startInvocation(request) {
-      const parent = TRACEPARENT.exec(request.traceparent ?? '')
-      // A caller that says "not sampled" gets no span at all; its context passes through untouched.
-      if (parent && (Number.parseInt(parent[3]!, 16) & SAMPLED) === 0) return null
-      const root = parent
-        ? api.trace.setSpanContext(api.ROOT_CONTEXT, {
-            traceId: parent[1]!,
-            spanId: parent[2]!,
-            traceFlags: SAMPLED,
-            isRemote: true,
-          })
-        : api.ROOT_CONTEXT
-      const { version } = request
-      const attributes: Attributes = {
-        'faas.name': version.name,
-        'faas.version': String(version.version),
-        'faas.invocation_id': request.id,
-        'faas.trigger': 'http',
-        'thaw.namespace': version.namespace,
-        'thaw.attempt': request.attempt,
-        'http.request.method': request.method,
+      const started = startSpan(api, tracer, `invoke ${request.version.name}`, api.SpanKind.SERVER, request)
+      if (started === null) return null
+      started.span.setAttribute('thaw.attempt', request.attempt)
+      return traceOf(started.span, tracer, started.context, api.SpanStatusCode.ERROR)
+    },
+    startAccept(call) {
+      const started = startSpan(api, tracer, `enqueue ${call.version.name}`, api.SpanKind.PRODUCER, call)
+      if (started === null) return null
+      const { span } = started
+      return {
+        traceparent: traceparentOf(span),
+        end(accepted) {
+          if (!accepted) span.setStatus({ code: api.SpanStatusCode.ERROR, message: 'not accepted' })
+          span.end()
+        },
       }
-      const options = { kind: api.SpanKind.SERVER, startTime: request.acceptedAtMs, attributes }
-      const span = tracer.startSpan(`invoke ${version.name}`, options, root)
-      return traceOf(span, tracer, api.trace.setSpan(root, span), api.SpanStatusCode.ERROR)
     },
     async close() {
       let timer: NodeJS.Timeout | undefined
@@ -67,10 +60,45 @@ export async function createTracing(endpoint: string | null): Promise<ClosableTr
   }
 }
 
-function traceOf(span: Span, tracer: Tracer, context: Context, errorStatus: number): InvocationTrace {
+/** null: the caller said "not sampled"; it gets no span at all, its context passes through untouched. */
+function startSpan(
+  api: Api,
+  tracer: Tracer,
+  name: string,
+  kind: SpanKind,
+  call: Pick<InvocationRequest, 'id' | 'version' | 'method' | 'traceparent' | 'acceptedAtMs'>,
+): { readonly span: Span; readonly context: Context } | null {
+  const parent = TRACEPARENT.exec(call.traceparent ?? '')
+  if (parent && (Number.parseInt(parent[3]!, 16) & SAMPLED) === 0) return null
+  const root = parent
+    ? api.trace.setSpanContext(api.ROOT_CONTEXT, {
+        traceId: parent[1]!,
+        spanId: parent[2]!,
+        traceFlags: SAMPLED,
+        isRemote: true,
+      })
+    : api.ROOT_CONTEXT
+  const { version } = call
+  const attributes: Attributes = {
+    'faas.name': version.name,
+    'faas.version': String(version.version),
+    'faas.invocation_id': call.id,
+    'faas.trigger': 'http',
+    'thaw.namespace': version.namespace,
+    'http.request.method': call.method,
+  }
+  const span = tracer.startSpan(name, { kind, startTime: call.acceptedAtMs, attributes }, root)
+  return { span, context: api.trace.setSpan(root, span) }
+}
+
+function traceparentOf(span: Span): string {
   const { traceId, spanId } = span.spanContext()
+  return `00-${traceId}-${spanId}-01`
+}
+
+function traceOf(span: Span, tracer: Tracer, context: Context, errorStatus: number): InvocationTrace {
   return {
-    traceparent: `00-${traceId}-${spanId}-01`,
+    traceparent: traceparentOf(span),
     end(record) {
       let atMs = Date.parse(record.createdAt)
       for (const [name, ms] of phasesOf(record)) {

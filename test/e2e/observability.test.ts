@@ -56,6 +56,24 @@ test('one trace per invocation continues the caller’s, with the phases as chil
   expect(children.every((span) => span.traceId === root.traceId)).toBe(true)
 })
 
+test('one trace goes through the queue, from the acceptance of a call to its runs', async () => {
+  const headers = { prefer: 'respond-async', traceparent: PARENT.replace('4bf9', 'cccc') }
+  const accepted = await platform.request('/fn/probe/meta', { headers })
+  expect(accepted.status).toBe(202)
+  const result = await platform.request(`${accepted.headers.get('location')}/result?wait=20s`)
+  const seen = new Map(((await result.json()) as { headers: [string, string][] }).headers).get('traceparent') ?? ''
+  const own = () => spans.filter((span) => span.traceId.startsWith('cccc'))
+  const find = (name: string) => own().find((span) => span.name === name)
+  await until(
+    'both spans arrive',
+    () => find('enqueue probe') !== undefined && find('invoke probe') !== undefined,
+    10_000,
+  )
+  expect(find('enqueue probe')!.parentSpanId).toBe('00f067aa0ba902b7')
+  expect(find('invoke probe')!.parentSpanId).toBe(find('enqueue probe')!.spanId)
+  expect(seen.split('-').slice(1, 3)).toEqual([find('invoke probe')!.traceId, find('invoke probe')!.spanId])
+})
+
 test('a caller that does not sample gets no span, and its context passes through', async () => {
   const parent = PARENT.replace(/01$/, '00').replace('4bf9', 'aaaa')
   const response = await platform.request('/fn/probe/meta', { headers: { traceparent: parent } })

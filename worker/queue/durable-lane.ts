@@ -5,6 +5,7 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionVersion, InvocationRecord, RecordQuery, Worker } from '../api.ts'
 import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
 import { StoreError } from '../store/errors.ts'
+import type { Tracing } from '../tracing.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import { cancelCall } from './cancel.ts'
@@ -14,7 +15,7 @@ import { Dispatcher } from './dispatcher.ts'
 import { queueKeyOf } from './envelope.ts'
 import { freeBytes } from './files.ts'
 import { askResult } from './inquiry.ts'
-import { Intake } from './intake.ts'
+import { type Accepted, Intake } from './intake.ts'
 import { InvocationStore } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
 import { Maintenance } from './maintenance.ts'
@@ -36,6 +37,8 @@ export interface DurableLaneOptions {
   readonly keptMs?: number
   /** So long after a worker's last word its calls may run elsewhere. Default 15 s. */
   readonly lockMs?: number
+  /** Default null: off. */
+  readonly tracing?: Tracing | null
   /** In [0, 1); spreads retries. Default Math.random. */
   readonly chance?: () => number
 }
@@ -172,7 +175,7 @@ class Lane implements DurableLane {
     const queueKey = queueKeyOf(submission.version)
     this.#configure(queueKey, submission.version)
     this.#accepting++
-    const accepted = await asking(() => this.#intake.accept(submission)).finally(() => this.#accepting--)
+    const accepted = await this.#accept(submission).finally(() => this.#accepting--)
     this.#queued(queueKey, accepted.notBeforeMs)
     return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
   }
@@ -303,6 +306,22 @@ class Lane implements DurableLane {
     } catch (error) {
       // The next connection tries again.
       this.#options.logger.warn({ reason: (error as Error).message }, 'queued calls cannot be run yet')
+    }
+  }
+
+  async #accept(submission: Submission): Promise<Accepted> {
+    const { id, version, method, traceparent } = submission
+    const call = { id, version, method, traceparent, acceptedAtMs: this.#clock.now() }
+    const trace = this.#options.tracing?.startAccept(call) ?? null
+    if (trace === null) return await asking(() => this.#intake.accept(submission))
+    try {
+      const traced = { ...submission, traceparent: trace.traceparent }
+      const accepted = await asking(() => this.#intake.accept(traced))
+      trace.end(true)
+      return accepted
+    } catch (error) {
+      trace.end(false)
+      throw error
     }
   }
 

@@ -2,8 +2,9 @@
 import type { RedisStore } from '../store/connect.ts'
 
 export interface ServerPolicy {
-  /** `disk`: every acknowledged write is synced; `memory`: it may be lost with the server. */
-  readonly durability: 'disk' | 'memory'
+  /** `disk`: every acknowledged write is synced; `replica`: the server takes no write unless a replica follows it closely
+   *  (min-replicas-to-write); `memory`: it may be lost with the server. */
+  readonly durability: 'disk' | 'replica' | 'memory'
   /** Why calls are not accepted at all; empty when they are. */
   readonly refused: string
 }
@@ -11,7 +12,7 @@ export interface ServerPolicy {
 export async function readServerPolicy(redis: RedisStore): Promise<ServerPolicy> {
   let reply: unknown
   try {
-    reply = await redis.command('CONFIG', 'GET', 'append*', 'maxmemory-policy')
+    reply = await redis.command('CONFIG', 'GET', 'append*', 'maxmemory-policy', 'min-replicas-to-write')
   } catch (error) {
     // Hosted servers forbid CONFIG: promise the least.
     if ((error as { code?: string }).code === 'REDIS_REFUSED') return { durability: 'memory', refused: '' }
@@ -23,7 +24,7 @@ export async function readServerPolicy(redis: RedisStore): Promise<ServerPolicy>
   const policy = settings.get('maxmemory-policy') ?? 'noeviction'
   const synced = settings.get('appendonly') === 'yes' && settings.get('appendfsync') === 'always'
   return {
-    durability: synced ? 'disk' : 'memory',
+    durability: synced ? 'disk' : Number(settings.get('min-replicas-to-write') ?? 0) > 0 ? 'replica' : 'memory',
     refused:
       policy === 'noeviction'
         ? ''

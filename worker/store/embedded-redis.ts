@@ -2,6 +2,7 @@
 // The caller holds the lock of the state directory: two Redis servers on one append-only file destroy it.
 import { rm } from 'node:fs/promises'
 import type { Clock, Logger, spawn } from '../../runtime/api.ts'
+import { dropBallast, makeBallast } from './ballast.ts'
 import type { StoreError } from './errors.ts'
 import {
   askRedis,
@@ -36,18 +37,28 @@ export interface EmbeddedRedis {
   stop(): Promise<void>
 }
 
+/** How often the ballast is looked after. */
+const BALLAST_MS = 30_000
 const BACKOFF_FIRST_MS = 100
 const BACKOFF_MAX_MS = 5_000
 const ASK_MS = 1_000
 const POLL_MS = 10
 
-/** Resolves when it answers with its data loaded. Rejects with StoreError REDIS_MISSING | REDIS_DATA_CORRUPT | REDIS_START_FAILED. */
+/** Resolves when it answers with its data loaded. Rejects with StoreError REDIS_MISSING | REDIS_DATA_CORRUPT |
+ *  REDIS_DISK_FULL | REDIS_START_FAILED. */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions): Promise<EmbeddedRedis> {
   const paths = await preparePaths(options.stateDir, options.runDir)
   const orphan = await stopOrphan(paths, options.clock)
   if (orphan !== null) options.logger.warn({ pid: orphan }, 'stopped a redis-server left over on this state directory')
   const supervisor = new Supervisor(options, paths)
-  await supervisor.start()
+  try {
+    await supervisor.start()
+  } catch (error) {
+    const isFull = (error as StoreError).code === 'REDIS_DISK_FULL'
+    if (!isFull || !(await supervisor.giveUpBallast())) throw error
+    await supervisor.start()
+  }
+  supervisor.keepBallast()
   return supervisor
 }
 
@@ -60,6 +71,8 @@ class Supervisor implements EmbeddedRedis {
   #stopping = false
   #reason: string | null = 'starting'
   #cancelRestart: () => void = () => {}
+  #cancelBallast: () => void = () => {}
+  #ballast: Promise<unknown> = Promise.resolve()
   #backoffMs = BACKOFF_FIRST_MS
 
   constructor(options: EmbeddedRedisOptions, paths: RedisPaths) {
@@ -107,6 +120,7 @@ class Supervisor implements EmbeddedRedis {
     this.#reason = error.message
     if (this.#stopping || !wasReady) return
     this.#options.logger.error({ reason: error.message }, 'redis-server ended; starting it again')
+    if (error.code === 'REDIS_DISK_FULL') void this.giveUpBallast()
     this.#restartLater()
   }
 
@@ -125,13 +139,33 @@ class Supervisor implements EmbeddedRedis {
     this.#reason = error.message
     if (this.#stopping) return
     // Garbage in the file or a missing program do not go away by trying again.
+    if (error.code === 'REDIS_DISK_FULL') void this.giveUpBallast()
     const hopeless = error.code === 'REDIS_DATA_CORRUPT' || error.code === 'REDIS_MISSING'
     this.#options.logger.error({ reason: error.message, again: !hopeless }, 'redis-server does not start')
     if (!hopeless) this.#restartLater()
   }
 
+  /** Makes it where there is room, in the background, and again after it was given up. */
+  keepBallast(): void {
+    if (this.#stopping) return
+    if (this.#ready) this.#ballast = this.#ballast.then(() => makeBallast(this.#options.stateDir))
+    this.#cancelBallast = this.#options.clock.after(BALLAST_MS, () => this.keepBallast())
+  }
+
+  /** True: there was some. */
+  async giveUpBallast(): Promise<boolean> {
+    if (!(await dropBallast(this.#options.stateDir))) return false
+    this.#options.logger.warn(
+      {},
+      'the disk is full; the room kept for this day is given up, so that redis-server can start',
+    )
+    return true
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#cancelBallast()
+    await this.#ballast
     this.#ready = false
     this.#reason = 'stopped'
     this.#cancelRestart()

@@ -9,6 +9,8 @@ export type StoreErrorCode =
   | 'REDIS_MISSING'
   /** the append-only file is damaged in its middle; starting again would not help */
   | 'REDIS_DATA_CORRUPT'
+  /** it could not write: the disk of the state directory is full */
+  | 'REDIS_DISK_FULL'
   /** `redis-server` ended again and again before it answered */
   | 'REDIS_START_FAILED'
 

@@ -95,6 +95,9 @@ export function explainExit(exit: ProcessExit, lines: readonly string[], dataDir
       `${what}: ${join(dataDir, 'appendonlydir')}; keep a copy, then mend it with redis-check-aof --fix, or move the folder away`,
     )
   }
+  if (/No space left on device|Disk quota exceeded|Short write while writing to the AOF/i.test(text)) {
+    return new StoreError('REDIS_DISK_FULL', `redis-server cannot write: the disk of ${dataDir} is full`)
+  }
   const telling = lines.filter((line) => !line.includes('overcommit'))
   const last = telling.findLast((line) => /#|\*\*\*|error|fail/i.test(line)) ?? telling.at(-1) ?? 'it said nothing'
   return new StoreError('REDIS_START_FAILED', `redis-server ended with code ${exit.code}: ${last.trim()}`)

@@ -93,7 +93,10 @@ describe('a call', () => {
   test('hands the traceparent of its own span to the code when it is traced', async () => {
     const ended: string[] = []
     const traced = new TestWorker({
-      tracing: { startInvocation: () => ({ traceparent: '00-own', end: (record) => ended.push(record.state) }) },
+      tracing: {
+        startAccept: () => null,
+        startInvocation: () => ({ traceparent: '00-own', end: (record) => ended.push(record.state) }),
+      },
     })
     await traced.call(hello, { headers: ['Traceparent', '00-caller', 'a', 'b'] })
     const inside = traced.sandbox(0).call
