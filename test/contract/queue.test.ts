@@ -124,7 +124,8 @@ describe('an accepted call', () => {
     const hash = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
     expect(hash(await bytesOf(result!.body))).toBe(hash(body))
     expect(worker.calls[0]!.body.length).toBe(body.length)
-    expect(await readdir(join(redis.stateDir, 'bodies'))).toEqual([])
+    const isEmpty = async () => (await readdir(join(redis.stateDir, 'bodies'))).length === 0
+    await eventually('the bodies are gone', isEmpty)
   })
 
   test('waits for its delay', async () => {
