@@ -6,6 +6,7 @@ import type { AllowList } from '../../registry/destinations.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { type DurableLane, type Finished, QueueError } from '../api.ts'
 import { derivedId } from '../derived-id.ts'
+import { LookLoop } from '../look-loop.ts'
 import type { Lookup } from './address-filter.ts'
 import { DeliveryStore, type StoredDelivery, type StoredSecret } from './delivery-store.ts'
 import { tryDelivery } from './delivery-try.ts'
@@ -33,7 +34,6 @@ const PER_HOST = 4
 const HOST_BUSY_MS = 500
 const OUTBOX_PAGE = 100
 const LOOK_MS = 5_000
-const AGAIN_MS = 1_000
 const PREVIOUS_SECRET_MS = 24 * 3_600_000
 
 /** Sends nothing before `start`. Owns a subscription and a timer until `close`, not the connection. */
@@ -48,14 +48,12 @@ class Deliverer implements Callbacks {
   readonly #hosts = new Map<string, number>()
   readonly #leave: (() => void)[] = []
   readonly #stop = new AbortController()
-  #timer: (() => void) | null = null
-  #looking: Promise<void> | null = null
-  #again = false
-  #closed = false
+  readonly #loop: LookLoop
 
   constructor(options: CallbacksOptions) {
     this.#options = options
     this.#store = new DeliveryStore(options.redis)
+    this.#loop = new LookLoop({ ...options, what: 'follow-ups', work: () => this.#work() })
   }
 
   async deliveries(invocation: string): Promise<Delivery[]> {
@@ -78,41 +76,17 @@ class Deliverer implements Callbacks {
   }
 
   start(): void {
-    if (this.#closed) return
-    const look = (): void => this.#look()
+    if (this.#loop.closed) return
+    const look = (): void => this.#loop.look()
     this.#leave.push(this.#options.lane.outbox.onNews(look), this.#options.redis.onAvailable(look))
     look()
   }
 
   async close(): Promise<void> {
-    this.#closed = true
     for (const leave of this.#leave.splice(0)) leave()
-    this.#timer?.()
     this.#stop.abort()
-    await this.#looking
+    await this.#loop.close()
     await Promise.all(this.#running.values())
-  }
-
-  /** One look at a time; news during one means another. */
-  #look(): void {
-    if (this.#closed) return
-    if (this.#looking !== null) {
-      this.#again = true
-      return
-    }
-    this.#timer?.()
-    this.#looking = this.#work()
-      .catch((error: Error) => {
-        this.#options.logger.debug({ reason: error.message }, 'follow-ups could not be looked at')
-        return AGAIN_MS
-      })
-      .then((waitMs) => {
-        this.#looking = null
-        if (this.#closed) return
-        const ms = this.#again ? 0 : waitMs
-        this.#again = false
-        this.#timer = this.#options.clock.after(ms, () => this.#look())
-      })
   }
 
   /** Resolves to how long there will be nothing to do. */
@@ -162,7 +136,7 @@ class Deliverer implements Callbacks {
   }
 
   async #begin(delivery: StoredDelivery): Promise<void> {
-    if (this.#closed || this.#running.has(delivery.id)) return
+    if (this.#loop.closed || this.#running.has(delivery.id)) return
     const host = hostOf(delivery.destination)
     const busy = this.#hosts.get(host) ?? 0
     if (host !== '' && busy >= PER_HOST) {
@@ -175,7 +149,7 @@ class Deliverer implements Callbacks {
       const left = (this.#hosts.get(host) ?? 1) - 1
       if (left === 0) this.#hosts.delete(host)
       else this.#hosts.set(host, left)
-      this.#look()
+      this.#loop.look()
     })
     this.#running.set(delivery.id, run)
   }

@@ -4,10 +4,10 @@ import { type Registry, RegistryError } from '../../registry/api.ts'
 import { type AllowList, parseDestination } from '../../registry/destinations.ts'
 import { type DurableLane, QueueError } from '../api.ts'
 import { drawOfId } from '../derived-id.ts'
+import { ownSubmission } from '../own-submission.ts'
 import { checkTarget, type Lookup, RefusedTarget } from './address-filter.ts'
 import type { StoredDelivery } from './delivery-store.ts'
 import { EVENT_CONTENT_TYPE, eventOf, readResponse } from './event.ts'
-import { planFollowUps } from './plan.ts'
 import { sendCallback, TRY_DEADLINE_MS } from './send.ts'
 import { webhookSignature } from './webhook-signature.ts'
 
@@ -35,8 +35,6 @@ export type TryOutcome =
   | { readonly kind: 'stopped' }
   /** The platform could not: no try at all. */
   | { readonly kind: 'not-now' }
-
-const MAX_AGE_MS = 6 * 3_600_000
 
 /** Never rejects for what the destination does; for trouble with Redis it does, or answers `not-now`. */
 export async function tryDelivery(
@@ -126,24 +124,8 @@ async function enqueue(
     const version = registry.resolve(record.namespace, name, reference, drawOfId(id))
     const headers = ['Host', `${name}.localhost`, 'Content-Type', EVENT_CONTENT_TYPE]
     headers.push('Content-Length', String(body.length), 'Fn-Chain-Depth', String(depth))
-    await lane.submit({
-      id,
-      version,
-      method: 'POST',
-      target: '/',
-      headers,
-      body,
-      limits: {},
-      timeoutMs: null,
-      traceparent: null,
-      delayMs: 0,
-      priority: 0,
-      maxAttempts: null,
-      maxAgeMs: MAX_AGE_MS,
-      idempotencyKey: null,
-      caller: 'chain',
-      notify: planFollowUps(version.config, null, depth),
-    })
+    const call = { id, version, method: 'POST', target: '/', headers, body, caller: 'chain' }
+    await lane.submit(ownSubmission(call, depth))
     return { kind: 'delivered', status: 202, error: null }
   } catch (error) {
     if (error instanceof RegistryError)

@@ -6,8 +6,9 @@ import { RegistryError } from '../../registry/api.ts'
 import { isDnsLabel } from '../../registry/names.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { type DurableLane, QueueError, type Submission } from '../api.ts'
-import { planFollowUps } from '../callbacks/plan.ts'
 import { derivedId, drawOfId } from '../derived-id.ts'
+import { LookLoop } from '../look-loop.ts'
+import { ownSubmission } from '../own-submission.ts'
 import { type CronTimes, parseCron } from './cron.ts'
 import { decideFire } from './fire-policy.ts'
 import { type DueSchedule, type KeptSchedule, ScheduleStore, type StoredSchedule } from './schedule-store.ts'
@@ -26,7 +27,6 @@ const AT_ONCE = 50
 /** News may get lost, clocks are set: look again after so long at most. */
 const LOOK_MS = 10_000
 const AGAIN_MS = 1_000
-const MAX_AGE_MS = 6 * 3_600_000
 const PARSED_MAX = 1_000
 
 /** Fires nothing before `start`. Owns a subscription and a timer until `close`, not the connection. */
@@ -39,14 +39,12 @@ class Scheduler implements Schedules {
   readonly #store: ScheduleStore
   readonly #parsed = new Map<string, CronTimes>()
   readonly #leave: (() => void)[] = []
-  #timer: (() => void) | null = null
-  #looking: Promise<void> | null = null
-  #again = false
-  #closed = false
+  readonly #loop: LookLoop
 
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#store = new ScheduleStore(options.redis)
+    this.#loop = new LookLoop({ ...options, what: 'schedules', work: () => this.#fireDue() })
   }
 
   async set(namespace: string, functionName: string, name: string, spec: ScheduleSpec) {
@@ -96,39 +94,15 @@ class Scheduler implements Schedules {
   }
 
   start(): void {
-    if (this.#closed) return
-    const look = (): void => this.#look()
+    if (this.#loop.closed) return
+    const look = (): void => this.#loop.look()
     this.#leave.push(this.#store.follow(look), this.#options.redis.onAvailable(look))
     look()
   }
 
   async close(): Promise<void> {
-    this.#closed = true
     for (const leave of this.#leave.splice(0)) leave()
-    this.#timer?.()
-    await this.#looking
-  }
-
-  /** One look at a time; news during one means another. */
-  #look(): void {
-    if (this.#closed) return
-    if (this.#looking !== null) {
-      this.#again = true
-      return
-    }
-    this.#timer?.()
-    this.#looking = this.#fireDue()
-      .catch((error: Error) => {
-        this.#options.logger.debug({ reason: error.message }, 'schedules could not be looked at')
-        return AGAIN_MS
-      })
-      .then((waitMs) => {
-        this.#looking = null
-        if (this.#closed) return
-        const ms = this.#again ? 0 : waitMs
-        this.#again = false
-        this.#timer = this.#options.clock.after(ms, () => this.#look())
-      })
+    await this.#loop.close()
   }
 
   /** Resolves to how long nothing will be due. */
@@ -137,7 +111,7 @@ class Scheduler implements Schedules {
     const due = await this.#store.due(clock.now(), AT_ONCE)
     let held = false
     for (const one of due) {
-      if (this.#closed) return 0
+      if (this.#loop.closed) return 0
       if (!(await this.#fire(one))) held = true
     }
     if (held) return AGAIN_MS
@@ -218,24 +192,15 @@ function submissionOf(
   if (body !== null) headers.push('Content-Type', schedule.contentType ?? 'application/json')
   if (body !== null) headers.push('Content-Length', String(body.length))
   headers.push('Fn-Schedule', schedule.name, 'Fn-Scheduled-At', isoTime(scheduledAtMs))
-  return {
+  return ownSubmission({
     id,
     version,
     method: schedule.method,
     target: schedule.path,
     headers,
     body,
-    limits: {},
-    timeoutMs: null,
-    traceparent: null,
-    delayMs: 0,
-    priority: 0,
-    maxAttempts: null,
-    maxAgeMs: MAX_AGE_MS,
-    idempotencyKey: null,
     caller: 'schedule',
-    notify: planFollowUps(version.config, null, 0),
-  }
+  })
 }
 
 function bodyOf({ payload, contentType }: ScheduleSpec): Buffer | null {
