@@ -6,9 +6,10 @@ import { planFollowUps } from '../../worker/queue/api.ts'
 import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
 import { parseAllowList } from '../../worker/registry/destinations.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
-import { createFakeWorker, fakeVersion } from '../support/fake-worker.ts'
+import { createFakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf } from '../support/lane.ts'
 import { eventually, realClock, silentLogger, startTestRedis } from '../support/redis.ts'
+import { versionOf } from '../support/samples.ts'
 
 test('a try that waits for its receiver ends with the platform and is made again by the next, uncounted', async () => {
   const ids: unknown[] = []
@@ -22,7 +23,7 @@ test('a try that waits for its receiver ends with the platform and is made again
   const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
   const lane = await openLane(redis, createFakeWorker())
   const open = () => {
-    const registry = { resolve: () => fakeVersion('hello') }
+    const registry = { resolve: () => versionOf('hello') }
     const allow = parseAllowList(['127.0.0.1'])
     const made = createCallbacks({ redis: store, lane, registry, clock: realClock, logger: silentLogger, allow })
     made.start()

@@ -1,8 +1,8 @@
 // Asynchronous calls through the gateway over real HTTP, against a durable lane in memory.
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { fakeRecord } from '../support/fake-gateway-parts.ts'
 import { TestGateway, TOKEN } from '../support/gateway.ts'
+import { sampleRecord } from '../support/samples.ts'
 
 let gateway: TestGateway
 const OWNER = { authorization: `Bearer ${TOKEN}` }
@@ -138,7 +138,7 @@ describe('Fn-Dispatch: durable', () => {
     gateway.lane.onSubmit = ({ id }) => {
       const headers = ['X-A', 'b', 'Set-Cookie', 'a=1', 'Set-Cookie', 'b=2', 'Fn-Version', '9']
       gateway.lane.kept.set(id, {
-        record: fakeRecord(id, { status: 201 }),
+        record: sampleRecord(id, { status: 201 }),
         result: { status: 201, headers, body: Readable.from([Buffer.from('made')]), bodyBytes: 4 },
       })
     }
@@ -154,7 +154,7 @@ describe('Fn-Dispatch: durable', () => {
   test('answers with the failure of the last attempt', async () => {
     gateway.lane.onSubmit = ({ id }) => {
       const error = { code: 'FUNCTION_TIMEOUT', component: 'function', message: 'took too long' } as const
-      gateway.lane.kept.set(id, { record: fakeRecord(id, { state: 'timed-out', error }), result: null })
+      gateway.lane.kept.set(id, { record: sampleRecord(id, { state: 'timed-out', error }), result: null })
     }
     const response = await gateway.fetch('/fn/hello', { headers: DURABLE })
     expect(response.status).toBe(504)
@@ -170,9 +170,9 @@ describe('asking', () => {
   const id = '018f0000-0000-7000-8000-000000000001'
 
   test('for a record finds those of the lane and of the worker', async () => {
-    gateway.worker.kept.set(id, fakeRecord(id, { attempt: 1, state: 'failed' }))
+    gateway.worker.kept.set(id, sampleRecord(id, { attempt: 1, state: 'failed' }))
     expect(await (await gateway.fetch(`/v1/invocations/${id}`)).json()).toMatchObject({ state: 'failed' })
-    gateway.lane.kept.set(id, { record: fakeRecord(id, { state: 'queued' }), result: null })
+    gateway.lane.kept.set(id, { record: sampleRecord(id, { state: 'queued' }), result: null })
     expect(await (await gateway.fetch(`/v1/invocations/${id}`)).json()).toMatchObject({ state: 'queued' })
     gateway.lane.up = false
     expect(await (await gateway.fetch(`/v1/invocations/${id}`)).json()).toMatchObject({ state: 'failed' })
@@ -191,7 +191,7 @@ describe('asking', () => {
 
   test('for a result gives the response as it was, raw', async () => {
     const result = { status: 418, headers: ['X-A', 'b'], body: Buffer.from('teapot'), bodyBytes: 6 }
-    gateway.lane.kept.set(id, { record: fakeRecord(id), result })
+    gateway.lane.kept.set(id, { record: sampleRecord(id), result })
     const response = await gateway.fetch(`/v1/invocations/${id}/result?wait=1s`)
     expect([response.status, await response.text()]).toEqual([418, 'teapot'])
     expect(response.headers.get('x-a')).toBe('b')
@@ -199,35 +199,35 @@ describe('asking', () => {
   })
 
   test('for a result that is not there says why', async () => {
-    gateway.lane.kept.set(id, { record: fakeRecord(id, { state: 'running' }), result: null, pending: true })
+    gateway.lane.kept.set(id, { record: sampleRecord(id, { state: 'running' }), result: null, pending: true })
     const pending = await gateway.fetch(`/v1/invocations/${id}/result`)
     expect([pending.status, pending.headers.get('retry-after')]).toEqual([202, '1'])
     for (const [state, status, code] of [
       ['cancelled', 499, 'CANCELLED'],
       ['expired', 410, 'INVOCATION_EXPIRED'],
     ] as const) {
-      gateway.lane.kept.set(id, { record: fakeRecord(id, { state }), result: null })
+      gateway.lane.kept.set(id, { record: sampleRecord(id, { state }), result: null })
       const response = await gateway.fetch(`/v1/invocations/${id}/result`)
       expect([response.status, ((await response.json()) as { code: string }).code]).toEqual([status, code])
     }
     const own = '018f0000-0000-7000-8000-000000000002'
-    gateway.worker.kept.set(own, fakeRecord(own))
+    gateway.worker.kept.set(own, sampleRecord(own))
     expect((await gateway.fetch(`/v1/invocations/${own}/result`)).status).toBe(404)
     expect((await gateway.fetch(`/v1/invocations/${id}/result?wait=long`)).status).toBe(400)
   })
 
   test('for a cancel gives the record, or says that it is too late', async () => {
-    gateway.lane.kept.set(id, { record: fakeRecord(id, { state: 'queued' }), result: null })
+    gateway.lane.kept.set(id, { record: sampleRecord(id, { state: 'queued' }), result: null })
     const cancelled = await gateway.fetch(`/v1/invocations/${id}`, { method: 'DELETE' })
     expect([cancelled.status, ((await cancelled.json()) as { state: string }).state]).toEqual([200, 'cancelled'])
-    gateway.lane.kept.set(id, { record: fakeRecord(id), result: null })
+    gateway.lane.kept.set(id, { record: sampleRecord(id), result: null })
     expect((await gateway.fetch(`/v1/invocations/${id}`, { method: 'DELETE' })).status).toBe(409)
   })
 
   test('for a list merges both, newest first, each once, by pages', async () => {
     const ids = Array.from({ length: 7 }, (_, index) => `018f0000-0000-7000-8000-00000000000${index}`)
-    for (const each of ids) gateway.worker.kept.set(each, fakeRecord(each))
-    gateway.lane.kept.set(ids[6]!, { record: fakeRecord(ids[6]!, { state: 'queued' }), result: null })
+    for (const each of ids) gateway.worker.kept.set(each, sampleRecord(each))
+    gateway.lane.kept.set(ids[6]!, { record: sampleRecord(ids[6]!, { state: 'queued' }), result: null })
     const first = await gateway.fetch('/v1/invocations?limit=3&function=hello')
     const records = (await first.json()) as { id: string; state: string }[]
     expect(records.map((record) => record.id)).toEqual([ids[6], ids[5], ids[4]])

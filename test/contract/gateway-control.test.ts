@@ -2,8 +2,8 @@
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LogLine, SandboxInfo } from '../../worker/api.ts'
-import { EPOCH, fakeRecord } from '../support/fake-gateway-parts.ts'
 import { TestGateway, TOKEN } from '../support/gateway.ts'
+import { EPOCH, sampleRecord } from '../support/samples.ts'
 import { until } from '../support/until.ts'
 
 let gateway: TestGateway
@@ -194,7 +194,7 @@ describe('the platform', () => {
   })
 
   test('counts invocations by function, outcome and start, and phases in buckets', async () => {
-    const record = fakeRecord('x', { queueMs: 3, runMs: 7 })
+    const record = sampleRecord('x', { queueMs: 3, runMs: 7 })
     gateway.worker.emit({ type: 'invocation', record })
     gateway.worker.emit({ type: 'invocation', record })
     const error = { code: 'FUNCTION_THREW', component: 'function', message: '' } as const

@@ -6,8 +6,9 @@ import type { DurableLane, Submission } from '../../worker/queue/api.ts'
 import { createDurableLane } from '../../worker/queue/durable-lane.ts'
 import { InvocationStore } from '../../worker/queue/invocation-store.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
-import { createFakeWorker, type FakeWorker, fakeVersion } from '../support/fake-worker.ts'
+import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
 import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { versionOf } from '../support/samples.ts'
 
 let redis: TestRedis
 let worker: FakeWorker
@@ -32,7 +33,7 @@ function openLane(): Promise<DurableLane> {
 function submission(changes: Partial<Submission> = {}): Submission {
   return {
     id: v7(),
-    version: fakeVersion('hello'),
+    version: versionOf('hello'),
     method: 'POST',
     target: '/',
     headers: [],

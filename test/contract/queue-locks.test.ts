@@ -3,9 +3,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import { JobQueues } from '../../worker/queue/job-queues.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
-import { createFakeWorker, type FakeAnswer, type FakeWorker, fakeVersion } from '../support/fake-worker.ts'
+import { createFakeWorker, type FakeAnswer, type FakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf } from '../support/lane.ts'
 import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { versionOf } from '../support/samples.ts'
 
 // Long enough that a busy machine does not hold a process up for as long.
 const LOCK_MS = 1_500
@@ -122,7 +123,7 @@ test('a thousand functions are served over the connections of one, and a slow on
   await lane.submit(submissionOf('f0'))
   await eventually('it ran', () => first.calls.length === 1)
   const before = await connections()
-  const slow = fakeVersion('slow')
+  const slow = versionOf('slow')
   for (let i = 0; i < 200; i++) await lane.submit(submissionOf('slow', { version: slow }))
   let done = 0
   lane.onFinished(({ function: name }) => name !== 'slow' && done++)

@@ -2,9 +2,10 @@
 import type { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane } from '../../worker/queue/api.ts'
-import { createFakeWorker, type FakeWorker, fakeVersion } from '../support/fake-worker.ts'
+import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf, threw } from '../support/lane.ts'
 import { eventually, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { versionOf } from '../support/samples.ts'
 
 let redis: TestRedis
 let lane: DurableLane
@@ -95,7 +96,7 @@ describe('a function that says so itself', () => {
   test('is tried again as its policy says', async () => {
     worker.handle = ({ request }) => ({ status: request.attempt < 3 ? 404 : 200 })
     const retry = { on: ['4xx' as const], backoffMs: 1, maxBackoffMs: 1, maxAgeMs: 60_000 }
-    const { id } = await lane.submit(submissionOf(name, { version: fakeVersion(name, { retry, retryAttempts: 5 }) }))
+    const { id } = await lane.submit(submissionOf(name, { version: versionOf(name, { retry, retryAttempts: 5 }) }))
     expect((await lane.result(id, 10_000)).record).toMatchObject({ state: 'succeeded', attempt: 3 })
   })
 
@@ -110,14 +111,14 @@ describe('a function that says so itself', () => {
   })
 
   test('begins no more calls in a time than its rate allows, whoever runs them', async () => {
-    const version = fakeVersion(name, { rate: { calls: 3, perMs: 60_000 } })
+    const version = versionOf(name, { rate: { calls: 3, perMs: 60_000 } })
     const other = await openLane(redis, worker, { soleOwner: false })
     await other.start()
     const ids = []
     for (let i = 0; i < 8; i++) ids.push((await lane.submit(submissionOf(name, { version }))).id)
     await lane.result(ids[2]!, 10_000)
     // Another function goes on; by the time it is through, a fourth call would have begun.
-    const { id } = await lane.submit(submissionOf(name, { version: fakeVersion(`${name}-other`) }))
+    const { id } = await lane.submit(submissionOf(name, { version: versionOf(`${name}-other`) }))
     await lane.result(id, 10_000)
     await other.close()
     expect(worker.calls.filter(({ request }) => request.version.name === name).length).toBe(3)

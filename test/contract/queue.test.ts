@@ -7,8 +7,9 @@ import { v7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
 import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
-import { createFakeWorker, type FakeWorker, fakeVersion } from '../support/fake-worker.ts'
+import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
 import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { versionOf } from '../support/samples.ts'
 
 let redis: TestRedis
 let lane: DurableLane
@@ -41,7 +42,7 @@ function openLane(changes: Partial<DurableLaneOptions> = {}): Promise<DurableLan
 function submission(changes: Partial<Submission> = {}): Submission {
   return {
     id: v7(),
-    version: fakeVersion(name),
+    version: versionOf(name),
     method: 'POST',
     target: '/path?x=1',
     headers: ['content-type', 'text/plain', 'x-latin', 'gr\u00fc\u00df'],
@@ -97,7 +98,7 @@ describe('an accepted call', () => {
   test('is pending until it ended, and queued before a slot is free', async () => {
     let release = () => {}
     worker.handle = () => new Promise((resolve) => (release = () => resolve({ status: 204 })))
-    const version = fakeVersion(name, { concurrency: 1 })
+    const version = versionOf(name, { concurrency: 1 })
     const first = await lane.submit(submission({ version }))
     const second = await lane.submit(submission({ version }))
     await eventually('the first call runs', () => worker.calls.length === 1)
@@ -137,7 +138,7 @@ describe('an accepted call', () => {
   test('runs before one of a higher priority number', async () => {
     await lane.close()
     lane = await openLane()
-    const version = fakeVersion(name, { concurrency: 1 })
+    const version = versionOf(name, { concurrency: 1 })
     const submitted = []
     for (const priority of [9, 3, 5])
       submitted.push(await lane.submit(submission({ version, priority, target: `/${priority}` })))
@@ -272,7 +273,7 @@ describe('after the death', () => {
       await gate
       return { status: 200 }
     }
-    const version = fakeVersion(name, { concurrency: 4 })
+    const version = versionOf(name, { concurrency: 4 })
     const accepted: string[] = []
     for (let i = 0; i < 12; i++) accepted.push((await lane.submit(submission({ version }))).id)
     redis.kill()

@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Registry } from '../../worker/registry/api.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
-import { fakeConfig } from '../support/fake-worker.ts'
 import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { sampleConfig } from '../support/samples.ts'
 
 let server: TestRedis
 let open: { close(): Promise<void> }[]
@@ -39,7 +39,7 @@ async function openRegistry(
 }
 
 async function deploy(registry: Registry, name: string, image: string, alias: string | null = null) {
-  const { version, existed } = registry.candidate('default', name, image, fakeConfig(name))
+  const { version, existed } = registry.candidate('default', name, image, sampleConfig(name))
   return { existed, kept: await registry.commit(version, alias) }
 }
 
@@ -66,7 +66,7 @@ describe('versions', () => {
   test('a candidate that is not committed leaves nothing behind', async () => {
     const { registry } = await openRegistry()
     await deploy(registry, 'hello', 'sha256:a')
-    registry.candidate('default', 'hello', 'sha256:broken', fakeConfig('hello'))
+    registry.candidate('default', 'hello', 'sha256:broken', sampleConfig('hello'))
     expect(registry.get('default', 'hello').versions.map((version) => version.image)).toEqual(['sha256:a'])
     expect((await deploy(registry, 'hello', 'sha256:b')).kept.version).toBe(2)
   })
@@ -158,7 +158,7 @@ describe('names', () => {
 
   test.each(['Hello', '-a', 'a-', 'a.b', '', 'a'.repeat(64), 'thaw', 'h_i'])('%j is refused', async (name) => {
     const { registry } = await openRegistry()
-    expect(() => registry.candidate('default', name, 'sha256:a', fakeConfig('x'))).toThrow(
+    expect(() => registry.candidate('default', name, 'sha256:a', sampleConfig('x'))).toThrow(
       expect.objectContaining({ code: 'NAME_INVALID' }),
     )
   })

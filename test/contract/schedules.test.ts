@@ -7,8 +7,8 @@ import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import { RegistryError } from '../../worker/registry/api.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { fakeVersion } from '../support/fake-worker.ts'
 import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { versionOf } from '../support/samples.ts'
 
 const MINUTE = 60_000
 let redis: TestRedis
@@ -39,7 +39,7 @@ function open(known = ['hello']): Schedules {
     logger: silentLogger,
     registry: {
       resolve: (_namespace, name) => {
-        if (known.includes(name)) return fakeVersion(name)
+        if (known.includes(name)) return versionOf(name)
         throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${name}`)
       },
     },

@@ -11,7 +11,8 @@ import { limitsWith } from '../support/fake-runtime.ts'
 import { startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
 import { expectNoLeftovers, snapshotKernel } from '../support/leftovers.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
-import { configOf, SeenCall } from '../support/test-worker.ts'
+import { sampleConfig } from '../support/samples.ts'
+import { SeenCall } from '../support/test-worker.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1024 ** 2
@@ -38,7 +39,7 @@ function startWorker(): Worker {
 
 /** A version whose bundle is `source`, CommonJS. */
 async function versionOf(name: string, source: string, number = 1): Promise<FunctionVersion> {
-  const config = configOf(name, { freezeGraceMs: 50, limits: limitsWith({ cpuShares: 300, pids: 40 }) })
+  const config = sampleConfig(name, { freezeGraceMs: 50, limits: limitsWith({ cpuShares: 300, pids: 40 }) })
   const parts = { source: Buffer.from(source), sourceMap: null, addonTar: null, config }
   const { digest } = await platform.runtime.images.put(parts)
   return { namespace: 'default', name, version: number, image: digest, config, createdAt: '2026-01-01T00:00:00.000Z' }

@@ -6,7 +6,8 @@ import { createWorker } from '../../worker/worker.ts'
 import { startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
 import { expectNoLeftovers, snapshotKernel } from '../support/leftovers.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
-import { configOf, SeenCall } from '../support/test-worker.ts'
+import { sampleConfig } from '../support/samples.ts'
+import { SeenCall } from '../support/test-worker.ts'
 
 const MIB = 1024 ** 2
 const before = snapshotKernel()
@@ -37,7 +38,7 @@ async function versionOf(
   source: string,
   changes: Partial<FunctionConfig> = {},
 ): Promise<FunctionVersion> {
-  const config = configOf(name, changes)
+  const config = sampleConfig(name, changes)
   const parts = {
     source: Buffer.from(`module.exports = { default: ${source} }`),
     sourceMap: null,

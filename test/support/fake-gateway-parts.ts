@@ -1,6 +1,6 @@
 // Fakes of everything behind the gateway, for tests over real HTTP: a worker whose answers a test writes, a registry and a
 // deployer in memory; fake-lane.ts is the durable lane. They keep to worker/api.ts and do nothing on their own.
-import { DEFAULT_LIMITS, type HostReport, type Limits, type Logger, type Metering } from '../../runtime/api.ts'
+import type { HostReport, Limits, Logger, Metering } from '../../runtime/api.ts'
 import {
   type Deployer,
   type DeployRequest,
@@ -18,9 +18,9 @@ import {
   WorkerError,
 } from '../../worker/api.ts'
 import { type Alias, type FunctionEntry, type Registry, RegistryError } from '../../worker/registry/api.ts'
+import { EPOCH, sampleConfig, sampleRecord } from './samples.ts'
 
 export const PHASES = { queueMs: 0, startMs: 0, thawMs: 0.25, initMs: 0, runMs: 1.5 }
-export const EPOCH = '2026-01-01T00:00:00.000Z'
 export const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 export const METERING = { exact: true, cpuUserUs: 1200, cpuSystemUs: 300 } as Metering
 export const HOST = {
@@ -28,51 +28,6 @@ export const HOST = {
   cores: 2,
   limits: { memory: { enforced: true, how: 'cgroup' } },
 } as unknown as HostReport
-
-export function fakeConfig(more: Partial<FunctionConfig> = {}): FunctionConfig {
-  return {
-    name: 'hello',
-    runtime: 'node24',
-    entry: 'hello.ts',
-    form: 'web',
-    timeoutMs: 30_000,
-    initTimeoutMs: 10_000,
-    concurrency: 100,
-    sandboxConcurrency: 1,
-    minWarm: 0,
-    keepAliveMs: null,
-    freezeGraceMs: null,
-    env: {},
-    network: 'none',
-    writableRootBytes: null,
-    limits: DEFAULT_LIMITS,
-    maxLimits: {},
-    retryAttempts: 3,
-    public: true,
-    ...more,
-  }
-}
-
-export function fakeRecord(id: string, more: Partial<InvocationRecord> = {}): InvocationRecord {
-  return {
-    id,
-    namespace: 'default',
-    function: 'hello',
-    version: 1,
-    state: 'succeeded',
-    attempt: 1,
-    start: 'warm',
-    status: 200,
-    error: null,
-    createdAt: EPOCH,
-    startedAt: EPOCH,
-    endedAt: EPOCH,
-    limits: DEFAULT_LIMITS,
-    metering: null,
-    ...PHASES,
-    ...more,
-  }
-}
 
 /** A call that reached the fake worker, and the ways to answer it. */
 export class FakeCall {
@@ -131,7 +86,7 @@ export class FakeWorker implements Worker {
       abort: (reason) => {
         call.aborted ??= reason
       },
-      done: Promise.resolve(fakeRecord(request.id)),
+      done: Promise.resolve(sampleRecord(request.id)),
     }
   }
   async verify(): Promise<void> {}
@@ -189,7 +144,7 @@ export class FakeRegistry implements Registry {
       name,
       version: number,
       image: `sha256:${number}`,
-      config: fakeConfig({ name, ...config }),
+      config: sampleConfig(name, config),
       createdAt: EPOCH,
     }
     this.entries.set(`${namespace}/${name}`, {

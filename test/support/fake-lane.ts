@@ -11,7 +11,7 @@ import {
   type StoredResult,
   type Submission,
 } from '../../worker/queue/api.ts'
-import { fakeRecord } from './fake-gateway-parts.ts'
+import { sampleRecord } from './samples.ts'
 
 export class FakeLane implements DurableLane {
   readonly submissions: (Submission & { readonly bytes: Buffer })[] = []
@@ -55,7 +55,7 @@ export class FakeLane implements DurableLane {
     show: async (namespace, name, id) => this.#letter(namespace, name, id),
     redrive: async (namespace, name, id) => {
       this.#drop(this.#letter(namespace, name, id))
-      return fakeRecord(id, { namespace, function: name, state: 'queued' })
+      return sampleRecord(id, { namespace, function: name, state: 'queued' })
     },
     redriveAll: async (namespace, name) => this.#lettersOf(namespace, name).map((letter) => this.#drop(letter)).length,
     purge: async (namespace, name, id) => {

@@ -1,9 +1,6 @@
 // A Worker whose functions are closures: it answers calls by script and remembers them. Only `invoke` does anything.
 import type { Readable } from 'node:stream'
-import { DEFAULT_LIMITS } from '../../runtime/api.ts'
 import type {
-  FunctionConfig,
-  FunctionVersion,
   Invocation,
   InvocationFailure,
   InvocationRecord,
@@ -142,40 +139,4 @@ async function readBody(body: Buffer | Readable | null): Promise<Buffer | null> 
     return null
   }
   return Buffer.concat(chunks)
-}
-
-export function fakeConfig(name: string, changes: Partial<FunctionConfig> = {}): FunctionConfig {
-  return {
-    name,
-    runtime: 'node24',
-    entry: `${name}.ts`,
-    form: 'web',
-    timeoutMs: 30_000,
-    initTimeoutMs: 10_000,
-    concurrency: 100,
-    sandboxConcurrency: 1,
-    minWarm: 0,
-    keepAliveMs: null,
-    freezeGraceMs: null,
-    env: {},
-    network: 'none',
-    writableRootBytes: null,
-    limits: DEFAULT_LIMITS,
-    maxLimits: {},
-    retryAttempts: 3,
-    public: true,
-    ...changes,
-  }
-}
-
-export function fakeVersion(name: string, changes: Partial<FunctionConfig> = {}): FunctionVersion {
-  const createdAt = '2030-01-01T00:00:00.000Z'
-  return {
-    namespace: 'default',
-    name,
-    version: 1,
-    image: `sha256:${name}`,
-    config: fakeConfig(name, changes),
-    createdAt,
-  }
 }

@@ -3,8 +3,8 @@ import { v7 } from 'uuid'
 import type { InvocationFailure, Worker } from '../../worker/api.ts'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
 import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
-import { fakeVersion } from './fake-worker.ts'
 import { realClock, silentLogger, type TestRedis } from './redis.ts'
+import { versionOf } from './samples.ts'
 
 /** Not started yet. Whoever opens it closes it. */
 export function openLane(
@@ -21,7 +21,7 @@ export function openLane(
 export function submissionOf(name: string, changes: Partial<Submission> = {}): Submission {
   return {
     id: v7(),
-    version: fakeVersion(name),
+    version: versionOf(name),
     method: 'POST',
     target: '/',
     headers: [],

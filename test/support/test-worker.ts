@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Metering } from '../../runtime/api.ts'
 import type {
-  FunctionConfig,
   FunctionVersion,
   Invocation,
   InvocationFailure,
@@ -17,7 +16,7 @@ import type {
 } from '../../worker/api.ts'
 import { createWorker, type WorkerOptions } from '../../worker/worker.ts'
 import { FakeClock, settle } from './fake-clock.ts'
-import { FakeRuntime, type FakeSandbox, limitsWith } from './fake-runtime.ts'
+import { FakeRuntime, type FakeSandbox } from './fake-runtime.ts'
 import { silentLogger } from './real-clock.ts'
 
 /** What a caller saw of its invocation. */
@@ -132,40 +131,5 @@ export class TestWorker {
   async close(): Promise<void> {
     await this.worker.close()
     rmSync(this.stateDir, { recursive: true, force: true })
-  }
-}
-
-export function configOf(name: string, changes: Partial<FunctionConfig> = {}): FunctionConfig {
-  return {
-    name,
-    runtime: 'node24',
-    entry: `${name}.ts`,
-    form: 'web',
-    timeoutMs: 30_000,
-    initTimeoutMs: 10_000,
-    concurrency: 100,
-    sandboxConcurrency: 1,
-    minWarm: 0,
-    keepAliveMs: null,
-    freezeGraceMs: null,
-    env: {},
-    network: 'none',
-    writableRootBytes: null,
-    limits: limitsWith(),
-    maxLimits: {},
-    retryAttempts: 3,
-    public: true,
-    ...changes,
-  }
-}
-
-export function versionOf(name: string, changes: Partial<FunctionConfig> = {}, version = 1): FunctionVersion {
-  return {
-    namespace: 'default',
-    name,
-    version,
-    image: `sha256:${name}-${version}`,
-    config: configOf(name, changes),
-    createdAt: '2026-01-01T00:00:00.000Z',
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CodeCaches, cacheBytesFor } from '../../../worker/code-caches.ts'
 import { silentLogger } from '../../support/real-clock.ts'
-import { versionOf } from '../../support/test-worker.ts'
+import { versionOf } from '../../support/samples.ts'
 
 let directory: string
 beforeEach(() => {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type CallTimes, isoTime, phasesOf, recordOf, reportLine } from '../../../worker/invoke-record.ts'
 import { limitsWith, ZERO_METERING } from '../../support/fake-runtime.ts'
-import { versionOf } from '../../support/test-worker.ts'
+import { versionOf } from '../../support/samples.ts'
 
 const times = (changes: Partial<CallTimes>): CallTimes => ({
   arrivedAtMs: 100,

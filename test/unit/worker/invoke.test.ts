@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { settle } from '../../support/fake-clock.ts'
 import type { FakeSandbox } from '../../support/fake-runtime.ts'
-import { TestWorker, versionOf } from '../../support/test-worker.ts'
+import { versionOf } from '../../support/samples.ts'
+import { TestWorker } from '../../support/test-worker.ts'
 
 let host: TestWorker
 beforeEach(() => {

@@ -1,35 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import type { InvocationRecord } from '../../../worker/api.ts'
 import { Records } from '../../../worker/records.ts'
-import { limitsWith } from '../../support/fake-runtime.ts'
-
-const record = (id: string, changes: Partial<InvocationRecord> = {}): InvocationRecord => ({
-  id,
-  namespace: 'default',
-  function: 'hello',
-  version: 1,
-  state: 'succeeded',
-  attempt: 1,
-  start: 'warm',
-  status: 200,
-  error: null,
-  createdAt: '2026-01-01T00:00:00.000Z',
-  startedAt: null,
-  endedAt: null,
-  queueMs: 0,
-  startMs: 0,
-  thawMs: 0,
-  initMs: 0,
-  runMs: 0,
-  limits: limitsWith(),
-  metering: null,
-  ...changes,
-})
+import { sampleRecord } from '../../support/samples.ts'
 
 describe('records', () => {
   test('keep the last ones only', () => {
     const records = new Records(3)
-    for (const id of ['1', '2', '3', '4']) records.add(record(id))
+    for (const id of ['1', '2', '3', '4']) records.add(sampleRecord(id))
     expect(records.get('1')).toBeNull()
     expect(records.get('4')?.id).toBe('4')
     expect(records.query({ namespace: 'default', limit: 10 }).map(({ id }) => id)).toEqual(['4', '3', '2'])
@@ -37,10 +13,10 @@ describe('records', () => {
 
   test('are newest first, filtered and paged', () => {
     const records = new Records()
-    records.add(record('1', { function: 'a' }))
-    records.add(record('3', { state: 'failed' }))
-    records.add(record('2', { createdAt: '2026-01-02T00:00:00.000Z' }))
-    records.add(record('4', { namespace: 'other' }))
+    records.add(sampleRecord('1', { function: 'a' }))
+    records.add(sampleRecord('3', { state: 'failed' }))
+    records.add(sampleRecord('2', { createdAt: '2026-01-02T00:00:00.000Z' }))
+    records.add(sampleRecord('4', { namespace: 'other' }))
     const ids = (query: Partial<Parameters<Records['query']>[0]>) =>
       records.query({ namespace: 'default', limit: 10, ...query }).map(({ id }) => id)
     expect(ids({})).toEqual(['3', '2', '1'])
@@ -54,9 +30,9 @@ describe('records', () => {
 
   test('of a later attempt take the place of the earlier one', () => {
     const records = new Records(2)
-    records.add(record('1', { attempt: 1 }))
-    records.add(record('1', { attempt: 2 }))
-    records.add(record('2'))
+    records.add(sampleRecord('1', { attempt: 1 }))
+    records.add(sampleRecord('1', { attempt: 2 }))
+    records.add(sampleRecord('2'))
     expect(records.get('1')?.attempt).toBe(2)
     expect(records.query({ namespace: 'default', limit: 10 })).toHaveLength(2)
   })

@@ -3,7 +3,8 @@ import { DEFAULT_LIMITS } from '../../../runtime/api.ts'
 import { RuntimeError } from '../../../runtime/errors.ts'
 import type { PlatformEvent } from '../../../worker/api.ts'
 import { settle } from '../../support/fake-clock.ts'
-import { TestWorker, versionOf } from '../../support/test-worker.ts'
+import { versionOf } from '../../support/samples.ts'
+import { TestWorker } from '../../support/test-worker.ts'
 
 let host: TestWorker
 beforeEach(() => {

@@ -1,6 +1,7 @@
 // Answers of a gateway for tests of verbs: one record, functions, sandboxes.
 import { DEFAULT_LIMITS } from '../../../../runtime/api.ts'
 import type { FunctionVersion, InvocationRecord, SandboxInfo } from '../../../../worker/api.ts'
+import { versionOf } from '../../../support/samples.ts'
 
 export function sampleRecord(id: string): InvocationRecord {
   return {
@@ -47,33 +48,9 @@ export function sampleRecord(id: string): InvocationRecord {
 }
 
 export function sampleVersion(version: number): FunctionVersion {
-  return {
-    namespace: 'default',
-    name: 'hello',
-    version,
-    image: `sha256:${String(version).repeat(64)}`,
-    createdAt: '2026-01-02T03:04:05.678Z',
-    config: {
-      name: 'hello',
-      runtime: 'node24',
-      entry: 'hello.ts',
-      form: 'web',
-      timeoutMs: 30_000,
-      initTimeoutMs: 10_000,
-      concurrency: 100,
-      sandboxConcurrency: 1,
-      minWarm: 0,
-      keepAliveMs: null,
-      freezeGraceMs: null,
-      env: { LEVEL: 'info' },
-      network: 'none',
-      writableRootBytes: null,
-      limits: DEFAULT_LIMITS,
-      maxLimits: {},
-      retryAttempts: 3,
-      public: true,
-    },
-  }
+  const image = `sha256:${String(version).repeat(64)}`
+  const createdAt = '2026-01-02T03:04:05.678Z'
+  return { ...versionOf('hello', { env: { LEVEL: 'info' } }, version), image, createdAt }
 }
 
 /** Function `hello` with three versions, `latest` at the second, `prod` split. */

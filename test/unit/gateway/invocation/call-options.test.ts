@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { NO_OPTIONS, namespaceOf, parseCallOptions, prefersAsync } from '../../../../gateway/invocation/call-options.ts'
-import { fakeConfig } from '../../../support/fake-gateway-parts.ts'
+import { sampleConfig } from '../../../support/samples.ts'
 
 const MIB = 1024 ** 2
-const parse = (own: string[] | null, config = fakeConfig()) => parseCallOptions(own, config)
+const parse = (own: string[] | null, config = sampleConfig('hello')) => parseCallOptions(own, config)
 
 describe('options of a call', () => {
   test('that asks for nothing are shared and frozen', () => {
@@ -28,7 +28,7 @@ describe('options of a call', () => {
   })
 
   test('that raise a limit to what the function allows need a token', () => {
-    const config = fakeConfig({ maxLimits: { pids: 128 } })
+    const config = sampleConfig('hello', { maxLimits: { pids: 128 } })
     expect(parse(['fn-limit-pids', '128'], config).needsToken).toBe('fn-limit-pids')
     expect(parse(['fn-limit-pids', '64'], config).needsToken).toBeNull()
   })
@@ -59,7 +59,7 @@ describe('options of a call', () => {
   })
 
   test('cannot lower limits where calls share a sandbox', () => {
-    const config = fakeConfig({ sandboxConcurrency: 4 })
+    const config = sampleConfig('hello', { sandboxConcurrency: 4 })
     expect(() => parse(['fn-limit-memory', '64m'], config)).toThrow(/sandboxConcurrency/)
   })
 })

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RuntimeError } from '../../../../runtime/errors.ts'
 import type { SandboxInfo } from '../../../../worker/api.ts'
 import { settle } from '../../../support/fake-clock.ts'
-import { TestWorker, versionOf } from '../../../support/test-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
+import { TestWorker } from '../../../support/test-worker.ts'
 
 const MIB = 1024 ** 2
 let host: TestWorker

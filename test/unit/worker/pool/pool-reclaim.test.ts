@@ -1,6 +1,7 @@
 // The pool on a fake runtime and a still clock: frozen sandboxes give their memory back when they were idle for long.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { TestWorker, versionOf } from '../../../support/test-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
+import { TestWorker } from '../../../support/test-worker.ts'
 
 const MIB = 1024 ** 2
 const AFTER_MS = 10_000

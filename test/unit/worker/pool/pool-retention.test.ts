@@ -1,6 +1,7 @@
 // The pool on a fake runtime and a still clock: sandboxes kept, given up and made ahead by what is known of a function's calls.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { TestWorker, versionOf } from '../../../support/test-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
+import { TestWorker } from '../../../support/test-worker.ts'
 
 const MINUTE = 60_000
 let host: TestWorker

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RuntimeError } from '../../../../runtime/errors.ts'
 import { settle } from '../../../support/fake-clock.ts'
 import { limitsWith } from '../../../support/fake-runtime.ts'
-import { type SeenCall, TestWorker, versionOf } from '../../../support/test-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
+import { type SeenCall, TestWorker } from '../../../support/test-worker.ts'
 
 const MIB = 1024 ** 2
 let host: TestWorker

@@ -12,10 +12,11 @@ import {
   stemTarget,
 } from '../../../../worker/pool/stem-policy.ts'
 import { limitsWith } from '../../../support/fake-runtime.ts'
-import { configOf } from '../../../support/test-worker.ts'
+import { sampleConfig } from '../../../support/samples.ts'
 
 const MIB = 1024 ** 2
-const kindOf = (limits: Parameters<typeof limitsWith>[0]) => stemKindOf(configOf('f', { limits: limitsWith(limits) }))
+const kindOf = (limits: Parameters<typeof limitsWith>[0]) =>
+  stemKindOf(sampleConfig('f', { limits: limitsWith(limits) }))
 
 describe('the kind of stem a function starts from', () => {
   test('is the default kind for the default limits', () => {
@@ -34,7 +35,7 @@ describe('the kind of stem a function starts from', () => {
     ['tmpfs', { limits: limitsWith({ tmpfs: MIB }) }],
     ['ulimits', { limits: limitsWith({ ulimits: [{ name: 'nofile', soft: 9, hard: 9 }] }) }],
   ])('does not exist with %s, and the reason names it', (name, changes) => {
-    expect(stemKindOf(configOf('f', changes))).toMatch(new RegExp(name))
+    expect(stemKindOf(sampleConfig('f', changes))).toMatch(new RegExp(name))
   })
 })
 

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { SandboxInfo } from '../../../../worker/api.ts'
 import { BURST_MS } from '../../../../worker/pool/stem-policy.ts'
 import { limitsWith } from '../../../support/fake-runtime.ts'
-import { TestWorker, versionOf } from '../../../support/test-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
+import { TestWorker } from '../../../support/test-worker.ts'
 
 const MIB = 1024 ** 2
 const SETTLED_MS = 1000

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ownSubmission } from '../../../../worker/queue/own-submission.ts'
-import { versionOf } from '../../../support/test-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
 
 test('a call of the platform itself leaves attempts and age to the function’s retry policy', () => {
   const version = versionOf('report', {

@@ -5,7 +5,7 @@ import type { Submission } from '../../../../worker/queue/api.ts'
 import { type Envelope, makeEnvelope, queueKeyOf } from '../../../../worker/queue/envelope.ts'
 import { timeOfId } from '../../../../worker/queue/invocation-store.ts'
 import { finalRecord, isOpen, queuedRecord, requeuedRecord, runningRecord } from '../../../../worker/queue/records.ts'
-import { fakeVersion } from '../../../support/fake-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
 
 const MIB = 1024 ** 2
 const threw: InvocationFailure = { code: 'FUNCTION_THREW', component: 'function', message: 'no' }
@@ -13,7 +13,7 @@ const threw: InvocationFailure = { code: 'FUNCTION_THREW', component: 'function'
 function envelope(changes: Partial<Submission> = {}): Envelope {
   const submission: Submission = {
     id: 'id',
-    version: fakeVersion('hello', { retryAttempts: 4 }),
+    version: versionOf('hello', { retryAttempts: 4 }),
     method: 'POST',
     target: '/',
     headers: [],

@@ -11,7 +11,7 @@ import {
 } from '../../../../worker/registry/entries.ts'
 import { isDnsLabel } from '../../../../worker/registry/names.ts'
 import { didYouMean, editDistance, suggest } from '../../../../worker/registry/suggest.ts'
-import { fakeVersion } from '../../../support/fake-worker.ts'
+import { versionOf } from '../../../support/samples.ts'
 
 const NOW = '2030-01-01T00:00:00.000Z'
 
@@ -19,7 +19,7 @@ function stored(images: readonly string[]): StoredFunction {
   let current: StoredFunction | undefined
   for (const image of images) {
     const number = (current?.lastVersion ?? 0) + 1
-    current = withVersion(current, { ...fakeVersion('hello'), version: number, image }, null, NOW).stored
+    current = withVersion(current, { ...versionOf('hello'), version: number, image }, null, NOW).stored
   }
   return current!
 }
@@ -64,7 +64,7 @@ describe('a reference', () => {
 
 describe('content', () => {
   test('is the same whatever the order of its keys', () => {
-    const version = fakeVersion('hello', { env: { A: '1', B: '2' } })
+    const version = versionOf('hello', { env: { A: '1', B: '2' } })
     const { stored: kept } = withVersion(undefined, version, null, NOW)
     const shuffled = Object.fromEntries(Object.entries(version.config).reverse()) as typeof version.config
     expect(findSame(kept, version.image, { ...shuffled, env: { B: '2', A: '1' } })?.version).toBe(1)
@@ -77,7 +77,7 @@ describe('content', () => {
   })
 
   test('under a number that is taken meanwhile gets the next one', () => {
-    const late = { ...fakeVersion('hello'), version: 1, image: 'sha256:late' }
+    const late = { ...versionOf('hello'), version: 1, image: 'sha256:late' }
     const { version, stored: kept } = withVersion(stored(['a', 'b']), late, 'prod', NOW)
     expect(version.version).toBe(3)
     expect(kept.aliases).toEqual({ latest: { weights: { 3: 100 } }, prod: { weights: { 3: 100 } } })
@@ -86,7 +86,7 @@ describe('content', () => {
   test('of a removed function is gone, its last number is not', () => {
     const gone = asRemoved(stored(['a', 'b']), NOW)
     expect(gone).toMatchObject({ removed: true, lastVersion: 2, versions: [], aliases: {} })
-    const again = withVersion(gone, { ...fakeVersion('hello'), version: 3, image: 'a' }, null, NOW)
+    const again = withVersion(gone, { ...versionOf('hello'), version: 3, image: 'a' }, null, NOW)
     expect(again.version.version).toBe(3)
     expect(again.stored.removed).toBe(false)
   })

@@ -6,7 +6,7 @@ import { eventOf, readResponse } from '../../../../../worker/queue/callbacks/eve
 import { followUpsOf, planFollowUps, retryAfterMs } from '../../../../../worker/queue/callbacks/plan.ts'
 import { createWebhookSecret, webhookSignature } from '../../../../../worker/queue/callbacks/webhook-signature.ts'
 import { parseDestination } from '../../../../../worker/registry/destinations.ts'
-import { fakeRecord } from '../../../../support/fake-gateway-parts.ts'
+import { sampleRecord } from '../../../../support/samples.ts'
 
 describe('who is told', () => {
   const plan = { onSuccess: 'next', onFailure: 'https://x.example/f', callback: 'https://x.example/c', depth: 0 }
@@ -71,7 +71,7 @@ describe('a signature', () => {
 })
 
 describe('an event', () => {
-  const record = fakeRecord('0198c0de-0000-7000-8000-000000000001')
+  const record = sampleRecord('0198c0de-0000-7000-8000-000000000001')
   const eventWith = async (body: string | Buffer, contentType: string, bytes?: number) => {
     const bodyBytes = bytes ?? Buffer.byteLength(body)
     const headers = ['Content-Type', contentType]
