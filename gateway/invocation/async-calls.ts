@@ -30,13 +30,15 @@ export class AsyncCalls {
     try {
       const { id, durability } = await this.#submit(call, body)
       if (outgoing.destroyed) return
-      const state = Buffer.from(JSON.stringify({ id, state: 'queued', location: `/v1/invocations/${id}` }))
-      const headers = ['Location', `/v1/invocations/${id}`, 'Content-Type', 'application/json']
+      const location = `/v1/invocations/${id}`
+      const state = Buffer.from(`{"id":"${id}","state":"queued","location":"${location}"}`, 'latin1')
+      const headers = ['Location', location, 'Content-Type', 'application/json']
       headers.push('Content-Length', String(state.length), 'Fn-Durability', durability)
       if (call.headers.prefer !== null) headers.push('Preference-Applied', 'respond-async')
       headers.push('Fn-Invocation-Id', id, 'Fn-Version', String(call.version.version))
       outgoing.writeHead(202, headers)
-      outgoing.end(incoming.method === 'HEAD' ? undefined : state)
+      if (incoming.method === 'HEAD') outgoing.end()
+      else outgoing.endWhole(state)
       sink.detach()
     } catch (error) {
       this.#refuse(call, error)
