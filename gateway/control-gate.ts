@@ -11,6 +11,7 @@ import { namespaceOf } from './invocation/call-options.ts'
 import type { Invoker } from './invocation/invoker.ts'
 import type { RequestHeaders } from './invocation/request-headers.ts'
 import { hasDotSegments } from './invocation/target.ts'
+import { giveUpUpload, type UploadWatch } from './invocation/upload-watch.ts'
 import type { GatewayResponse } from './response.ts'
 
 /** Answers a control call that may be made. */
@@ -22,6 +23,7 @@ export interface ControlGateOptions {
   readonly tokens: TokenCheck
   readonly rates: TokenRates
   readonly audit: AuditLog
+  readonly watch: UploadWatch
   readonly isKnownHost: (host: string) => boolean
   readonly behindProxy: boolean
 }
@@ -30,6 +32,8 @@ const OPEN: ReadonlySet<string> = new Set(['/', '/healthz', '/readyz', '/openapi
 /** Highest body of a control call: a deploy's tar, and anything else. */
 export const UPLOAD_BYTES = 256 * 1024 ** 2
 export const DOCUMENT_BYTES = 64 * 1024
+/** Highest time for a deploy's tar to come. */
+const UPLOAD_MS = 600_000
 
 export class ControlGate {
   readonly #options: ControlGateOptions
@@ -54,9 +58,16 @@ export class ControlGate {
       this.#options.invoker.enqueue(incoming, outgoing, headers, specOf(path, query < 0 ? '' : url.slice(query + 1)))
       return
     }
-    const limit = incoming.method === 'PUT' && isFunctionPath(path) ? UPLOAD_BYTES : DOCUMENT_BYTES
+    const uploads = incoming.method === 'PUT' && isFunctionPath(path)
+    const limit = uploads ? UPLOAD_BYTES : DOCUMENT_BYTES
     if (headers.contentLength > limit)
       throw new GatewayError('BODY_TOO_LARGE', `the request body is larger than ${limit} bytes`)
+    if (headers.chunked || headers.contentLength > 0)
+      this.#options.watch.add(
+        incoming,
+        () => giveUpUpload(incoming, outgoing),
+        uploads ? { highestMs: UPLOAD_MS } : undefined,
+      )
     outgoing.allowBody()
     this.#options.control(incoming, outgoing)
   }

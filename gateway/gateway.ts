@@ -20,6 +20,7 @@ import { GatewayError, type Refusal, refusalOf, refusalOfError } from './errors.
 import { Invoker } from './invocation/invoker.ts'
 import { readRequestHeaders } from './invocation/request-headers.ts'
 import { parseHostTarget, parsePathTarget, toOriginForm } from './invocation/target.ts'
+import { UploadWatch } from './invocation/upload-watch.ts'
 import { LiveStreams } from './live-stream.ts'
 import { Metrics } from './metrics.ts'
 import { answerProblem, refuseSocket } from './problem.ts'
@@ -85,10 +86,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const audit = new AuditLog(options.stateDir, clock, options.logger)
   const streams = new LiveStreams(options.clock)
   const metrics = new Metrics(options.worker, options.lane, options.clock)
+  const watch = new UploadWatch(clock)
   const invoker = new Invoker({
     ...options,
     tokens,
     rates,
+    watch,
     behindProxy: options.behindProxy ?? false,
     secure: options.tls !== undefined,
   })
@@ -99,6 +102,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     tokens,
     rates,
     audit,
+    watch,
     isKnownHost: createHostCheck(options.listen.host, options.hosts),
     behindProxy: options.behindProxy ?? false,
   })
@@ -110,6 +114,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   } catch (error) {
     metrics.close()
     invoker.close()
+    watch.close()
     throw error
   }
   let closing: Promise<void> | null = null
@@ -120,6 +125,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       closing ??= closeServer(server, streams, options.clock, graceMs).finally(() => {
         metrics.close()
         invoker.close()
+        watch.close()
         return audit.close()
       })
       return closing

@@ -15,11 +15,12 @@ import type { GatewayResponse } from '../response.ts'
 import { AsyncCalls } from './async-calls.ts'
 import { type CallOptions, namespaceOf, parseCallOptions, prefersAsync } from './call-options.ts'
 import { IdSource } from './id.ts'
-import { GATHER_BYTES, gatherBody, RequestBody, tooLarge, UploadWatch } from './request-body.ts'
+import { GATHER_BYTES, gatherBody, RequestBody, tooLarge } from './request-body.ts'
 import { addForwarded, type RequestHeaders } from './request-headers.ts'
 import { ResponseSink } from './response-sink.ts'
 import { RouteCache } from './route-cache.ts'
 import type { InvocationTarget } from './target.ts'
+import type { UploadWatch } from './upload-watch.ts'
 
 const GIB = 1024 ** 3
 /** Highest body of a synchronous and of an asynchronous call. */
@@ -32,6 +33,7 @@ export interface InvokerOptions {
   readonly lane: DurableLane | null
   readonly tokens: TokenCheck
   readonly rates: TokenRates
+  readonly watch: UploadWatch
   readonly clock: Clock
   readonly logger: Logger
   readonly behindProxy: boolean
@@ -66,7 +68,6 @@ export class Invoker {
   readonly #routes: RouteCache
   readonly #ids: IdSource
   readonly #async: AsyncCalls
-  readonly #watch: UploadWatch
   readonly #limits: { readonly sync: number; readonly async: number }
   readonly #proto: string
 
@@ -75,7 +76,6 @@ export class Invoker {
     this.#routes = new RouteCache(options.registry)
     this.#ids = new IdSource(() => options.clock.now())
     this.#async = new AsyncCalls(options.lane, options.logger)
-    this.#watch = new UploadWatch(options.clock)
     this.#limits = options.bodyLimits ?? BODY_LIMITS
     this.#proto = options.secure ? 'https' : 'http'
   }
@@ -162,7 +162,6 @@ export class Invoker {
 
   close(): void {
     this.#routes.close()
-    this.#watch.close()
   }
 
   /** Null for an `Authorization` that is none of ours: it is the function's. Throws UNAUTHORIZED | RATE_LIMITED. */
@@ -194,10 +193,14 @@ export class Invoker {
       return
     }
     call.outgoing.allowBody()
-    this.#watch.add(incoming, () => {
-      sink.abandon(refusalOf('REQUEST_TIMEOUT', 'the request body stood still', { invocationId: call.id }))
-    })
-    if (!headers.chunked && headers.contentLength <= GATHER_BYTES) {
+    const gathered = !headers.chunked && headers.contentLength <= GATHER_BYTES
+    const stalled = (): void => {
+      const words = 'the request body stood still or came too slowly'
+      sink.abandon(refusalOf('REQUEST_TIMEOUT', words, { invocationId: call.id }))
+    }
+    // A function that reads a body as it comes has its own time-out; after its answer nobody reads any more.
+    this.#options.watch.add(incoming, stalled, { mayTrickle: () => call.lane === 'sync' && !gathered && sink.isOpen })
+    if (gathered) {
       gatherBody(incoming, headers.contentLength, (body) => this.#start(call, body))
       return
     }

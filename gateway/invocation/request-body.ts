@@ -1,8 +1,8 @@
 // Owns a request's body on its way in: gathering a small one, streaming a large one with a bound and without ever letting its
-// reader destroy the connection, throwing away what nobody reads, and noticing uploads that stand still.
+// reader destroy the connection, and throwing away what nobody reads. How long it may take: upload-watch.ts.
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
-import { type Clock, formatBytes } from '../../runtime/api.ts'
+import { formatBytes } from '../../runtime/api.ts'
 import { GatewayError } from '../errors.ts'
 
 /** Bodies up to this length, when declared, arrive as one Buffer. */
@@ -89,46 +89,4 @@ export function discardRest(incoming: IncomingMessage): void {
   incoming.removeAllListeners('data')
   incoming.on('error', ignore)
   incoming.resume()
-}
-
-const SWEEP_MS = 5000
-/** An upload that makes no progress for this long is given up. */
-export const STALL_MS = 30_000
-
-/** Watches uploads for standstill. Time spent because we do not read does not count. One timer for all. */
-export class UploadWatch {
-  readonly #clock: Clock
-  readonly #uploads = new Map<IncomingMessage, { bytes: number; since: number; readonly stalled: () => void }>()
-  #cancel: (() => void) | null = null
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  /** Calls `stalled` once when the upload stands still; an upload that ended drops out by itself. */
-  add(incoming: IncomingMessage, stalled: () => void): void {
-    this.#uploads.set(incoming, { bytes: incoming.socket.bytesRead, since: this.#clock.monotonicMs(), stalled })
-    this.#cancel ??= this.#clock.after(SWEEP_MS, this.#sweep)
-  }
-
-  close(): void {
-    this.#cancel?.()
-    this.#cancel = null
-    this.#uploads.clear()
-  }
-
-  readonly #sweep = (): void => {
-    const now = this.#clock.monotonicMs()
-    for (const [incoming, upload] of this.#uploads) {
-      if (incoming.complete || incoming.destroyed) this.#uploads.delete(incoming)
-      else if (incoming.socket.bytesRead !== upload.bytes || incoming.readableLength > 0) {
-        upload.bytes = incoming.socket.bytesRead
-        upload.since = now
-      } else if (now - upload.since >= STALL_MS) {
-        this.#uploads.delete(incoming)
-        upload.stalled()
-      }
-    }
-    this.#cancel = this.#uploads.size > 0 ? this.#clock.after(SWEEP_MS, this.#sweep) : null
-  }
 }

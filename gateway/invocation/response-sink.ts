@@ -158,9 +158,18 @@ export class ResponseSink implements InvocationSink {
     this.#invocation?.abort('client')
   }
 
-  /** The caller is given up on: answers with `refusal` if it still can, and lets the call know. */
+  /** False once the whole answer was given, or never will be. */
+  get isOpen(): boolean {
+    return this.#state !== 'over'
+  }
+
+  /** The caller is given up on: answers with `refusal` if it still can, and lets the call know. After the answer it can only
+   *  take the connection from a body that nobody waits for. */
   abandon(refusal: Refusal): void {
-    if (this.#state === 'over') return
+    if (this.#state === 'over') {
+      if (!this.#incoming.complete) this.#incoming.destroy()
+      return
+    }
     if (this.#state === 'open') this.refuse(refusal)
     else this.#cut()
     this.#invocation?.abort('client')

@@ -3,11 +3,13 @@
 import { rm } from 'node:fs/promises'
 import { checkAliasName, checkFunctionName } from '../../worker/registry/names.ts'
 import { readUpload } from '../upload/read-upload.ts'
+import { UploadTurns } from '../upload/upload-turns.ts'
 import { functionUrl, versionView } from './function-view.ts'
 import { namespaceOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 export function deployRoute(parts: ControlParts): Route {
+  const turns = new UploadTurns()
   return {
     method: 'PUT',
     path: '/v1/functions/{name}',
@@ -22,18 +24,32 @@ export function deployRoute(parts: ControlParts): Route {
       201: { doc: 'the new version', schema: 'Deployed' },
       200: { doc: 'this content was deployed before; latest was moved to it', schema: 'Deployed' },
       400: { doc: 'not a valid upload or configuration', schema: 'Problem' },
+      408: { doc: 'the upload stood still, or was not over after ten minutes', schema: 'Problem' },
       422: { doc: 'the version does not load, with its stack; it is not kept', schema: 'Problem' },
     },
-    handle: (context) => deploy(context, parts),
+    handle: (context) => deploy(context, parts, turns),
   }
 }
 
-async function deploy(context: ControlContext, parts: ControlParts): Promise<Response> {
+async function deploy(context: ControlContext, parts: ControlParts, turns: UploadTurns): Promise<Response> {
   const namespace = namespaceOf(context)
   const name = context.req.param('name') ?? ''
   checkFunctionName(name)
   const alias = context.req.query('alias') ?? null
   if (alias !== null) checkAliasName(alias)
+  const done = await turns.take(namespace, context.env.outgoing)
+  try {
+    return await take(context, parts, { namespace, name, alias })
+  } finally {
+    done()
+  }
+}
+
+async function take(
+  context: ControlContext,
+  parts: ControlParts,
+  { namespace, name, alias }: { readonly namespace: string; readonly name: string; readonly alias: string | null },
+): Promise<Response> {
   const upload = await readUpload(context.env.incoming, parts.stateDir)
   try {
     const { version, created } = await parts.deployer.deploy({ namespace, name, alias, ...upload })

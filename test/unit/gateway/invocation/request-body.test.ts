@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { RequestBody, STALL_MS, UploadWatch } from '../../../../gateway/invocation/request-body.ts'
+import { RequestBody } from '../../../../gateway/invocation/request-body.ts'
+import { FLOOR_BYTES_PER_S, GRACE_MS, STALL_MS, UploadWatch } from '../../../../gateway/invocation/upload-watch.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 
 class FakeIncoming extends Readable {
@@ -67,7 +68,7 @@ describe('the watch over uploads', () => {
     const clock = new FakeClock()
     const watch = new UploadWatch(clock)
     let stalled = 0
-    watch.add(new FakeIncoming().asRequest, () => stalled++)
+    watch.add(new FakeIncoming().asRequest, () => stalled++, { mayTrickle: () => true })
     await clock.advance(STALL_MS - 1)
     expect(stalled).toBe(0)
     await clock.advance(10_000)
@@ -78,18 +79,60 @@ describe('the watch over uploads', () => {
   test('lets one live that moves, that nobody reads, or that ended', async () => {
     const clock = new FakeClock()
     const watch = new UploadWatch(clock)
-    const [moving, unread, ended] = [new FakeIncoming(), new FakeIncoming(), new FakeIncoming()]
-    for (const incoming of [moving, unread, ended])
-      watch.add(incoming.asRequest, () => {
-        throw new Error('given up')
-      })
+    const [trickling, moving] = [new FakeIncoming(), new FakeIncoming()]
+    const [unread, ended] = [new FakeIncoming(), new FakeIncoming()]
+    for (const incoming of [trickling, moving, unread, ended])
+      watch.add(
+        incoming.asRequest,
+        () => {
+          throw new Error('given up')
+        },
+        { mayTrickle: () => incoming === trickling },
+      )
     unread.arrive('x')
     ended.complete = true
     for (let step = 0; step < 30; step++) {
-      moving.socket.bytesRead++
+      trickling.socket.bytesRead++
+      moving.socket.bytesRead += FLOOR_BYTES_PER_S * 10
       await clock.advance(10_000)
     }
     watch.close()
     await clock.advance(1_000_000)
+  })
+
+  test('gives up one that trickles while nobody reads it as it comes', async () => {
+    const clock = new FakeClock()
+    const watch = new UploadWatch(clock)
+    const incoming = new FakeIncoming()
+    let isRead = true
+    let stalledAtMs = 0
+    watch.add(
+      incoming.asRequest,
+      () => {
+        stalledAtMs = clock.monotonicMs()
+      },
+      { mayTrickle: () => isRead },
+    )
+    for (let step = 0; step < 60; step++) {
+      incoming.socket.bytesRead += 10
+      await clock.advance(1000)
+    }
+    expect(stalledAtMs).toBe(0)
+    isRead = false
+    await clock.advance(5000)
+    expect(stalledAtMs).toBeGreaterThan(GRACE_MS)
+  })
+
+  test('gives up one that is not over in its time, whoever holds it up', async () => {
+    const clock = new FakeClock()
+    const watch = new UploadWatch(clock)
+    const incoming = new FakeIncoming()
+    incoming.arrive('x')
+    let stalled = 0
+    watch.add(incoming.asRequest, () => stalled++, { highestMs: 600_000 })
+    await clock.advance(595_000)
+    expect(stalled).toBe(0)
+    await clock.advance(10_000)
+    expect(stalled).toBe(1)
   })
 })
