@@ -278,6 +278,8 @@ export interface Sandbox {
   reclaim(): Promise<Reclaimed | null>
   /** CPU used by the sandbox since its creation, µs (a read of the kernel's counter). */
   cpuUs(): number
+  /** µs since its start in which its main thread was ready and had no core; null where the kernel does not tell. */
+  coreWaitUs(): number | null
   memoryBytes(): number
   /** SIGKILL to all inside, thawing where the freezer would hold the signal back. */
   kill(fault: Fault): void
@@ -334,6 +336,13 @@ export interface ImageStore {
   put(parts: ImageParts): Promise<{ readonly digest: string }>
   /** Verifies digests, unpacks layers where needed; cached. Throws RuntimeError `IMAGE_NOT_FOUND` | `IMAGE_CORRUPT`. */
   get(digest: string): Promise<StoredImage>
+  /** Whether the image is here whole. */
+  has(digest: string): boolean
+  /** Takes in an image of another store: asks `read` for its blobs one by one, manifest first, and checks each digest. Does
+   *  nothing for one that is here. Throws RuntimeError `IMAGE_CORRUPT` | `DISK_FULL`, and what `read` throws. */
+  adopt(digest: string, read: (blob: string) => Promise<Readable>): Promise<void>
+  /** Path of a blob's file, for whoever adopts it; it may not be there. */
+  blobFile(digest: string): string
   /** Forgets every image whose digest is not in `keep`, with blobs and layers nobody uses. */
   prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }>
   /** A small JSON document kept in the layout's `index.json` as an annotation (the registry's copy). */

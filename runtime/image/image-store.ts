@@ -2,9 +2,11 @@
 // Bytes are packed, hashed and unpacked in the layer thread; here: which blobs belong together, and the index.
 import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import type { ImageParts, ImageStore, StoredImage } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import { makeFolder, writeDurable } from '../host/durable-file.ts'
+import { AdoptedBlobs } from './adopted-blobs.ts'
 import { createLayerThread, type LayerThread } from './layer-thread.ts'
 import {
   type Blob,
@@ -29,11 +31,23 @@ export interface LayeredImageStore extends ImageStore {
   close(): Promise<void>
 }
 
+interface ImageFolders {
+  readonly blobs: string
+  readonly layers: string
+  /** Blobs of other stores on their way: outside of `blobs`, where `prune` looks. */
+  readonly adopted: string
+}
+
 const CACHE_MAX_BYTES = 64 * 1024 ** 2
 
 /** Opens (or begins) the layout in `stateDir`. Throws RuntimeError `DISK_FULL` | `IMAGE_CORRUPT`. */
 export async function openImageStore(stateDir: string): Promise<LayeredImageStore> {
-  const folders = { blobs: join(stateDir, 'blobs', 'sha256'), layers: join(stateDir, 'layers') }
+  const folders = {
+    blobs: join(stateDir, 'blobs', 'sha256'),
+    layers: join(stateDir, 'layers'),
+    adopted: join(stateDir, 'blobs', 'adopted'),
+  }
+  await rm(folders.adopted, { recursive: true, force: true })
   await makeFolder(folders.blobs, 0o700)
   await makeFolder(folders.layers, 0o700)
   for (const name of await readdir(folders.blobs)) {
@@ -47,7 +61,7 @@ export async function openImageStore(stateDir: string): Promise<LayeredImageStor
 }
 
 class DiskImageStore implements LayeredImageStore {
-  readonly #folders: { readonly blobs: string; readonly layers: string }
+  readonly #folders: ImageFolders
   readonly #indexFile: string
   readonly #thread: LayerThread
   readonly #cache = new Map<string, StoredImage>()
@@ -55,7 +69,7 @@ class DiskImageStore implements LayeredImageStore {
   /** Changes happen one after another. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(folders: { readonly blobs: string; readonly layers: string }, indexFile: string, index: Index) {
+  constructor(folders: ImageFolders, indexFile: string, index: Index) {
     this.#folders = folders
     this.#indexFile = indexFile
     this.#index = index
@@ -111,6 +125,37 @@ class DiskImageStore implements LayeredImageStore {
     }
     this.#remember(digest, image)
     return image
+  }
+
+  has(digest: string): boolean {
+    return this.#has(digest)
+  }
+
+  blobFile(digest: string): string {
+    return join(this.#folders.blobs, hexOf(digest))
+  }
+
+  async adopt(digest: string, read: (blob: string) => Promise<Readable>): Promise<void> {
+    if (this.#has(digest)) return
+    const adopted = new AdoptedBlobs(this.#folders.adopted, read)
+    try {
+      // Not in turn: a slow sender holds up nobody else.
+      const { digests, bytes } = await adopted.fetchImage(digest, (blob) => exists(this.blobFile(blob)))
+      await this.#inTurn(async () => {
+        if (this.#has(digest)) return
+        await makeFolder(this.#folders.blobs, 0o700)
+        await adopted.moveTo(this.#folders.blobs)
+        // What was here when we asked may have been pruned since.
+        for (const blob of digests) {
+          if (!(await exists(this.blobFile(blob))))
+            throw new RuntimeError('IMAGE_CORRUPT', `blob ${blob} of image ${digest} is gone`)
+        }
+        const entry = { mediaType: MANIFEST_TYPE, digest, size: bytes }
+        await this.#writeIndex({ ...this.#index, manifests: [...this.#index.manifests, entry] })
+      })
+    } finally {
+      await adopted.discard()
+    }
   }
 
   prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }> {

@@ -227,6 +227,11 @@ export class FakeSandbox implements Sandbox {
     return 0
   }
 
+  waitedUs: number | null = 0
+  coreWaitUs(): number | null {
+    return this.waitedUs
+  }
+
   async reclaim(): Promise<Reclaimed | null> {
     if (this.state !== 'frozen') return null
     this.reclaims++
@@ -346,6 +351,18 @@ export class FakeImages implements ImageStore {
   async get(digest: string): Promise<StoredImage> {
     const known = this.stored.get(digest)
     return known ?? { digest, layers: [], source: Buffer.from(digest), sourceMap: null, config: {} }
+  }
+
+  has(digest: string): boolean {
+    return this.stored.has(digest)
+  }
+
+  blobFile(digest: string): string {
+    return `/nowhere/${digest}`
+  }
+
+  async adopt(digest: string): Promise<void> {
+    this.stored.set(digest, await this.get(digest))
   }
 
   async prune(keep: ReadonlySet<string>): Promise<{ removed: number; bytes: number }> {
