@@ -217,8 +217,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     this.#sink = null
     sink?.end(metering)
     const nowMs = this.#host.clock.monotonicMs()
-    const cpuUs = metering === null ? null : metering.cpuUserUs + metering.cpuSystemUs
-    slot.pool.fn.ended(nowMs, nowMs - this.#times.handedOverAtMs, cpuUs)
+    slot.ended(nowMs, nowMs - this.#times.handedOverAtMs, metering)
     // The next call is handed over before this one is written up.
     this.#host.pool.release(slot, reusable && (metering === null || metering.oomKills === 0))
     this.#finish(metering)

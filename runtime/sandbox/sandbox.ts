@@ -16,6 +16,7 @@ import type {
 } from '../api.ts'
 import type { SandboxCgroup } from '../cgroup/cgroup.ts'
 import { RuntimeError } from '../errors.ts'
+import { coreWaitUs } from '../host/core-wait.ts'
 import { keepAlive } from '../host/keep-alive.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Container } from '../oci/oci-runtime.ts'
@@ -194,6 +195,10 @@ export class ContainerSandbox implements Sandbox {
 
   cpuUs(): number {
     return this.#cgroup.cpuUs()
+  }
+
+  coreWaitUs(): number | null {
+    return this.#state === 'stopped' ? null : coreWaitUs(this.pid)
   }
 
   memoryBytes(): number {

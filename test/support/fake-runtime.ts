@@ -223,8 +223,9 @@ export class FakeSandbox implements Sandbox {
     return 40
   }
 
+  usedCpuUs = 0
   cpuUs(): number {
-    return 0
+    return this.usedCpuUs
   }
 
   waitedUs: number | null = 0

@@ -284,7 +284,9 @@ export class Pool {
     slot.reclaimAtMs = Number.POSITIVE_INFINITY
     slot.move('busy')
     pool.fn.running++
-    pool.fn.progressAtMs = this.options.clock.monotonicMs()
+    const nowMs = this.options.clock.monotonicMs()
+    pool.fn.progressAtMs = nowMs
+    if (slot.calls > 0) this.supply.served(pool.fn, nowMs)
     call.run(slot, kind)
   }
 
@@ -299,6 +301,7 @@ export class Pool {
   }
 
   #loaded(slot: Slot): void {
+    slot.loaded()
     this.#rest(slot, slot.loadedAtMs)
     slot.pool.available.push(slot)
     for (const probe of takeAll(slot.pool.probes)) probe.loaded()

@@ -17,7 +17,7 @@ export interface ScalingView {
   readonly sinceProgressMs: number
   /** Typical duration of a call, ms; null until one ended. */
   readonly runMs: number | null
-  /** CPU time ÷ duration of a call, 0–1 and above for threads; null until known. */
+  /** CPU time ÷ duration of a call on a core of its own, 0–1 and above for threads; null until known. */
   readonly cpuFraction: number | null
   /** Typical time from the start of a launch to a loaded sandbox, ms. */
   readonly startMs: number
@@ -32,6 +32,12 @@ const WAITS_A_START_IS_WORTH = 4
 /** Sandboxes beyond which the cores are busy anyway. */
 export function usefulSandboxes(cores: number, cpuFraction: number): number {
   return Math.ceil(cores / Math.max(cpuFraction, LOWEST_CPU_FRACTION))
+}
+
+/** Launches under way at once, over all functions: one a core, but one core is left to functions that are being served. A start
+ *  from a stem needs little of a core and may be one more. */
+export function launchesAtOnce(cores: number, othersServed: boolean, fromStem: boolean): number {
+  return Math.max(1, othersServed ? cores - 1 : cores) + (fromStem ? 1 : 0)
 }
 
 /** Launches worth beginning now; 0 or more. Never above what the waiting calls could use. */

@@ -1,8 +1,12 @@
 // One place in a warm pool, holding one sandbox: its state and figures. Decides nothing; pool.ts does.
 import type { Limits, Metering, Sandbox } from '../../runtime/api.ts'
 import type { SandboxInfo, SlotState } from '../api.ts'
+import type { CallTime } from './cpu-share.ts'
 import { move } from './slot-state.ts'
 import type { VersionPool } from './version-pool.ts'
+
+/** A look at the wait for a core no more often than this. */
+const LOOK_MS = 50
 
 /** Instants are monotonic ms unless their name says wall. */
 export class Slot {
@@ -40,6 +44,14 @@ export class Slot {
   sharedMetering: Metering | null = null
   meteredAtMs = Number.NEGATIVE_INFINITY
 
+  /** Since the last look at how long it waited for a core: what its calls took and used, and a quota held back, ms. */
+  #tookMs = 0
+  #cpuMs = 0
+  #throttledMs = 0
+  #coreWaitUs: number | null = null
+  #loadCpuUs = 0
+  #lookedAtMs = Number.NEGATIVE_INFINITY
+
   constructor(pool: VersionPool, chargedBytes: number, nowMs: number) {
     this.pool = pool
     this.limits = pool.config.limits
@@ -51,6 +63,47 @@ export class Slot {
   share(metering: Metering, nowMs: number): void {
     this.sharedMetering = { ...metering, oomKills: 0, freezeUs: 0, thawUs: 0, idleCpuUs: 0 }
     this.meteredAtMs = nowMs
+  }
+
+  /** A call in it ended: its function learns. While calls wait, now and then also how long it waited for a core; that is a
+   *  read of some 10 µs, and only scaling wants to know. */
+  ended(nowMs: number, runMs: number, metering: Metering | null): void {
+    const { fn, config } = this.pool
+    fn.ended(nowMs, runMs)
+    if (metering === null || !(runMs > 0)) return
+    this.#tookMs += runMs
+    this.#cpuMs += (metering.cpuUserUs + metering.cpuSystemUs) / 1000
+    this.#throttledMs += metering.throttledUs / 1000
+    const isDue = fn.waiting > 0 && nowMs - this.#lookedAtMs >= LOOK_MS
+    if (!isDue && fn.cpu.fraction !== null) return
+    const before = this.#coreWaitUs
+    this.#look(nowMs)
+    const alone = config.sandboxConcurrency === 1
+    const waitedMs = alone && before !== null && this.#coreWaitUs !== null ? (this.#coreWaitUs - before) / 1000 : 0
+    // What a quota held back is no wait for a core: another sandbox has a quota of its own.
+    fn.cpu.learn({ tookMs: this.#tookMs, cpuMs: this.#cpuMs, waitedMs: waitedMs - this.#throttledMs })
+    this.#tookMs = 0
+    this.#cpuMs = 0
+    this.#throttledMs = 0
+  }
+
+  /** To be told when the sandbox is loaded. */
+  loaded(): void {
+    this.#loadCpuUs = this.sandbox!.cpuUs()
+    this.#look(this.loadedAtMs)
+  }
+
+  /** Its wait for a core counts from now on. */
+  #look(nowMs: number): void {
+    this.#lookedAtMs = nowMs
+    this.#coreWaitUs = this.sandbox!.coreWaitUs()
+  }
+
+  /** What has gone on in it since it was loaded, for a function none of whose calls has ended yet. */
+  sinceLoad(nowMs: number): CallTime {
+    const waitedUs = (this.sandbox!.coreWaitUs() ?? 0) - (this.#coreWaitUs ?? 0)
+    const cpuMs = (this.sandbox!.cpuUs() - this.#loadCpuUs) / 1000
+    return { tookMs: nowMs - this.loadedAtMs, cpuMs, waitedMs: waitedUs / 1000 }
   }
 
   /** Throws SlotStateError on an illegal move. */

@@ -5,11 +5,12 @@ import type { InvocationFailure } from '../api.ts'
 import { failureOfLaunch, messageOf } from '../failures.ts'
 import { chooseVictims } from './eviction.ts'
 import { HostRoom } from './host-room.ts'
+import { LastServed } from './last-served.ts'
 import { type LaunchHost, launchSandbox, type SecretsOf } from './launcher.ts'
-import { launchesWanted } from './scaling.ts'
+import { launchesAtOnce, launchesWanted } from './scaling.ts'
 import { Slot } from './slot.ts'
 import { Stems } from './stems.ts'
-import type { VersionPool } from './version-pool.ts'
+import type { FunctionPool, VersionPool } from './version-pool.ts'
 
 export interface SupplyOptions {
   readonly runtime: Runtime
@@ -54,6 +55,7 @@ export class Supply {
   /** Versions that may want launches, the longest unserved first. */
   readonly #wanting = new Set<VersionPool>()
   readonly #pending = new Set<Promise<void>>()
+  readonly #served = new LastServed()
   /** Creations under way; a start from a stem counts until it has taken the stem. */
   #launching = 0
   #evictionClock = 0
@@ -82,6 +84,11 @@ export class Supply {
     if (pool.waitingCalls > 0 || pool.probes.size > 0 || pool.slots.size < pool.minWarm) this.#wanting.add(pool)
   }
 
+  /** A call of the function went to a sandbox that had served before: while that goes on, launches leave it a core. */
+  served(fn: FunctionPool, nowMs: number): void {
+    this.#served.note(fn, nowMs)
+  }
+
   /** Starts what is wanted, one version after the other, as far as cores and room allow. */
   schedule(): void {
     if (this.#closed) return
@@ -95,7 +102,7 @@ export class Supply {
     while (launched) {
       launched = false
       for (const pool of this.#byNeed()) {
-        if (!this.#hasCoreFor(pool)) continue
+        if (!this.#hasCoreFor(pool, nowMs)) continue
         if (pool.starved && pool.available.length > 0) this.#events.roomFreed(pool)
         const count = this.#launchesFor(pool, nowMs)
         if (count === null) this.#wanting.delete(pool)
@@ -206,6 +213,7 @@ export class Supply {
       return 0
     }
     const { fn, config } = pool
+    const sinceProgressMs = nowMs - fn.progressAtMs
     const wanted = launchesWanted({
       waiting,
       starting: pool.starting,
@@ -213,19 +221,21 @@ export class Supply {
       sandboxConcurrency: config.sandboxConcurrency,
       concurrency: config.concurrency,
       cores: this.#options.cores,
-      sinceProgressMs: nowMs - fn.progressAtMs,
+      sinceProgressMs,
       runMs: fn.runMs,
-      cpuFraction: fn.cpuFraction,
+      // While no call has ended, those that run tell what they do, once they run longer than a launch would take.
+      cpuFraction: fn.cpu.fraction ?? (sinceProgressMs > pool.startMs ? pool.runningShare(nowMs) : null),
       startMs: pool.startMs,
     })
     return Math.max(wanted, spare, pool.freshWaiters.size > pool.starting ? 1 : 0)
   }
 
-  /** One creation a core; a start from a stem needs little of one. */
-  #hasCoreFor(pool: VersionPool): boolean {
+  #hasCoreFor(pool: VersionPool, nowMs: number): boolean {
     const { cores } = this.#options
-    if (this.#launching < cores) return true
-    return this.#launching < 2 * cores && pool.stemKind !== null && this.stems.has(pool.stemKind)
+    const othersServed = this.#served.others(pool.fn, nowMs)
+    if (this.#launching < launchesAtOnce(cores, othersServed, false)) return true
+    if (this.#launching >= launchesAtOnce(cores, othersServed, true)) return false
+    return pool.stemKind !== null && this.stems.has(pool.stemKind)
   }
 
   /** Room for one more sandbox of the version; false when there is none yet. */

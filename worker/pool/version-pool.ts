@@ -2,6 +2,7 @@
 import type { Limits } from '../../runtime/api.ts'
 import type { FunctionConfig, FunctionVersion, InvocationFailure, StartKind } from '../api.ts'
 import type { SourcePositions } from '../source-map.ts'
+import { CpuShare } from './cpu-share.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ArrivalLearner } from './freeze-policy.ts'
 import type { Slot } from './slot.ts'
@@ -42,7 +43,7 @@ export class FunctionPool {
   /** Monotonic ms of the last end or grant of a call. */
   progressAtMs = 0
   runMs: number | null = null
-  cpuFraction: number | null = null
+  readonly cpu = new CpuShare()
   /** The version verified or first used last: the one `minWarm` counts for. */
   newest: VersionPool | null = null
 
@@ -51,14 +52,10 @@ export class FunctionPool {
   }
 
   /** Learns from a call that ended. */
-  ended(nowMs: number, runMs: number, cpuUs: number | null): void {
+  ended(nowMs: number, runMs: number): void {
     this.progressAtMs = nowMs
     this.drain.ended(nowMs)
-    if (!(runMs >= 0)) return
-    this.runMs = this.runMs === null ? runMs : this.runMs + (runMs - this.runMs) / 8
-    if (cpuUs === null || runMs === 0) return
-    const fraction = cpuUs / 1000 / runMs
-    this.cpuFraction = this.cpuFraction === null ? fraction : this.cpuFraction + (fraction - this.cpuFraction) / 8
+    if (runMs >= 0) this.runMs = this.runMs === null ? runMs : this.runMs + (runMs - this.runMs) / 8
   }
 
   get slots(): number {
@@ -111,6 +108,13 @@ export class VersionPool {
 
   get waitingCalls(): number {
     return this.waiters.size + this.freshWaiters.size
+  }
+
+  /** The share of work for a core in the calls that run now; null when none does. Reads kernel counters. */
+  runningShare(nowMs: number): number | null {
+    const share = new CpuShare()
+    for (const slot of this.slots) if (slot.state === 'busy') share.learn(slot.sinceLoad(nowMs))
+    return share.fraction
   }
 
   /** `text` with the author's own positions, as far as they are known. */

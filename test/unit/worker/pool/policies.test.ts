@@ -8,62 +8,6 @@ import {
   UNLEARNED_GRACE_MS,
 } from '../../../../worker/pool/freeze-policy.ts'
 import { DEFAULT_KEEP_ALIVE_MS, expiredCount } from '../../../../worker/pool/keep-alive.ts'
-import { launchesWanted, type ScalingView, usefulSandboxes } from '../../../../worker/pool/scaling.ts'
-
-const view = (changes: Partial<ScalingView>): ScalingView => ({
-  waiting: 0,
-  starting: 0,
-  live: 0,
-  sandboxConcurrency: 1,
-  concurrency: 100,
-  cores: 2,
-  sinceProgressMs: 0,
-  runMs: null,
-  cpuFraction: null,
-  startMs: 100,
-  ...changes,
-})
-
-describe('how many sandboxes to start', () => {
-  const cases: [string, Partial<ScalingView>, number][] = [
-    ['nobody waits: none', { waiting: 0 }, 0],
-    ['one waits and there is none: one', { waiting: 1 }, 1],
-    ['32 wait and there is none: one a core', { waiting: 32 }, 2],
-    ['those being started are enough for those that wait', { waiting: 1, starting: 1 }, 0],
-    ['one waits beside a busy one: one more, a core is free', { waiting: 1, live: 1 }, 1],
-    [
-      'nothing is known yet and one a core is being started: none',
-      { waiting: 32, starting: 2, sinceProgressMs: 999 },
-      0,
-    ],
-    ['short calls that use the CPU: no more than cores', { waiting: 30, live: 2, runMs: 0.3, cpuFraction: 0.8 }, 0],
-    ['long calls that use the CPU: no more than useful', { waiting: 30, live: 3, runMs: 900, cpuFraction: 0.7 }, 0],
-    [
-      'long calls that wait for something: up to a core each time',
-      { waiting: 30, live: 2, runMs: 900, cpuFraction: 0.02 },
-      2,
-    ],
-    [
-      'short calls that wait, and few of them: the queue is faster',
-      { waiting: 4, live: 2, runMs: 5, cpuFraction: 0.02 },
-      0,
-    ],
-    ['no call ends for longer than a launch takes: more', { waiting: 30, live: 2, sinceProgressMs: 101 }, 2],
-    ['no call ends, but not for long: none', { waiting: 30, live: 2, sinceProgressMs: 99 }, 0],
-    ['never above the function’s concurrency', { waiting: 30, live: 1, concurrency: 1 }, 0],
-    ['calls that overlap share sandboxes', { waiting: 32, sandboxConcurrency: 32 }, 1],
-    ['concurrency is counted in places', { waiting: 30, live: 2, concurrency: 20, sandboxConcurrency: 10 }, 0],
-  ]
-  for (const [title, changes, wanted] of cases) {
-    test(title, () => expect(launchesWanted(view(changes))).toBe(wanted))
-  }
-
-  test('a function that all but sleeps has a useful number of sandboxes far above the cores', () => {
-    expect(usefulSandboxes(2, 1)).toBe(2)
-    expect(usefulSandboxes(2, 0.5)).toBe(4)
-    expect(usefulSandboxes(2, 0)).toBe(200)
-  })
-})
 
 describe('the grace before a freeze', () => {
   const graceAfter = (...gapsMs: number[]): number => {
