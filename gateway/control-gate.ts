@@ -6,6 +6,7 @@ import { isLoopbackAddress } from './auth/known-host.ts'
 import type { TokenRates } from './auth/rate.ts'
 import { expectScope, namespaceFor } from './auth/scopes.ts'
 import type { TokenCheck } from './auth/token.ts'
+import { expectOwnOrigin } from './auth/web-pages.ts'
 import { GatewayError } from './errors.ts'
 import { namespaceOf } from './invocation/call-options.ts'
 import type { Invoker } from './invocation/invoker.ts'
@@ -47,10 +48,11 @@ export class ControlGate {
     if (hasDotSegments(url)) throw new GatewayError('BAD_REQUEST', 'the path has dot segments')
     const query = url.indexOf('?')
     const path = query < 0 ? url : url.slice(0, query)
-    if (path === '/metrics') this.#allowMetrics(incoming, outgoing, headers)
-    else if (path.startsWith('/v1/')) {
-      if (!isEnqueue(incoming, path)) this.#options.audit.watch(incoming, outgoing, path, namedIn(headers))
-      this.#allow(outgoing, headers, incoming.method ?? '', path)
+    if (path === '/metrics' || path.startsWith('/v1/')) {
+      const about = { path, namespace: namedIn(headers), address: this.#addressOf(incoming, headers) }
+      this.#options.audit.watch(incoming, outgoing, { ...about, refusedAlone: isEnqueue(incoming, path) })
+      if (path === '/metrics') this.#allowMetrics(incoming, outgoing, headers)
+      else this.#allow(incoming, outgoing, headers, path)
     } else if (!OPEN.has(path)) throw new GatewayError('NOT_FOUND', `nothing is at ${path.slice(0, 200)}`)
     // Hono builds its URL from this, and an absolute form would give it another host.
     incoming.url = url
@@ -72,22 +74,30 @@ export class ControlGate {
     this.#options.control(incoming, outgoing)
   }
 
-  #allow(outgoing: GatewayResponse, headers: RequestHeaders, method: string, path: string): void {
+  #allow(incoming: IncomingMessage, outgoing: GatewayResponse, headers: RequestHeaders, path: string): void {
     if (!this.#options.isKnownHost(headers.host))
       throw new GatewayError('FORBIDDEN_HOST', `unknown host ${JSON.stringify(headers.host)}; name it in FN_HOSTS`)
+    expectOwnOrigin(incoming, headers, this.#options.behindProxy)
     const caller = this.#options.tokens.identify(headers.authorization)
     if (caller === null)
       throw new GatewayError('UNAUTHORIZED', 'send Authorization: Bearer TOKEN (the file token in the state directory)')
     outgoing.caller = caller
     this.#options.rates.take(caller)
     namespaceFor(caller, namespaceOf(headers.own))
-    expectScope(caller, method, path)
+    expectScope(caller, incoming.method ?? '', path)
   }
 
   // Behind a proxy everybody comes from loopback.
   #allowMetrics(incoming: IncomingMessage, outgoing: GatewayResponse, headers: RequestHeaders): void {
     const local = !this.#options.behindProxy && isLoopbackAddress(incoming.socket.remoteAddress)
-    if (!local || !this.#options.isKnownHost(headers.host)) this.#allow(outgoing, headers, 'GET', '/metrics')
+    if (!local || !this.#options.isKnownHost(headers.host)) this.#allow(incoming, outgoing, headers, '/metrics')
+  }
+
+  /** Who is at the other end, for the audit log; behind a proxy whom the proxy says. */
+  #addressOf(incoming: IncomingMessage, { forwarded }: RequestHeaders): string {
+    const peer = incoming.socket.remoteAddress ?? 'unknown'
+    const at = this.#options.behindProxy && forwarded !== null ? forwarded.lastIndexOf('x-forwarded-for') : -1
+    return at < 0 ? peer : forwarded![at + 1]!.split(',').at(-1)!.trim().slice(0, 80) || peer
   }
 }
 

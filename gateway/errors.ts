@@ -13,6 +13,8 @@ export type GatewayErrorCode =
   | 'UNAUTHORIZED'
   /** `/v1` was called under a host name that is not known (DNS rebinding) */
   | 'FORBIDDEN_HOST'
+  /** a web page of another origin called `/v1` */
+  | 'FORBIDDEN_ORIGIN'
   /** the token may not do this, or not there */
   | 'FORBIDDEN'
   /** the token's own rate */
@@ -130,6 +132,7 @@ export const ERRORS = {
   VOLUME_IN_USE: { status: 409, title: 'The volume is in use', component: 'worker' },
   VOLUME_INVALID: { status: 400, title: 'The volume is not valid', component: 'worker' },
   FORBIDDEN_HOST: { status: 403, title: 'Unknown host name', component: 'gateway' },
+  FORBIDDEN_ORIGIN: { status: 403, title: 'Another origin may not do this', component: 'gateway' },
   NOT_FOUND: { status: 404, title: 'Not found', component: 'gateway' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed', component: 'gateway' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time', component: 'gateway' },

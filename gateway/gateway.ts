@@ -15,6 +15,7 @@ import { AuditLog } from './auth/audit-log.ts'
 import { createHostCheck } from './auth/known-host.ts'
 import { TokenRates } from './auth/rate.ts'
 import { TokenCheck } from './auth/token.ts'
+import { expectNarrowWorker, expectNotDashboard } from './auth/web-pages.ts'
 import { ControlGate } from './control-gate.ts'
 import { GatewayError, type Refusal, refusalOf, refusalOfError } from './errors.ts'
 import { Invoker } from './invocation/invoker.ts'
@@ -158,8 +159,11 @@ class Front {
         url = origin
       }
       const target = parseHostTarget(headers.host, url) ?? parsePathTarget(url)
-      if (target !== null) this.#invoker.invoke(incoming, outgoing, headers, target)
-      else this.#gate.handle(incoming, outgoing, headers, url)
+      if (target !== null) {
+        expectNotDashboard(headers.host, target)
+        if (headers.forServiceWorker) expectNarrowWorker(url, target)
+        this.#invoker.invoke(incoming, outgoing, headers, target)
+      } else this.#gate.handle(incoming, outgoing, headers, url)
     } catch (error) {
       answerProblem(incoming, outgoing, refusalOfError(error))
     }

@@ -22,6 +22,16 @@ export interface AuditEntry {
   readonly suppressed?: number
 }
 
+/** What is known of a call before it is judged. */
+export interface AuditedCall {
+  readonly path: string
+  /** The namespace it names. */
+  readonly namespace: string | null
+  readonly address: string
+  /** True: the call has a record of its own, unless it is refused. */
+  readonly refusedAlone: boolean
+}
+
 const ROTATE_BYTES = 10 * 1024 ** 2
 const KEPT_FILES = 5
 const MOST_PENDING = 10_000
@@ -43,16 +53,16 @@ export class AuditLog {
   }
 
   /** Writes the line when the call is over, if it is one for the log. */
-  watch(incoming: IncomingMessage, outgoing: GatewayResponse, path: string, namespace: string | null): void {
+  watch(incoming: IncomingMessage, outgoing: GatewayResponse, about: AuditedCall): void {
     const method = incoming.method ?? ''
-    const address = incoming.socket.remoteAddress ?? 'unknown'
+    const { path, namespace, address, refusedAlone } = about
     outgoing.once('close', () => {
       const status = outgoing.headersSent ? outgoing.statusCode : 499
       const refused = status === 401 || status === 403 || status === 429
-      if (!refused && (method === 'GET' || method === 'HEAD')) return
+      if (!refused && (refusedAlone || method === 'GET' || method === 'HEAD')) return
       const { caller } = outgoing
-      const about = caller?.namespace ?? namespace
-      const who = { who: caller?.name ?? null, token: caller?.id ?? null, namespace: about }
+      const where = caller?.namespace ?? namespace
+      const who = { who: caller?.name ?? null, token: caller?.id ?? null, namespace: where }
       const time = new Date(this.#clock.now()).toISOString()
       this.#add({ time, ...who, address, method, path: path.slice(0, 300), status })
     })

@@ -11,6 +11,7 @@ const TRANSFER_ENCODING = 7
 const PREFER = 8
 const IDEMPOTENCY_KEY = 9
 const TRACEPARENT = 10
+const SERVICE_WORKER = 11
 
 const KINDS: ReadonlyMap<string, number> = new Map([
   ['connection', CONNECTION],
@@ -34,6 +35,7 @@ const KINDS: ReadonlyMap<string, number> = new Map([
   ['prefer', PREFER],
   ['idempotency-key', IDEMPOTENCY_KEY],
   ['traceparent', TRACEPARENT],
+  ['service-worker', SERVICE_WORKER],
 ])
 
 /** What one pass found. `headers` is what the function may see so far, flat, spelled as sent. */
@@ -52,6 +54,8 @@ export class RequestHeaders {
   prefer: string | null = null
   idempotencyKey: string | null = null
   traceparent: string | null = null
+  /** A browser asks for the script of a service worker. */
+  forServiceWorker = false
   /** The request's `Fn-*` headers, flat, names in lower case; null when there are none. */
   own: string[] | null = null
   /** Incoming `X-Forwarded-*`, flat, names in lower case; null when there are none. */
@@ -117,6 +121,9 @@ function takeKnown(
       break
     case TRACEPARENT:
       found.traceparent = value
+      break
+    case SERVICE_WORKER:
+      found.forServiceWorker = true
       break
   }
   found.headers.push(name, value)

@@ -63,7 +63,8 @@ export interface Registry {
   list(namespace: string): FunctionEntry[]
   /** Throws FUNCTION_NOT_FOUND (with a suggestion). */
   get(namespace: string, name: string): FunctionEntry
-  /** `reference`: null (= `latest`), a version number, or an alias. `draw` in [0, 1) picks by weight. Throws FUNCTION_NOT_FOUND | VERSION_NOT_FOUND. */
+  /** `reference`: null (= `latest`), a version number, or an alias. `draw` in [0, 1) picks by weight. Throws FUNCTION_NOT_FOUND | VERSION_NOT_FOUND,
+   *  whose suggestions name public functions alone: whoever calls one may have shown no token. */
   resolve(namespace: string, name: string, reference: string | null, draw: number): FunctionVersion
   /** The version this content has or would have: an existing one (`existed`), or the next number, not yet kept. */
   candidate(

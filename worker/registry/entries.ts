@@ -61,6 +61,8 @@ export function pickVersion(loaded: LoadedFunction, reference: string | null, dr
   const found = /^[1-9]\d{0,9}$/.test(alias) ? loaded.byVersion.get(Number(alias)) : undefined
   if (found !== undefined) return found
   const { name } = loaded.stored
+  // Who calls a function that is not public may be nobody we know: its versions and aliases are not told.
+  if (!isPublic(loaded)) throw new RegistryError('VERSION_NOT_FOUND', `function ${name} has no such version or alias`)
   if (/^\d+$/.test(alias)) {
     const numbers = [...loaded.byVersion.keys()]
     throw new RegistryError(
@@ -72,6 +74,11 @@ export function pickVersion(loaded: LoadedFunction, reference: string | null, dr
     'VERSION_NOT_FOUND',
     `function ${name} has no alias ${JSON.stringify(alias.slice(0, 80))}${didYouMean(alias, loaded.byAlias.keys())}`,
   )
+}
+
+/** True when whoever reaches the gateway may call every version. */
+export function isPublic(loaded: LoadedFunction | undefined): boolean {
+  return loaded?.stored.versions.every((version) => version.config.public) ?? false
 }
 
 /** The same image under the same configuration is the same version. */

@@ -7,7 +7,7 @@ import { type Alias, type FunctionEntry, type Registry, RegistryError } from './
 import { asRemoved, withAlias, withoutAlias, withVersion } from './changes.ts'
 import { RegistryContent } from './content.ts'
 import type { CopyStore } from './copy.ts'
-import { checkAlias, findSame, type LoadedFunction, pickVersion } from './entries.ts'
+import { checkAlias, findSame, isPublic, type LoadedFunction, pickVersion } from './entries.ts'
 import { checkAliasName, checkFunctionName, checkNamespace } from './names.ts'
 import { createRegistryStore } from './registry-store.ts'
 import { didYouMean } from './suggest.ts'
@@ -65,7 +65,7 @@ class RedisRegistry implements Registry {
   }
 
   resolve(namespace: string, name: string, reference: string | null, draw: number): FunctionVersion {
-    return pickVersion(this.#live(namespace, name), reference, draw)
+    return pickVersion(this.#live(namespace, name, 'public'), reference, draw)
   }
 
   candidate(namespace: string, name: string, image: string, config: FunctionConfig) {
@@ -129,11 +129,14 @@ class RedisRegistry implements Registry {
     this.#unfollow()
   }
 
-  #live(namespace: string, name: string): LoadedFunction {
+  /** `suggested`: callers that showed no token must not learn the names of functions that are not public. */
+  #live(namespace: string, name: string, suggested: 'all' | 'public' = 'all'): LoadedFunction {
     const loaded = this.#content.get(namespace, name)
     if (loaded !== undefined) return loaded
     const shown = name.slice(0, 80)
-    const near = didYouMean(shown, this.#content.names(namespace))
+    const names = [...this.#content.names(namespace)]
+    const isShown = (other: string) => suggested === 'all' || isPublic(this.#content.get(namespace, other))
+    const near = didYouMean(shown, names.filter(isShown))
     throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${shown}${near}`)
   }
 
