@@ -95,6 +95,7 @@ export const ERRORS = {
   CLIENT_SLOW: { status: 499, title: 'The caller did not read its response', component: 'gateway' },
   CANCELLED: { status: 499, title: 'The invocation was cancelled', component: 'worker' },
   DRAINING: { status: 503, title: 'The platform is stopping', component: 'worker', retryAfterS: 5 },
+  WORKER_LOST: { status: 502, title: 'The worker died under the call', component: 'worker' },
   SANDBOX_NOT_FOUND: { status: 404, title: 'No such sandbox', component: 'worker' },
   SANDBOX_STATE: { status: 409, title: 'The sandbox is in another state', component: 'worker' },
   DEPLOY_INVALID: { status: 400, title: 'The upload is not a valid function', component: 'worker' },

@@ -110,6 +110,10 @@ export type FailureCode =
   | 'CANCELLED'
   /** the platform is stopping */
   | 'DRAINING'
+  /** the worker that ran the call died, and the call must not run twice */
+  | 'WORKER_LOST'
+  /** a call that goes by way of Redis, which is away */
+  | 'QUEUE_UNAVAILABLE'
 export type FailureComponent = 'gateway' | 'queue' | 'worker' | 'sandbox' | 'function'
 
 export interface InvocationFailure {

@@ -28,6 +28,8 @@ export const FAILURES: Readonly<
   CLIENT_SLOW: { component: 'gateway', status: 499 },
   CANCELLED: { component: 'worker', status: 499 },
   DRAINING: { component: 'worker', status: 503 },
+  WORKER_LOST: { component: 'worker', status: 502 },
+  QUEUE_UNAVAILABLE: { component: 'queue', status: 503 },
 })
 
 /** A failure with its component from the table. */

@@ -39,6 +39,10 @@ export class FakeLane implements DurableLane {
     if (!kept) throw new QueueError('INVOCATION_NOT_FOUND', `no invocation ${id}`)
     return { pending: kept.pending ?? false, record: kept.record, result: kept.result }
   }
+  async leave(): Promise<void> {}
+
+  async forget(): Promise<void> {}
+
   async cancel(id: string): Promise<InvocationRecord> {
     const kept = this.kept.get(id)
     if (!kept) throw new QueueError('INVOCATION_NOT_FOUND', `no invocation ${id}`)

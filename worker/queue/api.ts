@@ -59,6 +59,10 @@ export interface Submission {
   /** Plain data for whoever is to be told of the end (chains, callbacks): not null, and the end puts an entry in the outbox,
    *  written together with the record. Default null. */
   readonly notify?: unknown
+  /** Somebody holds a connection open for the answer: one attempt, in a queue of its own that neither stands behind the
+   *  function's other calls nor is paused, in no list, never a dead letter. The death of its worker ends it (WORKER_LOST)
+   *  unless its method may be repeated (RFC 9110, section 9.2.2). Default false. */
+  readonly awaited?: boolean
 }
 
 /** One attempt that did not succeed; times RFC 3339 UTC. Its log lines: of this invocation, between the two times. */
@@ -158,6 +162,10 @@ export interface DurableLane {
   ): Promise<{ readonly pending: boolean; readonly record: InvocationRecord; readonly result: StoredResult | null }>
   /** Queued: removed. Running: signal, then kill after 2 s. Resolves to the record. Throws INVOCATION_NOT_FOUND | NOT_CANCELLABLE. */
   cancel(id: string): Promise<InvocationRecord>
+  /** The caller of an `awaited` call left: a waiting one is taken out, a running one's signal aborts. Throws QUEUE_UNAVAILABLE. */
+  leave(id: string): Promise<void>
+  /** Forgets an `awaited` call's result, whose answer is given. Never rejects. */
+  forget(id: string): Promise<void>
   /** Queued calls of a function (of one version, if given). */
   backlog(namespace: string, name: string): Promise<number>
   readonly deadLetters: DeadLetters

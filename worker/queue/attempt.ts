@@ -3,24 +3,28 @@
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { Invocation, InvocationFailure, InvocationRecord, InvocationRequest, Worker } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
+import { type FileParts, fetchBody, handOver, type RunBody, removeBody, removeResult } from './call-files.ts'
 import type { Envelope } from './envelope.ts'
-import { readFileStream, removeFile } from './files.ts'
-import { DEAD_KEPT_MS, type InvocationStore, type ResultHead, type Settlement } from './invocation-store.ts'
+import {
+  AWAITED_KEPT_MS,
+  DEAD_KEPT_MS,
+  type InvocationStore,
+  type ResultHead,
+  type Settlement,
+} from './invocation-store.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
 import { decideOutcome, type FinalState, type Outcome } from './outcome.ts'
 import { failedAttempt, finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
 import { ResponseCollector } from './response-collector.ts'
 import { RETRY_DEFAULTS, retryAfterMs } from './retry-policy.ts'
 
-export interface AttemptContext {
+export interface AttemptContext extends FileParts {
   readonly worker: Worker
   readonly redis: RedisStore
   readonly store: InvocationStore
   readonly jobs: JobQueues
   readonly clock: Clock
   readonly logger: Logger
-  readonly bodiesDir: string
-  readonly resultsDir: string
   readonly resultMaxBytes: number
   /** In [0, 1). */
   chance(): number
@@ -67,11 +71,18 @@ export class Attempt {
     this.#invocation?.abort('cancelled')
   }
 
+  /** The caller who waited for it left: its signal, but nobody's half-done work is killed. */
+  leave(): void {
+    this.#invocation?.abort('client')
+  }
+
   /** Gives the job back to its queue, uncounted, and ends the run. */
   async handBack(): Promise<void> {
     if (this.#abandoned || this.#settling) return
+    const hasRun = this.#invocation !== null
     this.abandon()
-    await this.#putBack(null, null)
+    if (hasRun && isOnce(this.fetched.envelope)) await this.#end('failed', null, STOPPING, null)
+    else await this.#putBack(null, null)
   }
 
   /** Never rejects. Resolves to how long it waited in the worker, ms; null: it did not run. */
@@ -92,6 +103,7 @@ export class Attempt {
     const context = this.#context
     const { envelope } = this.fetched
     if (this.fetched.poisoned) return await this.#end('failed', null, WORKER_DIED, null)
+    if (this.fetched.stalls > 0 && isOnce(envelope)) return await this.#end('failed', null, WORKER_LOST, null)
     if (context.clock.now() > envelope.expiresAtMs) return await this.#end('expired', null, null, null)
     const begun = await context.persist(async () => ({
       over: await context.store.begin(this.#running, keepMs(envelope, context)),
@@ -100,14 +112,33 @@ export class Attempt {
     if (begun.over !== null && !isOpen(begun.over.state)) return await this.#drop()
     if (this.#cancelled) return await this.#end('cancelled', null, CANCELLED, null)
 
+    const body = await fetchBody(envelope, context)
+    if ('failure' in body) return await this.#withoutBody(body.failure, body.again)
+    try {
+      if (this.#abandoned) return
+      await this.#invoke(body)
+    } finally {
+      await body.discard()
+    }
+  }
+
+  async #invoke(body: RunBody): Promise<void> {
+    const context = this.#context
     const collector = new ResponseCollector(context.resultsDir, context.resultMaxBytes)
-    this.#invocation = context.worker.invoke(this.#request(), collector)
+    this.#invocation = context.worker.invoke(this.#request(body), collector)
     collector.attach(this.#invocation)
     if (this.#cancelled || this.#abandoned) this.#invocation.abort('cancelled')
     const attempted = await this.#invocation.done
     this.#waitedMs = attempted.start === null ? null : attempted.queueMs
     if (this.#abandoned) return await collector.discard()
     await this.#conclude(attempted, collector)
+  }
+
+  async #withoutBody(failure: InvocationFailure, again: boolean): Promise<void> {
+    if (this.#abandoned) return
+    if (again && !this.#cancelled) await this.#putBack(BODY_AWAY_MS, failure)
+    else if (this.#cancelled) await this.#end('cancelled', null, CANCELLED, null)
+    else await this.#end('failed', null, failure, null)
   }
 
   async #conclude(attempted: InvocationRecord, collector: ResponseCollector): Promise<void> {
@@ -127,10 +158,25 @@ export class Attempt {
       expiresAtMs: envelope.expiresAtMs,
       chance: this.#context.chance(),
     })
-    if (outcome.kind === 'final') return await this.#end(outcome.state, attempted, failure, result)
-    if (result?.file) await removeFile(this.#context.resultsDir, result.file)
+    if (outcome.kind === 'final') return await this.#finish(outcome.state, attempted, failure, result)
+    if (result?.file) await removeResult(result, this.#context)
     if (outcome.kind === 'retry') await this.#retry(attempted, failure, outcome.delayMs)
     else await this.#putBack(outcome.delayMs, failure)
+  }
+
+  /** With a response, which may have to be handed over first. */
+  async #finish(
+    state: FinalState,
+    attempted: InvocationRecord,
+    failure: InvocationFailure | null,
+    result: ResultHead | null,
+  ): Promise<void> {
+    const { envelope } = this.fetched
+    // A call that somebody waits for ends as the worker says, whatever its status: nobody tries it again.
+    const ended = envelope.awaited && !isOpen(attempted.state) ? (attempted.state as FinalState) : state
+    const kept = await handOver(result, envelope, this.#context, () => this.#abandoned)
+    if (this.#abandoned) return
+    await this.#end(ended, attempted, failure, kept)
   }
 
   async #end(
@@ -144,12 +190,14 @@ export class Attempt {
     const started =
       attempted === null ? { ...this.#running, attempt: this.#number - 1, startedAt: null } : this.#running
     const record = finalRecord(started, attempted, state, error, context.clock.now())
-    const isDead = state === 'failed' || state === 'timed-out'
+    const { awaited } = envelope
+    const isDead = !awaited && (state === 'failed' || state === 'timed-out')
+    const keptMs = awaited ? AWAITED_KEPT_MS : context.store.keptMs
     const settled = await this.#settle(
       {
         record,
         result,
-        keptMs: isDead ? Math.max(DEAD_KEPT_MS, context.store.keptMs) : context.store.keptMs,
+        keptMs: isDead ? Math.max(DEAD_KEPT_MS, keptMs) : keptMs,
         failed: isDead ? failedAttempt(record, this.#number) : null,
         dead: isDead ? { envelope, state, attempt: record.attempt, diedAtMs: context.clock.now() } : null,
         notify: state === 'cancelled' || envelope.notify === undefined ? null : { record, notify: envelope.notify },
@@ -158,7 +206,7 @@ export class Attempt {
     )
     if (!settled) return
     // A dead letter keeps its body: it may be redriven.
-    if (envelope.body.kind === 'file' && !isDead) await removeFile(context.bodiesDir, envelope.id)
+    if (!isDead) await removeBody(envelope, context)
     context.ended(record)
   }
 
@@ -215,9 +263,8 @@ export class Attempt {
     return written?.mine === true
   }
 
-  #request(): InvocationRequest {
-    const { envelope } = this.fetched
-    const { id, version, method, target, headers, limits, timeoutMs, traceparent, body } = envelope
+  #request({ body }: RunBody): InvocationRequest {
+    const { id, version, method, target, headers, limits, timeoutMs, traceparent } = this.fetched.envelope
     return {
       id,
       version,
@@ -225,12 +272,7 @@ export class Attempt {
       method,
       target,
       headers,
-      body:
-        body.kind === 'none'
-          ? null
-          : body.kind === 'inline'
-            ? Buffer.from(body.base64, 'base64')
-            : readFileStream(this.#context.bodiesDir, id),
+      body,
       limits,
       timeoutMs,
       wantsMetering: false,
@@ -241,6 +283,22 @@ export class Attempt {
   }
 }
 
+/** A body that cannot be had now is asked for again after so long. */
+const BODY_AWAY_MS = 1_000
+/** Methods a client may repeat by itself (RFC 9110, section 9.2.2). */
+const REPEATABLE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
+
+/** Somebody waits for it, and it must not run twice. */
+function isOnce({ awaited, method }: Envelope): boolean {
+  return awaited === true && !REPEATABLE.has(method)
+}
+
+const STOPPING: InvocationFailure = { code: 'DRAINING', component: 'worker', message: 'the worker is stopping' }
+const WORKER_LOST: InvocationFailure = {
+  code: 'WORKER_LOST',
+  component: 'worker',
+  message: 'the worker that ran this call died, and a call like this is not run twice',
+}
 const CANCELLED: InvocationFailure = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' }
 const WORKER_DIED: InvocationFailure = {
   code: 'SANDBOX_CREATE_FAILED',
@@ -250,7 +308,8 @@ const WORKER_DIED: InvocationFailure = {
 
 /** Records of open calls outlive their last possible attempt. */
 function keepMs(envelope: Envelope, context: AttemptContext): number {
-  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + 2 * context.store.keptMs
+  const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * context.store.keptMs
+  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + keptMs
 }
 
 /** BullMQ's codes: the job, its lock or its place in the active list is gone, or the lock is another's. */

@@ -3,6 +3,7 @@ import type { Clock } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../api.ts'
 import { QueueError } from './api.ts'
 import type { Attempt } from './attempt.ts'
+import { queueKeyOf } from './envelope.ts'
 import { removeFile } from './files.ts'
 import type { InvocationStore } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
@@ -46,14 +47,29 @@ export async function cancelCall(
   return record
 }
 
+/** Nobody waits for it any more: taken out where it waits; else whoever runs it is told. */
+export async function leaveCall(id: string, parts: CancelParts): Promise<void> {
+  const record = await parts.store.record(id)
+  if (record === null || !isOpen(record.state)) return
+  if ((await endWaiting(record, parts)) === null) await parts.store.announceLeave(id)
+}
+
 /** null: somebody runs it. */
 async function endWaiting(record: InvocationRecord, { store, jobs, clock, bodiesDir, waiters }: CancelParts) {
-  const queueKey = `${record.namespace}/${record.function}`
+  // Its record does not say in which of the function's queues it is.
+  const version = { namespace: record.namespace, name: record.function }
+  const queueKeys = [queueKeyOf(version), queueKeyOf(version, true)]
   const error = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' } as const
   const ended = finalRecord(record, null, 'cancelled', error, clock.now())
   // ORDER: the record first. A job that stays behind is dropped by whoever fetches it; a call without either would be lost.
-  if (!(await store.endWaiting(ended, jobs.lockKey(queueKey, record.id)))) return null
-  await jobs.remove(queueKey, record.id).catch(() => false)
+  if (
+    !(await store.endWaiting(
+      ended,
+      queueKeys.map((key) => jobs.lockKey(key, record.id)),
+    ))
+  )
+    return null
+  for (const queueKey of queueKeys) await jobs.remove(queueKey, record.id).catch(() => false)
   await removeFile(bodiesDir, record.id)
   waiters.notify(record.id)
   return ended

@@ -8,18 +8,21 @@ import { StoreError } from '../store/errors.ts'
 import type { Tracing } from '../tracing.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
-import { cancelCall } from './cancel.ts'
+import { removeResult } from './call-files.ts'
+import { cancelCall, leaveCall } from './cancel.ts'
 import { DeadLetterStore } from './dead-letter-store.ts'
 import { createDeadLetters } from './dead-letters.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { queueKeyOf } from './envelope.ts'
 import { freeBytes } from './files.ts'
 import { askResult } from './inquiry.ts'
-import { type Accepted, Intake } from './intake.ts'
+import { acceptTraced, Intake } from './intake.ts'
 import { InvocationStore } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
 import { Maintenance } from './maintenance.ts'
+import { persist } from './persist.ts'
 import { readServerPolicy, type ServerPolicy } from './server-policy.ts'
+import type { SharedFiles } from './shared-files.ts'
 import { asking, stopping, unavailable } from './unavailable.ts'
 import { Waiters } from './waiters.ts'
 
@@ -29,6 +32,10 @@ export interface DurableLaneOptions {
   readonly stateDir: string
   readonly clock: Clock
   readonly logger: Logger
+  /** False: calls are accepted here and run elsewhere. Default true. */
+  readonly runs?: boolean
+  /** Where bodies and results of other processes lie. Default null: no other process serves these queues. */
+  readonly files?: SharedFiles | null
   /** Runs at once, over all functions. Default 128. */
   readonly concurrency?: number
   /** No other platform serves these queues: what is active at the start was left by a dead one. Default: true on a unix socket. */
@@ -47,7 +54,6 @@ const CONCURRENCY = 128
 /** So many calls at once waiting to be put on disk are more than comes and goes by itself. */
 const PRESSING = 8
 const BODY_MAX_BYTES = 100 * 1024 ** 2
-const AGAIN_MS = 200
 const START_WAIT_MS = 5_000
 const HAND_BACK_MS = 3_000
 
@@ -126,6 +132,7 @@ class Lane implements DurableLane {
       clock: options.clock,
       bodiesDir,
       bodyMaxBytes: BODY_MAX_BYTES,
+      self: options.files?.self ?? null,
       freeBytes: 'socketPath' in options.target ? () => freeBytes(options.stateDir) : null,
     })
     this.#dispatcher = new Dispatcher<FetchedJob>({
@@ -148,6 +155,7 @@ class Lane implements DurableLane {
       available: () => this.#redis.available(),
       bodiesDir,
       resultsDir: this.#resultsDir,
+      pulledDir: this.#context.pulledDir,
       keptMs: this.#store.keptMs,
     })
     this.#leave.push(
@@ -155,6 +163,7 @@ class Lane implements DurableLane {
       this.#store.follow({
         done: (id) => this.#waiters.notify(id),
         cancel: (id) => this.#active.get(id)?.cancel(),
+        leave: (id) => this.#active.get(id)?.leave(),
         due: (queueKey) => this.#dispatcher.wake(queueKey),
         joined: () => this.#waiters.notifyAll(),
       }),
@@ -172,10 +181,13 @@ class Lane implements DurableLane {
     if (!this.#redis.available()) throw unavailable(new StoreError('REDIS_AWAY', 'redis is away'))
     const policy = this.#policy
     if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
-    const queueKey = queueKeyOf(submission.version)
+    const queueKey = queueKeyOf(submission.version, submission.awaited)
     this.#configure(queueKey, submission.version)
     this.#accepting++
-    const accepted = await this.#accept(submission).finally(() => this.#accepting--)
+    const tracing = this.#options.tracing ?? null
+    const accepted = await asking(() => acceptTraced(this.#intake, submission, tracing, this.#clock.now())).finally(
+      () => this.#accepting--,
+    )
     this.#queued(queueKey, accepted.notBeforeMs)
     return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
   }
@@ -189,8 +201,20 @@ class Lane implements DurableLane {
   }
 
   async result(id: string, waitMs: number) {
-    const parts = { store: this.#store, waiters: this.#waiters, clock: this.#clock, resultsDir: this.#resultsDir }
-    return await askResult(id, waitMs, parts)
+    return await askResult(id, waitMs, { ...this.#context, waiters: this.#waiters })
+  }
+
+  async forget(id: string): Promise<void> {
+    const result = await this.#store.result(id).catch(() => null)
+    if (result === null) return
+    await this.#store.forgetResult(id).catch(() => {})
+    await removeResult(result, this.#context)
+  }
+
+  async leave(id: string): Promise<void> {
+    const { bodiesDir } = this.#context
+    const parts = { store: this.#store, jobs: this.#jobs, waiters: this.#waiters, clock: this.#clock, bodiesDir }
+    await asking(() => leaveCall(id, parts))
   }
 
   async cancel(id: string): Promise<InvocationRecord> {
@@ -233,10 +257,11 @@ class Lane implements DurableLane {
   }
 
   async start(): Promise<void> {
+    if (this.#options.runs === false) return this.#maintenance.start(false)
     this.#started = true
     await this.#redis.waitAvailable(START_WAIT_MS)
     await this.#recover()
-    this.#maintenance.start()
+    this.#maintenance.start(true)
   }
 
   async tidy(): Promise<void> {
@@ -309,22 +334,6 @@ class Lane implements DurableLane {
     }
   }
 
-  async #accept(submission: Submission): Promise<Accepted> {
-    const { id, version, method, traceparent } = submission
-    const call = { id, version, method, traceparent, acceptedAtMs: this.#clock.now() }
-    const trace = this.#options.tracing?.startAccept(call) ?? null
-    if (trace === null) return await asking(() => this.#intake.accept(submission))
-    try {
-      const traced = { ...submission, traceparent: trace.traceparent }
-      const accepted = await asking(() => this.#intake.accept(traced))
-      trace.end(true)
-      return accepted
-    } catch (error) {
-      trace.end(false)
-      throw error
-    }
-  }
-
   /** The newest version seen says how its function's queue is served. */
   #configure(queueKey: string, { version, config }: FunctionVersion): void {
     const seen = this.#versions.get(queueKey) ?? 0
@@ -367,9 +376,11 @@ class Lane implements DurableLane {
       logger,
       bodiesDir,
       resultsDir: this.#resultsDir,
+      pulledDir: join(this.#options.stateDir, 'pulled'),
+      files: this.#options.files ?? null,
       resultMaxBytes: BODY_MAX_BYTES,
       chance: this.#options.chance ?? Math.random,
-      persist: (write) => this.#persist(write),
+      persist: (write) => persist(write, () => this.#closed, { clock, logger }),
       ended: (record) => {
         this.#waiters.notify(record.id)
         for (const listener of this.#listeners) listener(record)
@@ -379,18 +390,5 @@ class Lane implements DurableLane {
         this.#dispatcher.wake(queueKey, atMs)
       },
     }
-  }
-
-  async #persist<T>(write: () => Promise<T>): Promise<T | null> {
-    while (!this.#closed) {
-      try {
-        return await write()
-      } catch (error) {
-        if (error instanceof TypeError || error instanceof RangeError) throw error
-        this.#options.logger.debug({ reason: (error as Error).message }, 'redis did not take a write; again')
-        await new Promise<void>((resolve) => this.#clock.after(AGAIN_MS, resolve))
-      }
-    }
-    return null
   }
 }

@@ -10,8 +10,14 @@ export const INLINE_MAX_BYTES = 64 * 1024
 export type EnvelopeBody =
   | { readonly kind: 'none' }
   | { readonly kind: 'inline'; readonly base64: string }
-  /** `<state>/bodies/<id>` */
-  | { readonly kind: 'file'; readonly bytes: number }
+  /** `<state>/bodies/<id>`, of the process `holder` where several share a Redis. */
+  | {
+      readonly kind: 'file'
+      readonly bytes: number
+      readonly holder?: string
+      /** SHA-256, hex. */
+      readonly sha256?: string
+    }
 
 export interface Envelope {
   readonly id: string
@@ -34,6 +40,8 @@ export interface Envelope {
   readonly earlierAttempts?: number
   /** What the outbox is to say at the end; absent: nothing. */
   readonly notify?: unknown
+  /** Somebody holds a connection open for the answer (`Submission.awaited`). */
+  readonly awaited?: true
 }
 
 export function makeEnvelope(id: string, submission: Submission, body: EnvelopeBody, nowMs: number): Envelope {
@@ -52,8 +60,9 @@ export function makeEnvelope(id: string, submission: Submission, body: EnvelopeB
     acceptedAtMs: nowMs,
     notBeforeMs,
     expiresAtMs: notBeforeMs + (submission.maxAgeMs ?? version.config.retry?.maxAgeMs ?? RETRY_DEFAULTS.maxAgeMs),
-    maxAttempts: Math.max(1, submission.maxAttempts ?? version.config.retryAttempts),
+    maxAttempts: submission.awaited ? 1 : Math.max(1, submission.maxAttempts ?? version.config.retryAttempts),
     priority,
+    ...(submission.awaited ? { awaited: true as const } : {}),
     ...(submission.notify === undefined || submission.notify === null ? {} : { notify: submission.notify }),
   }
 }
@@ -81,7 +90,10 @@ export function bodyBytesOf({ body }: Envelope): number {
   return body.kind === 'none' ? 0 : body.kind === 'file' ? body.bytes : Buffer.byteLength(body.base64, 'base64')
 }
 
-/** A queue is one function's: its namespace and name. */
-export function queueKeyOf(version: { readonly namespace: string; readonly name: string }): string {
-  return `${version.namespace}/${version.name}`
+/** A queue is one function's: its namespace and name; calls that somebody waits for have one of their own beside it. */
+export function queueKeyOf(
+  version: { readonly namespace: string; readonly name: string },
+  awaited: boolean | undefined = false,
+): string {
+  return `${version.namespace}/${version.name}${awaited ? '~' : ''}`
 }

@@ -14,6 +14,7 @@ export class DurableFile {
   readonly #folder: string
   readonly #temporary: string
   readonly #handle: FileHandle
+  readonly #hash = createHash('sha256')
   #bytes = 0
 
   private constructor(folder: string, temporary: string, handle: FileHandle) {
@@ -32,8 +33,14 @@ export class DurableFile {
     return this.#bytes
   }
 
+  /** SHA-256, hex, of what was written; asked once, at the end. */
+  sha256(): string {
+    return this.#hash.digest('hex')
+  }
+
   async write(chunk: Buffer): Promise<void> {
     this.#bytes += chunk.length
+    this.#hash.update(chunk)
     let offset = 0
     while (offset < chunk.length) offset += (await this.#handle.write(chunk, offset)).bytesWritten
   }
@@ -50,6 +57,12 @@ export class DurableFile {
     } finally {
       await folder.close()
     }
+  }
+
+  /** Under `name` when it resolves, but not safe from a crash. */
+  async publish(name: string): Promise<void> {
+    await this.#handle.close()
+    await rename(this.#temporary, join(this.#folder, name))
   }
 
   async discard(): Promise<void> {

@@ -5,7 +5,8 @@ import { QueueError, type StoredResult } from './api.ts'
 import { fileBytes, readFileStream } from './files.ts'
 import type { InvocationStore, ResultHead } from './invocation-store.ts'
 import { isOpen } from './records.ts'
-import { asking } from './unavailable.ts'
+import { FileError, type SharedFiles } from './shared-files.ts'
+import { asking, unavailable } from './unavailable.ts'
 import type { Waiters } from './waiters.ts'
 
 export interface InquiryParts {
@@ -13,6 +14,7 @@ export interface InquiryParts {
   readonly waiters: Waiters
   readonly clock: Clock
   readonly resultsDir: string
+  readonly files: SharedFiles | null
 }
 
 const RECHECK_MS = 10_000
@@ -49,9 +51,27 @@ async function known(id: string, store: InvocationStore): Promise<InvocationReco
   return record
 }
 
-async function stored(head: ResultHead, { resultsDir }: InquiryParts): Promise<StoredResult | null> {
-  const { status, headers, bodyBytes, base64, file } = head
+async function stored(head: ResultHead, parts: InquiryParts): Promise<StoredResult | null> {
+  const { status, headers, bodyBytes, base64, file, holder } = head
+  const { resultsDir, files } = parts
   if (file === null) return { status, headers, bodyBytes, body: Buffer.from(base64 ?? '', 'base64') }
+  if (holder !== undefined && holder !== files?.self) return await storedElsewhere(head, file, holder, files)
   if ((await fileBytes(resultsDir, file)) !== bodyBytes) return null
   return { status, headers, bodyBytes, body: readFileStream(resultsDir, file) }
+}
+
+async function storedElsewhere(
+  { status, headers, bodyBytes, sha256 = '' }: ResultHead,
+  file: string,
+  holder: string,
+  files: SharedFiles | null,
+): Promise<StoredResult | null> {
+  try {
+    if (files === null) throw new FileError('FILE_AWAY', 'this process knows no others')
+    const body = await files.open(holder, 'results', file, { bytes: bodyBytes, sha256 })
+    return { status, headers, bodyBytes, body }
+  } catch (error) {
+    if (error instanceof FileError && error.code === 'FILE_GONE') return null
+    throw unavailable(new Error(`the result lies with ${holder}: ${(error as Error).message}`, { cause: error }))
+  }
 }

@@ -2,10 +2,11 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from '../../runtime/api.ts'
 import type { RedisStore } from '../store/connect.ts'
+import type { Tracing } from '../tracing.ts'
 import { QueueError, type Submission } from './api.ts'
 import { type Envelope, type EnvelopeBody, INLINE_MAX_BYTES, makeEnvelope, queueKeyOf } from './envelope.ts'
 import { isDiskError, type SpooledBody, spoolBody } from './files.ts'
-import { type InvocationStore, timeOfId } from './invocation-store.ts'
+import { AWAITED_KEPT_MS, type InvocationStore, timeOfId } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
 import { isOpen } from './records.ts'
 
@@ -16,9 +17,31 @@ export interface IntakeOptions {
   readonly clock: Clock
   readonly bodiesDir: string
   readonly bodyMaxBytes: number
+  /** Who this process is to others that may run the call; null: nobody else does. */
+  readonly self: string | null
   /** Space left where Redis and bodies are written; null: they lie elsewhere. */
   readonly freeBytes: (() => Promise<number>) | null
 }
+/** Accepts under a span of its own, which the attempts then belong to. */
+export async function acceptTraced(
+  intake: Intake,
+  submission: Submission,
+  tracing: Tracing | null,
+  acceptedAtMs: number,
+): Promise<Accepted> {
+  const { id, version, method, traceparent } = submission
+  const trace = tracing?.startAccept({ id, version, method, traceparent, acceptedAtMs }) ?? null
+  if (trace === null) return await intake.accept(submission)
+  try {
+    const accepted = await intake.accept({ ...submission, traceparent: trace.traceparent })
+    trace.end(true)
+    return accepted
+  } catch (error) {
+    trace.end(false)
+    throw error
+  }
+}
+
 export interface Accepted {
   readonly id: string
   readonly duplicate: boolean
@@ -131,7 +154,8 @@ export class Intake {
   async #storeBody(id: string, body: SpooledBody): Promise<EnvelopeBody> {
     if (body.file !== null) {
       await body.file.commit(id)
-      return { kind: 'file', bytes: body.file.bytes }
+      const { self } = this.#options
+      return { kind: 'file', bytes: body.file.bytes, ...(self === null ? {} : { holder: self, sha256: body.hash }) }
     }
     return inlineBody(body.inline)
   }
@@ -140,8 +164,9 @@ export class Intake {
    *  that was not confirmed in time may be there all the same; then the call runs although its caller was refused. */
   async #add(envelope: Envelope): Promise<void> {
     const { store, jobs, redis } = this.#options
-    const queueKey = queueKeyOf(envelope.version)
-    const keepMs = envelope.expiresAtMs - envelope.acceptedAtMs + 2 * store.keptMs
+    const queueKey = queueKeyOf(envelope.version, envelope.awaited)
+    const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * store.keptMs
+    const keepMs = envelope.expiresAtMs - envelope.acceptedAtMs + keptMs
     redis.gather()
     const recorded = store.accept(envelope, queueKey, keepMs)
     const added = jobs.add(queueKey, envelope, envelope.acceptedAtMs)

@@ -6,7 +6,7 @@ export const QUEUES_PREFIX = '{thaw}:queue'
 export const ACCEPT = `
 redis.call('ZADD', KEYS[3], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4])`
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4]) end`
 
 // The text of a record; of a call that never ran `@` and its envelope; nil when it has no job either: it was not accepted.
 const READ_FUNCTION = `
@@ -54,7 +54,7 @@ return 1`
 
 // Only while nobody runs it. Whoever fetches its job all the same finds the call over and drops it.
 export const CANCELLED = `
-if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+for i = 2, #KEYS do if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end end
 local current = redis.call('GET', KEYS[1])
 if not current then return 0 end
 if string.sub(current, 1, 1) ~= '@' then

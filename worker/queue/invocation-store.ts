@@ -12,6 +12,7 @@
 //   {thaw}:outbox         hash    id → what is to be told of the end of a call
 //   {thaw}:done           channel id of a call that ended
 //   {thaw}:cancel         channel id of a running call to be cancelled
+//   {thaw}:leave          channel id of a running call whose caller left
 //   {thaw}:woken          channel <ns>/<function> that has something to run
 // One hash tag for all: a script may touch them together, also in a cluster.
 import { createHash } from 'node:crypto'
@@ -26,11 +27,14 @@ import { isOpen, queuedRecord } from './records.ts'
 export const KEPT_MS = 24 * 3_600_000
 /** How long an idempotency key is remembered. */
 const KEY_KEPT_MS = 24 * 3_600_000
+/** How long a record stays for whose answer somebody waited: its caller has it already. */
+export const AWAITED_KEPT_MS = 10 * 60_000
 const NAMESPACES = '{thaw}:namespaces'
 /** How long a dead letter stays, its record with it. */
 export const DEAD_KEPT_MS = 14 * 24 * 3_600_000
 const DONE = '{thaw}:done'
 const CANCEL = '{thaw}:cancel'
+const LEAVE = '{thaw}:leave'
 const WOKEN = '{thaw}:woken'
 const DUE = '{thaw}:due'
 export const OUTBOX = '{thaw}:outbox'
@@ -46,6 +50,10 @@ export interface ResultHead {
   readonly bodyBytes: number
   readonly base64: string | null
   readonly file: string | null
+  /** Who has the file, where several processes share a Redis. */
+  readonly holder?: string
+  /** Of the file; hex. */
+  readonly sha256?: string
 }
 /** The job's lock and list, which decide who may publish. */
 export interface JobHold {
@@ -99,7 +107,8 @@ export class InvocationStore {
   async accept(envelope: Envelope, queueKey: string, keepMs: number): Promise<void> {
     const { id, version, notBeforeMs, acceptedAtMs } = envelope
     const keys = [recordKey(id), indexKey(version.namespace), DUE]
-    const args = [`@${queueKey}`, keepMs, timeOfId(id) ?? acceptedAtMs, id, notBeforeMs, queueKey]
+    const listed = envelope.awaited ? '' : (timeOfId(id) ?? acceptedAtMs)
+    const args = [`@${queueKey}`, keepMs, listed, id, notBeforeMs, queueKey]
     // Sent at once: the job is sent right behind.
     const accepted = this.#redis.script(ACCEPT, keys, args)
     if (!this.#namespaces.has(version.namespace)) {
@@ -143,9 +152,9 @@ export class InvocationStore {
   }
 
   /** Ends a call that nobody runs. False: somebody does, or it is over. */
-  async endWaiting(record: InvocationRecord, lockKey: string): Promise<boolean> {
+  async endWaiting(record: InvocationRecord, lockKeys: readonly string[]): Promise<boolean> {
     const args = [JSON.stringify(record), this.keptMs, DONE, record.id]
-    return (await this.#redis.script(CANCELLED, [recordKey(record.id), lockKey], args)) === 1
+    return (await this.#redis.script(CANCELLED, [recordKey(record.id), ...lockKeys], args)) === 1
   }
 
   /** null: the key is ours now. */
@@ -167,6 +176,10 @@ export class InvocationStore {
   async result(id: string): Promise<ResultHead | null> {
     const text = await this.#redis.command('GET', resultKey(id))
     return text === null ? null : (JSON.parse(text as string) as ResultHead)
+  }
+
+  async forgetResult(id: string): Promise<void> {
+    await this.#redis.command('DEL', resultKey(id))
   }
 
   /** Newest first. `next`: the search ended before its time; go on after this id. */
@@ -249,16 +262,22 @@ export class InvocationStore {
     await this.#redis.command('PUBLISH', CANCEL, id)
   }
 
+  async announceLeave(id: string): Promise<void> {
+    await this.#redis.command('PUBLISH', LEAVE, id)
+  }
+
   /** `onJoined`: news may have been missed. The returned function stops. */
   follow(on: {
     done(id: string): void
     cancel(id: string): void
+    leave(id: string): void
     due(queueKey: string): void
     joined(): void
   }): () => void {
     const leave = [
       this.#redis.subscribe(DONE, on.done, on.joined),
       this.#redis.subscribe(CANCEL, on.cancel),
+      this.#redis.subscribe(LEAVE, on.leave),
       this.#redis.subscribe(WOKEN, on.due),
     ]
     return () => {

@@ -70,6 +70,8 @@ export interface FetchedJob {
   readonly attemptsMade: number
   /** Workers died under it too often: do not run it again. */
   readonly poisoned: boolean
+  /** Workers that died under it. */
+  readonly stalls: number
   readonly job: Job
 }
 
@@ -146,7 +148,8 @@ export class JobQueues {
     Object.assign(job.opts, JOB_OPTIONS, { attempts: (job.data as Envelope).maxAttempts })
     const poisoned = typeof job.deferredFailure === 'string'
     const envelope = job.data as Envelope
-    return { fetched: { queueKey, token, envelope, attemptsMade: job.attemptsMade, poisoned, job }, nextAtMs: null }
+    const { attemptsMade, stalledCounter: stalls } = job
+    return { fetched: { queueKey, token, envelope, attemptsMade, poisoned, stalls, job }, nextAtMs: null }
   }
 
   /** Jobs handed out at most in a time, to all workers together; null: no bound. Asked once for each change. */

@@ -18,6 +18,7 @@ export interface MaintenanceOptions {
   available(): boolean
   readonly bodiesDir: string
   readonly resultsDir: string
+  readonly pulledDir: string
   /** How long records and results of calls that are over stay. */
   readonly keptMs: number
 }
@@ -40,14 +41,16 @@ export class Maintenance {
     this.#options = options
   }
 
-  start(): void {
+  /** `runs`: this process runs calls; without, it looks after its files alone. */
+  start(runs: boolean): void {
     this.#stopped = false
+    this.#every('tidy', TIDY_MS, () => this.tidy())
+    if (!runs) return
     const renewMs = this.#options.jobs.lockMs * RENEWED
     this.#every('renew', renewMs, () => this.#renew())
     this.#every('fence', renewMs, async () => this.#fence(), 'always')
     if (!this.#options.soleOwner) this.#every('stalls', renewMs, () => this.#requeueStalled())
     this.#every('sweep', SWEEP_MS, () => this.sweep())
-    this.#every('tidy', TIDY_MS, () => this.tidy())
   }
 
   stop(): void {
@@ -147,7 +150,7 @@ export class Maintenance {
 
   /** Forgets what belongs to calls that are over and whose time to be asked for is, too. */
   async tidy(): Promise<void> {
-    const { store, clock, bodiesDir, resultsDir, logger, keptMs } = this.#options
+    const { store, clock, bodiesDir, resultsDir, pulledDir, active, logger, keptMs } = this.#options
     const nowMs = clock.now()
     for (const namespace of await store.namespaces()) await store.trimIndex(namespace, nowMs - keptMs)
     const bodies = await sweepFolder(bodiesDir, nowMs - FILE_AGE_MS, async (id) => {
@@ -158,6 +161,7 @@ export class Maintenance {
       const head = await store.result(name.slice(0, name.lastIndexOf('-')))
       return head?.file === name
     })
+    await sweepFolder(pulledDir, nowMs - FILE_AGE_MS, async (id) => active.has(id))
     if (bodies + results > 0) logger.debug({ bodies, results }, 'removed files of calls that are over')
   }
 }

@@ -80,7 +80,7 @@ export class ResponseCollector implements InvocationSink {
     }
     try {
       await this.#file.commit(name)
-      return { status, headers, bodyBytes: this.#bytes, base64: null, file: name }
+      return { status, headers, bodyBytes: this.#bytes, base64: null, file: name, sha256: this.#file.sha256() }
     } catch (error) {
       await this.#file.discard()
       this.#refuseForDisk(error)

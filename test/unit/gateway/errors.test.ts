@@ -69,6 +69,7 @@ describe('the table of errors', () => {
         "502 FUNCTION_KILLED sandbox",
         "502 FUNCTION_OUT_OF_MEMORY function",
         "502 FUNCTION_PROTOCOL function",
+        "502 WORKER_LOST worker",
         "503 DRAINING worker",
         "503 HOST_FULL worker",
         "503 NOT_READY gateway",
