@@ -1,0 +1,79 @@
+// Asks the platform, when faults are over, what became of every call: record, result, dead letters, list, journal.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Fate, Submitted } from './account.ts'
+import { bodyOf } from './clients.ts'
+import type { House } from './house.ts'
+import { parseJournal, type Run } from './journal.ts'
+
+const OPEN = new Set(['queued', 'running'])
+const AT_ONCE = 8
+const PAGE = 1000
+
+/** Waits until every acknowledged call has ended or `ms` are over, then asks for all of them. */
+export async function askFates(house: House, submitted: readonly Submitted[], ms: number): Promise<Map<string, Fate>> {
+  const fates = new Map<string, Fate>()
+  const deadline = performance.now() + ms
+  let open = submitted.flatMap((one) => one.ids.map((id) => ({ id, one })))
+  for (;;) {
+    const states = await mapSome(open, async ({ id }) => await stateOf(house, id))
+    const over = performance.now() > deadline
+    const ended = open.filter((_, index) => over || !OPEN.has(states[index] ?? ''))
+    await mapSome(ended, async ({ id, one }) => {
+      fates.set(id, await fateOf(house, id, one))
+    })
+    open = open.filter(({ id }) => !fates.has(id))
+    if (open.length === 0) return fates
+    await sleep(200)
+  }
+}
+
+async function stateOf(house: House, id: string): Promise<string | null> {
+  const response = await house.request(`/v1/invocations/${id}`)
+  const record = (await response.json()) as { state?: string }
+  if (response.status === 404) return null
+  if (!response.ok) throw new Error(`GET /v1/invocations/${id}: ${response.status} ${JSON.stringify(record)}`)
+  return record.state ?? null
+}
+
+async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fate> {
+  const response = await house.request(`/v1/invocations/${id}`)
+  const record = (await response.json()) as { state?: string; function?: string }
+  if (response.status === 404) return { state: null, deadLetter: false, resultRight: false }
+  const state = record.state ?? null
+  if (state === 'succeeded') {
+    const result = await house.request(`/v1/invocations/${id}/result`)
+    const text = await result.text()
+    return { state, deadLetter: false, resultRight: result.status === 200 && text === `${call.key} ${bodyOf(call)}` }
+  }
+  const letter = await house.request(`/v1/functions/${record.function}/dead-letters/${id}`)
+  await letter.arrayBuffer()
+  return { state, deadLetter: letter.status === 200, resultRight: true }
+}
+
+/** Ids of all records. */
+export async function askList(house: House): Promise<string[]> {
+  const ids: string[] = []
+  for (let path: string | null = `/v1/invocations?limit=${PAGE}`; path !== null; ) {
+    const response = await house.request(path)
+    ids.push(...((await response.json()) as { id: string }[]).map(({ id }) => id))
+    path = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null
+  }
+  return ids
+}
+
+/** All runs that the function wrote down. */
+export async function askJournal(house: House, name: string): Promise<Run[]> {
+  const response = await house.request(`/fn/${name}`, {}, 60_000)
+  if (response.status !== 200) throw new Error(`the journal: ${response.status} ${await response.text()}`)
+  return parseJournal(await response.text())
+}
+
+async function mapSome<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = new Array(items.length)
+  let next = 0
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < items.length; index = next++) results[index] = await work(items[index]!)
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  return results
+}

@@ -1,0 +1,190 @@
+// One campaign: a house, functions, clients that submit, faults that strike at random instants meanwhile, and the account at the
+// end. Calls and kills keep step: so many calls lie between two kills.
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ROOT } from '../support/platform.ts'
+import { type Account, account, type Fault, isClean } from './account.ts'
+import { askFates, askJournal, askList } from './ask.ts'
+import { Clients } from './clients.ts'
+import type { FaultKind, FaultScale } from './faults.ts'
+import { House } from './house.ts'
+import { type Chance, chanceOf } from './random.ts'
+
+export interface CampaignOptions {
+  readonly kinds: readonly FaultKind[]
+  /** At least so many calls, and so many faults of each kind. */
+  readonly calls: number
+  readonly kills: number
+  readonly clients: number
+  /** Calls a second, at most: how hard the machine is pushed. */
+  readonly rate: number
+  readonly seed: number
+  /** No fault begins after so much time. */
+  readonly limitMs: number
+  readonly scale: FaultScale
+  readonly say: (line: string) => void
+}
+
+export interface CampaignResult {
+  readonly kinds: readonly string[]
+  readonly seed: number
+  readonly kills: number
+  readonly seconds: number
+  readonly account: Account
+  /** From each fault to `/readyz` 200, ms. */
+  readonly backMs: readonly number[]
+  /** Whatever else went wrong: left-overs, answers that make no sense, a platform that did not come back. */
+  readonly troubles: readonly string[]
+  readonly clean: boolean
+}
+
+const FIXTURE = join(ROOT, 'test', 'fixtures', 'functions', 'journal.ts')
+/** One call a sandbox, and many. */
+const FUNCTIONS = ['journal', 'journal-shared'] as const
+const DRAIN_MS = 120_000
+const GAP_MS = 1_200
+
+/** Runs it to its end. Needs root. Rejects only when it cannot be begun. */
+export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
+  const startedMs = performance.now()
+  const { kinds } = options
+  const needs = (what: string): boolean => kinds.some((kind) => kind.needs === what)
+  const house = await House.open({ ownDisk: needs('disk'), ownClock: needs('clock') })
+  const troubles: string[] = []
+  const running = new Running(options, house)
+  let counted: Account | null = null
+  try {
+    await deploy(house)
+    await running.run()
+    counted = await running.count()
+    troubles.push(...running.troubles)
+  } catch (error) {
+    troubles.push(...running.troubles, (error as Error).message, house.server.lastLines())
+  }
+  troubles.push(...(await house.close()))
+  const result = counted ?? account({ submitted: [], fates: new Map(), listed: [], runs: [], faults: [] })
+  return {
+    kinds: kinds.map((kind) => kind.name),
+    seed: options.seed,
+    kills: running.faults.length,
+    seconds: Math.round((performance.now() - startedMs) / 1000),
+    account: result,
+    backMs: running.faults.map((fault) => Math.round(fault.untilMs - fault.fromMs)),
+    troubles,
+    clean: counted !== null && isClean(result) && troubles.length === 0,
+  }
+}
+
+class Running {
+  readonly faults: Fault[] = []
+  readonly troubles: string[] = []
+  readonly #options: CampaignOptions
+  readonly #house: House
+  readonly #clients: Clients
+  readonly #chance: Chance
+  readonly #planned: readonly FaultKind[]
+  #done = false
+  #sent = 0
+  #nextMs = 0
+
+  constructor(options: CampaignOptions, house: House) {
+    this.#options = options
+    this.#house = house
+    this.#chance = chanceOf(options.seed)
+    this.#planned = shuffled(
+      options.kinds.flatMap((kind) => Array.from({ length: options.kills }, () => kind)),
+      this.#chance,
+    )
+    const { clients } = options
+    const chance = this.#chance.fork()
+    this.#clients = new Clients({ house, clients, chance, functions: FUNCTIONS, more: () => this.#more() })
+  }
+
+  async run(): Promise<void> {
+    const submitting = this.#clients.run()
+    try {
+      await this.#strikeAll()
+    } finally {
+      this.#done = true
+      await submitting
+    }
+  }
+
+  async count(): Promise<Account> {
+    const { submitted, odd } = this.#clients
+    this.troubles.push(...odd.slice(0, 20))
+    this.#options.say(`faults are over: ${this.faults.length}; waiting for ${this.#clients.acknowledged} calls to end`)
+    await this.#house.ready()
+    const fates = await askFates(this.#house, submitted, DRAIN_MS)
+    const listed = await askList(this.#house)
+    const runs = await askJournal(this.#house, FUNCTIONS[0])
+    return account({ submitted, fates, listed, runs, faults: this.faults })
+  }
+
+  async #strikeAll(): Promise<void> {
+    const endMs = performance.now() + this.#options.limitMs
+    for (const [index, kind] of this.#planned.entries()) {
+      if (performance.now() > endMs) {
+        this.#options.say(`time is over after ${index} of ${this.#planned.length} faults`)
+        return
+      }
+      await this.#callsUpTo((index + this.#chance.next()) / this.#planned.length)
+      await sleep(this.#chance.below(GAP_MS))
+      await this.#strike(kind, index)
+    }
+    await this.#callsUpTo(1)
+  }
+
+  async #strike(kind: FaultKind, index: number): Promise<void> {
+    const fromMs = Date.now()
+    const struck = await kind.strike(this.#house, this.#chance, this.#options.scale)
+    const untilMs = Date.now()
+    if (struck) this.faults.push({ kind: kind.name, fromMs, untilMs, endsAttempts: kind.endsAttempts })
+    else this.troubles.push(`${kind.name} ${index + 1} found nothing to strike`)
+    this.#options.say(
+      `${index + 1}/${this.#planned.length} ${kind.name}: ${struck ? `${untilMs - fromMs} ms` : 'nothing to strike'}, ${this.#clients.acknowledged} calls acknowledged`,
+    )
+  }
+
+  /** Until this share of the calls is acknowledged. */
+  async #callsUpTo(share: number): Promise<void> {
+    const wanted = Math.floor(this.#options.calls * share)
+    const deadline = performance.now() + 120_000
+    while (this.#clients.acknowledged < wanted) {
+      if (performance.now() > deadline)
+        throw new Error(`no calls are accepted: ${this.#clients.acknowledged} of ${wanted}`)
+      await sleep(20)
+    }
+  }
+
+  /** Clients ask for their turn: the rate holds over all of them, and they run ahead of the faults by a little alone. */
+  async #more(): Promise<boolean> {
+    const { rate, calls } = this.#options
+    const number = this.#sent++
+    const ahead = Math.max(50, calls / Math.max(1, this.#planned.length))
+    const allowed = (): number => ahead + (calls * (this.faults.length + 1)) / Math.max(1, this.#planned.length)
+    while (!this.#done && number > allowed()) await sleep(20)
+    const nowMs = performance.now()
+    this.#nextMs = Math.max(nowMs, this.#nextMs) + 1000 / rate
+    await sleep(this.#nextMs - nowMs)
+    return !this.#done
+  }
+}
+
+async function deploy(house: House): Promise<void> {
+  const volume = house.disk === null ? 'journal:/journal' : `${house.journalDir}:/journal`
+  if (house.disk === null) await house.fn('volume', 'create', 'journal', '--size', '256m')
+  await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[0], '--volume', volume, '--concurrency', '4')
+  await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[1], '--volume', volume, '--sandbox-concurrency', '8')
+}
+
+function shuffled<T>(items: readonly T[], chance: Chance): T[] {
+  const mixed = [...items]
+  for (let index = mixed.length - 1; index > 0; index--) {
+    const other = chance.below(index + 1)
+    const [one, two] = [mixed[index]!, mixed[other]!]
+    mixed[index] = two
+    mixed[other] = one
+  }
+  return mixed
+}

@@ -1,0 +1,201 @@
+// The kinds of faults: how each strikes a running house and how it is taken back. Each resolves when all is normal again.
+import { rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { run } from '../../runtime/host/spawn.ts'
+import { processesOf } from '../support/platform-leftovers.ts'
+import { until } from '../support/until.ts'
+import type { House } from './house.ts'
+import type { Chance } from './random.ts'
+import { say, tearFile } from './redis-wire.ts'
+import { isDead, signal } from './server.ts'
+
+export interface FaultKind {
+  readonly name: string
+  /** For the report. */
+  readonly what: string
+  /** A run that it ends counts as an attempt. */
+  readonly endsAttempts: boolean
+  readonly needs?: 'disk' | 'clock'
+  /** False: there was nothing to strike. */
+  strike(house: House, chance: Chance, scale: FaultScale): Promise<boolean>
+}
+
+/** How long the long ones last. */
+export interface FaultScale {
+  readonly fullDiskMs: number
+  readonly clockMs: number
+}
+
+const DEAD_MS = 5_000
+const BACK_MS = 60_000
+/** Of the starts after a kill, how many are killed again before they are ready. */
+const SECOND_KILL = 0.2
+
+export const FAULT_KINDS: readonly FaultKind[] = [
+  {
+    name: 'sandbox',
+    what: 'kill -9 of a sandbox, a busy one where there is one',
+    endsAttempts: true,
+    strike: killSandbox,
+  },
+  {
+    name: 'platform',
+    what: 'kill -9 of fn up, one in five again while it starts',
+    endsAttempts: false,
+    strike: (house, chance) => killPlatform(house, chance, 'platform'),
+  },
+  {
+    name: 'everything',
+    what: 'kill -9 of every process: platform, guard, Redis, sandboxes',
+    endsAttempts: false,
+    strike: (house, chance) => killPlatform(house, chance, 'everything'),
+  },
+  { name: 'redis', what: 'kill -9 of Redis', endsAttempts: false, strike: killRedis },
+  { name: 'pause', what: 'CLIENT PAUSE of Redis for 0.1 to 8 s', endsAttempts: false, strike: pauseRedis },
+  {
+    name: 'torn',
+    what: 'kill -9 of Redis and a torn record at the end of its file',
+    endsAttempts: false,
+    strike: tearRedis,
+  },
+  { name: 'disk', what: 'the disk filled to the last byte', endsAttempts: true, needs: 'disk', strike: fillDisk },
+  {
+    name: 'clock',
+    what: 'the clock of the platform moved by up to two hours, then back',
+    endsAttempts: false,
+    needs: 'clock',
+    strike: moveClock,
+  },
+]
+
+interface SandboxRow {
+  readonly state: string
+  readonly pid: number
+  readonly function: string | null
+}
+
+async function killSandbox(house: House, chance: Chance): Promise<boolean> {
+  const response = await house.request('/v1/sandboxes')
+  const rows = ((await response.json()) as SandboxRow[]).filter((row) => row.pid > 1)
+  const busy = rows.filter((row) => row.state === 'busy')
+  const candidates = busy.length > 0 ? busy : rows
+  if (candidates.length === 0) return false
+  const { pid } = chance.pick(candidates)
+  if (!signal(pid, 'SIGKILL')) return false
+  await until('the sandbox is dead', () => isDead(pid), DEAD_MS)
+  return true
+}
+
+async function killPlatform(house: House, chance: Chance, scope: 'platform' | 'everything'): Promise<boolean> {
+  const again = chance.next() < SECOND_KILL ? chance.below(1500) : null
+  const pauseMs = chance.below(500)
+  await killOnce(house, scope)
+  await sleep(pauseMs)
+  if (again !== null) {
+    house.server.start()
+    await sleep(again)
+    await killOnce(house, scope)
+  }
+  await house.start()
+  return true
+}
+
+async function killOnce(house: House, scope: 'platform' | 'everything'): Promise<void> {
+  const gone = house.server.end('SIGKILL')
+  // ORDER: the platform first: it must not see its sandboxes die.
+  if (scope === 'everything') for (const pid of processesOf(house.id, house.stateDir)) signal(pid, 'SIGKILL')
+  await gone
+}
+
+async function killRedis(house: House): Promise<boolean> {
+  const pid = house.redisPid()
+  if (pid === null || !signal(pid, 'SIGKILL')) return false
+  await until('Redis is dead', () => isDead(pid), DEAD_MS)
+  await redisIsBack(house, pid)
+  return true
+}
+
+/** Another Redis answers, and the platform knows. */
+async function redisIsBack(house: House, deadPid: number): Promise<void> {
+  const answers = async (): Promise<boolean | string> => {
+    const pid = house.redisPid()
+    if (pid === null || pid === deadPid) return 'no other process'
+    return await say(house.redisSocket, 'PING', 1_000).then(
+      (answer) => answer === '+PONG' || answer,
+      (error: Error) => error.message,
+    )
+  }
+  await until('Redis is back', answers, BACK_MS)
+  await house.ready()
+}
+
+async function pauseRedis(house: House, chance: Chance): Promise<boolean> {
+  const short = chance.next() < 0.7
+  const ms = short ? 100 + chance.below(1500) : 5_000 + chance.below(3_000)
+  await say(house.redisSocket, `CLIENT PAUSE ${ms} ALL`)
+  await sleep(ms)
+  await house.ready()
+  return true
+}
+
+async function tearRedis(house: House, chance: Chance): Promise<boolean> {
+  const pid = house.redisPid()
+  const platform = house.server.pid
+  if (pid === null || platform === null) return false
+  // ORDER: the platform stands still, so that it starts no Redis on a file that is being torn.
+  signal(platform, 'SIGSTOP')
+  try {
+    if (!signal(pid, 'SIGKILL')) return false
+    await until('Redis is dead', () => isDead(pid), DEAD_MS)
+    tearFile(house.redisDir, chance)
+  } finally {
+    signal(platform, 'SIGCONT')
+  }
+  await redisIsBack(house, pid)
+  return true
+}
+
+async function fillDisk(house: House, _chance: Chance, scale: FaultScale): Promise<boolean> {
+  if (house.disk === null) return false
+  const { path } = house.disk
+  const [large, rest] = [join(path, 'filler'), join(path, 'filler-rest')]
+  const { bavail, bsize } = statfsSync(path)
+  try {
+    await run('fallocate', ['--length', String(Math.max(bsize, bavail * bsize - 4 * 1024 ** 2)), large])
+    const deadline = performance.now() + scale.fullDiskMs
+    // What others free meanwhile is taken, too.
+    while (performance.now() < deadline) {
+      fill(rest)
+      await sleep(100)
+    }
+  } finally {
+    rmSync(large, { force: true })
+    rmSync(rest, { force: true })
+  }
+  await house.ready()
+  return true
+}
+
+function fill(path: string): void {
+  for (const bytes of [1024 ** 2, 64 * 1024, 4096]) {
+    const block = Buffer.alloc(bytes)
+    try {
+      for (let written = 0; written < 16 * 1024 ** 2; written += bytes) writeFileSync(path, block, { flag: 'a' })
+    } catch {
+      // no room for so much at once
+    }
+  }
+}
+
+const OFFSETS_S = [1, 20, 90, 600, 3_600, 7_200]
+
+async function moveClock(house: House, chance: Chance, scale: FaultScale): Promise<boolean> {
+  house.setClock(chance.pick(OFFSETS_S) * (chance.next() < 0.5 ? -1 : 1))
+  await sleep(scale.clockMs)
+  house.setClock(0)
+  // It is looked at once a second.
+  await sleep(1_100)
+  await house.ready()
+  return true
+}

@@ -1,0 +1,53 @@
+// `npm run fault`: campaigns one after the other, their table, and an exit code. See docs/reliability.md.
+import { type CampaignResult, runCampaign } from './campaign.ts'
+import type { FaultKind } from './faults.ts'
+import { type FaultOptions, parseOptions, UsageError, usage } from './options.ts'
+import { reportOf } from './report.ts'
+
+const SCALE = { fullDiskMs: 5_000, clockMs: 3_000 }
+
+async function main(): Promise<number> {
+  let options: FaultOptions | null
+  try {
+    options = parseOptions(process.argv.slice(2))
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    process.stderr.write(`fault: ${error.message}\nfault: npm run fault -- --help tells more\n`)
+    return 2
+  }
+  if (options === null) {
+    process.stdout.write(`${usage()}\n`)
+    return 0
+  }
+  if (process.getuid?.() !== 0) {
+    process.stderr.write('fault: needs root, as fn up does: sudo npm run fault\n')
+    return 1
+  }
+  const campaigns: FaultKind[][] = options.mixed ? [[...options.kinds]] : options.kinds.map((kind) => [kind])
+  const results: CampaignResult[] = []
+  for (const kinds of campaigns) results.push(await runOne(kinds, options))
+  process.stdout.write(options.json ? `${JSON.stringify(results, null, 2)}\n` : `${reportOf(results)}\n`)
+  return results.every((result) => result.clean) ? 0 : 1
+}
+
+async function runOne(kinds: readonly FaultKind[], options: FaultOptions): Promise<CampaignResult> {
+  const name = kinds.map((kind) => kind.name).join(', ')
+  const say = (line: string): void => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)
+  say(`${name}: ${options.kills} of each kind, ${options.calls} calls, --seed ${options.seed}`)
+  const { calls, kills, clients, rate, seed, minutes } = options
+  const result = await runCampaign({
+    kinds,
+    calls,
+    kills,
+    clients,
+    rate,
+    seed,
+    limitMs: minutes * 60_000,
+    scale: SCALE,
+    say,
+  })
+  say(`${name}: ${result.clean ? 'clean' : 'NOT CLEAN'} after ${result.seconds} s`)
+  return result
+}
+
+process.exitCode = await main()

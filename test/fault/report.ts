@@ -1,0 +1,68 @@
+// What a campaign has to say: one row each, and every sentence of what is not clean. Pure.
+import type { CampaignResult } from './campaign.ts'
+
+const SHOWN = 20
+
+export function reportOf(results: readonly CampaignResult[]): string {
+  const header = [
+    'faults',
+    'struck',
+    'calls',
+    'acknowledged',
+    'succeeded',
+    'dead letters',
+    'cancelled',
+    'expired',
+    'lost',
+    'unexpected',
+    'duplicates',
+    'unexplained',
+    'ready again, ms (median / worst)',
+    'runs again, ms (median / worst)',
+  ]
+  const rows = results.map(rowOf)
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`
+  const table = [line(header), line(header.map(() => '---')), ...rows.map(line)]
+  return [...table, ...results.flatMap(faultsOf)].join('\n')
+}
+
+function rowOf({ kinds, kills, account, backMs }: CampaignResult): (string | number)[] {
+  return [
+    kinds.join(', '),
+    kills,
+    account.submitted,
+    account.acknowledged,
+    account.succeeded,
+    account.deadLettered,
+    account.cancelled,
+    account.expired,
+    account.lost.length,
+    account.unexpected.length,
+    account.duplicates,
+    account.unexplained.length,
+    middleAndWorst(backMs),
+    middleAndWorst(account.rerunMs),
+  ]
+}
+
+function faultsOf({ kinds, seed, account, troubles, clean }: CampaignResult): string[] {
+  if (clean) return []
+  const said = (what: string, sentences: readonly string[]): string[] => [
+    ...sentences.slice(0, SHOWN).map((sentence) => `  ${what}: ${sentence}`),
+    ...(sentences.length > SHOWN ? [`  ${what}: and ${sentences.length - SHOWN} more`] : []),
+  ]
+  return [
+    `not clean: ${kinds.join(', ')} (--seed ${seed})`,
+    ...said('lost', account.lost),
+    ...said('unexpected', account.unexpected),
+    ...said('unexplained', account.unexplained),
+    ...said('wrong', account.wrong),
+    ...said('trouble', troubles),
+  ]
+}
+
+function middleAndWorst(values: readonly number[]): string {
+  if (values.length === 0) return '–'
+  const sorted = [...values].sort((one, other) => one - other)
+  return `${Math.round(sorted[Math.floor(sorted.length / 2)]!)} / ${Math.round(sorted.at(-1)!)}`
+}
