@@ -1,7 +1,7 @@
 // Owns the listener: what is an invocation, what is a control call, what is refused before either. Works on raw request targets;
 // Hono sees only control calls that passed. Owns start and stop of the HTTP face, nothing of what lies behind it.
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, HostReport, Limits, Logger, VolumeStore } from '../runtime/api.ts'
@@ -68,6 +68,9 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly url: string
   readonly server: Server
+  /** Takes another certificate for connections made from now on. Only for a gateway that was made with one. Throws what
+   *  `tls.createSecureContext` throws. */
+  renewTls(tls: { readonly cert: string | Buffer; readonly key: string | Buffer }): void
   /** Accepts no more connections, lets running requests end for up to `graceMs`, then cuts what is left. Idempotent. */
   close(graceMs: number): Promise<void>
 }
@@ -78,6 +81,8 @@ const HEADERS_TIMEOUT_MS = 15_000
 const KEEP_ALIVE_MS = 65_000
 const CHECK_INTERVAL_MS = 5000
 const CLOSE_POLL_MS = 20
+/** Said though it is node's default: a NODE_OPTIONS must not lower it. */
+const TLS_RULES = { minVersion: 'TLSv1.2' } as const
 
 /** Listens. Rejects with node's own error (`code: 'EADDRINUSE'` …) when it cannot. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -122,6 +127,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     url: urlOf(server, options),
     server,
+    renewTls: (tls) => (server as unknown as TlsServer).setSecureContext({ ...TLS_RULES, ...tls }),
     close: (graceMs) => {
       closing ??= closeServer(server, streams, options.clock, graceMs).finally(() => {
         metrics.close()
@@ -196,10 +202,9 @@ function serve(options: GatewayOptions, front: Front): Server {
     // Ours says it as a problem.
     requireHostHeader: false,
   }
-  const server = (options.tls ? createTlsServer({ ...settings, ...options.tls }) : createServer(settings)) as Server<
-    typeof IncomingMessage,
-    typeof GatewayResponse
-  >
+  const server = (
+    options.tls ? createTlsServer({ ...settings, ...TLS_RULES, ...options.tls }) : createServer(settings)
+  ) as Server<typeof IncomingMessage, typeof GatewayResponse>
   // Node would silently drop headers above 2,000, and with them perhaps the ones we judge by; the head's size is bounded anyway.
   server.maxHeadersCount = 0
   server.on('request', front.handle as RequestListener<typeof IncomingMessage, typeof GatewayResponse>)

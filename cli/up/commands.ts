@@ -32,11 +32,13 @@ export async function up(options: UpOptions): Promise<number> {
     for (const problem of error.problems) process.stderr.write(`fn up: ${problem}\n`)
     return 2
   }
-  const stop = stopSignal()
+  let reloadTls: (() => void) | null = null
+  const stop = stopSignal(() => reloadTls)
   const startedMs = performance.now()
   let platform: Platform
   try {
     platform = await startPlatform(config, describeConfig(process.env, options), progress)
+    reloadTls = platform.reloadTls
   } catch (error) {
     process.stderr.write(`fn up: ${explain(error, config)}\n`)
     return 1
@@ -56,8 +58,9 @@ export async function up(options: UpOptions): Promise<number> {
   return code
 }
 
-/** Resolves at the first SIGTERM or SIGINT (also SIGHUP); a second one ends the process at once (the guard cleans up). */
-function stopSignal(): Promise<void> {
+/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once (the guard cleans up). SIGHUP does the same
+ *  where a terminal went away or there is no certificate; else it has the certificate read anew, as daemons do. */
+function stopSignal(reloadTls: () => (() => void) | null): Promise<void> {
   return new Promise((resolve) => {
     let asked = false
     const onSignal = (): void => {
@@ -65,7 +68,13 @@ function stopSignal(): Promise<void> {
       asked = true
       resolve()
     }
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
+    const inTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onSignal)
+    process.on('SIGHUP', () => {
+      const reload = inTerminal ? null : reloadTls()
+      if (reload === null) onSignal()
+      else reload()
+    })
   })
 }
 

@@ -30,6 +30,7 @@ import { createLogger } from './logger.ts'
 import { secretKey } from './secret-key.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
+import { TlsRenewal } from './tls-renewal.ts'
 import { ensureToken } from './token.ts'
 import { createTracing } from './tracing.ts'
 
@@ -37,6 +38,8 @@ export interface Platform {
   readonly url: string
   readonly token: string
   readonly timings: Steps['timings']
+  /** Reads the certificate's files anew; null: the listener speaks plain HTTP. */
+  readonly reloadTls: (() => void) | null
   /** Finishes running calls for up to `drainMs`, then takes everything down. Never throws. */
   close(drainMs: number): Promise<void>
 }
@@ -222,6 +225,12 @@ async function compose(
       }),
     (made) => made.close(0),
   )
+  const renewal = config.tls === null ? null : new TlsRenewal(config.tls, clock, logger, (tls) => gateway.renewTls(tls))
+  await steps.run(
+    'certificate',
+    () => renewal,
+    (made) => made?.close(),
+  )
   await steps.run('queue', () => lane.start())
   schedules.start()
   callbacks.start()
@@ -235,6 +244,7 @@ async function compose(
     url: gateway.url,
     token,
     timings: steps.timings,
+    reloadTls: renewal === null ? null : () => renewal.reload(),
     async close(drainMs) {
       ready = false
       // ORDER: calls that outlive the drain are answered before their connections are closed.
