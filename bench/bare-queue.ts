@@ -1,51 +1,64 @@
-// The yardstick of the durable lane, a process of its own: how many `add`s a second BullMQ alone acknowledges, with a
-// redis-server of its own that writes each to disk first. `node bench/bare-queue.ts <durationMs> <clients>` prints the rate.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+// The yardstick of the durable lane, a process of its own: BullMQ's `add` alone, on the Redis and with the payload that the lane
+// has. `node bench/bare-queue.ts SOCKET DURATION_MS CLIENTS PAYLOAD_BYTES` prints one BareQueue as JSON and takes its jobs away.
 import { Queue } from 'bullmq'
-import { run, spawn } from '../runtime/host/spawn.ts'
-import { until } from '../test/support/until.ts'
+import { type Curve, curveOf, type Latency, latencyOf } from './latency.ts'
 
-const durationMs = Number(process.argv[2] ?? 1000)
-const clients = Number(process.argv[3] ?? 16)
-const WARM_UP_MS = 200
-
-const folder = mkdtempSync(join(tmpdir(), 'thaw-queue-'))
-const socket = join(folder, 'redis.sock')
-const settings = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', '', '--daemonize', 'no']
-const redis = spawn('redis-server', [...settings, '--appendonly', 'yes', '--appendfsync', 'always'], {
-  stdout: 'ignore',
-  stderr: 'ignore',
-})
-try {
-  await until('redis-server answers', async () => {
-    const ping = await run('redis-cli', ['-s', socket, 'ping'])
-    return ping.stdout.trim() === 'PONG' || ping.stderr
-  })
-  const queue = new Queue('bare', { connection: { path: socket } })
-  await queue.waitUntilReady()
-  console.log(await addFor(queue))
-  await queue.close()
-} finally {
-  redis.kill('SIGTERM')
-  await redis.exited
-  rmSync(folder, { recursive: true, force: true })
+export interface BareQueue {
+  readonly rate: number
+  readonly latency: Latency
+  readonly curve: Curve
+  /** CPU of this process an add, µs. */
+  readonly cpuUs: number
 }
 
-/** Adds a second, by `clients` loops that each wait for their acknowledgement. */
-async function addFor(queue: Queue): Promise<number> {
+const WARM_UP_MS = 700
+
+export async function openBareQueue(socketPath: string, name: string): Promise<Queue> {
+  const queue = new Queue(name, { connection: { path: socketPath } })
+  await queue.waitUntilReady()
+  return queue
+}
+
+/** Its jobs go, too. */
+export async function closeBareQueue(queue: Queue): Promise<void> {
+  await queue.obliterate({ force: true })
+  await queue.close()
+}
+
+/** As JSON it is about so many bytes. */
+export function payloadOf(bytes: number): object {
+  const payload = { method: 'GET', target: '/', headers: [], rest: '' }
+  return { ...payload, rest: 'x'.repeat(Math.max(0, bytes - JSON.stringify(payload).length)) }
+}
+
+/** Adds by `clients` loops that each wait for their acknowledgement. */
+async function addFor(queue: Queue, payload: object, durationMs: number, clients: number): Promise<BareQueue> {
   const from = performance.now() + WARM_UP_MS
   const end = from + durationMs
+  const samples: number[] = []
   let added = 0
+  const before = process.cpuUsage()
   const work = async (): Promise<void> => {
     for (;;) {
-      await queue.add('call', { method: 'GET', target: '/', headers: [] })
+      const sent = performance.now()
+      await queue.add('call', payload)
+      added++
       const now = performance.now()
       if (now > end) return
-      if (now >= from) added++
+      if (sent >= from) samples.push(now - sent)
     }
   }
   await Promise.all(Array.from({ length: clients }, work))
-  return (added * 1000) / durationMs
+  const { user, system } = process.cpuUsage(before)
+  return {
+    rate: (samples.length * 1000) / durationMs,
+    ...{ latency: latencyOf(samples), curve: curveOf(samples), cpuUs: (user + system) / added },
+  }
+}
+
+if (import.meta.main) {
+  const [socketPath = '', durationMs, clients, bytes] = process.argv.slice(2)
+  const queue = await openBareQueue(socketPath, 'bare')
+  console.log(JSON.stringify(await addFor(queue, payloadOf(Number(bytes)), Number(durationMs), Number(clients))))
+  await closeBareQueue(queue)
 }

@@ -1,6 +1,7 @@
 // From what was measured to the figures that budgets judge, and the same figures of a peer and by the other client. Pure.
 import { BUDGETS, type BudgetId } from './budgets.ts'
 import type { Density } from './density.ts'
+import type { Acceptor, Lane } from './lane.ts'
 import { latencyOf } from './latency.ts'
 import { type Closed, type ClosedName, overRounds, type Round } from './rounds.ts'
 import type { Measured } from './sections.ts'
@@ -11,7 +12,7 @@ export type Figures = Readonly<Partial<Record<BudgetId, number | null>>>
 /** What Thaw did. */
 export function figuresOf(run: Measured): Figures {
   const compare = comparer(run.rounds ?? [])
-  const { paced, density, burst, enqueue } = run
+  const { paced, density, burst, lane } = run
   return {
     'warm-p50': compare('thaw', 'node', p50),
     'warm-throughput': compare('thaw-32', 'hono-32', rate),
@@ -32,8 +33,9 @@ export function figuresOf(run: Measured): Figures {
     'freeze-p50': run.freezeUs === undefined || run.freezeUs.length === 0 ? null : latencyOf(run.freezeUs).p50,
     'limits-p50': overRounds(run.rounds ?? [], (round) => difference(round.limited, round.thaw)),
     'limits-metering': run.limitsCost?.differenceUs ?? null,
-    'enqueue-rate': enqueue?.thaw ?? null,
-    'enqueue-share': enqueue === undefined ? null : enqueue.thaw / enqueue.bullmq,
+    'enqueue-rate': acceptedPerS(lane, 'open'),
+    'enqueue-share': quotient(acceptedPerS(lane, 'thaw'), acceptedPerS(lane, 'add')),
+    'enqueue-http-share': quotient(acceptedPerS(lane, 'thaw'), acceptedPerS(lane, 'http')),
     'frozen-memory': density === undefined ? null : frozenMegabytes(density),
     density: density === undefined ? null : servingSandboxes(density),
     'neighbour-p99': burst === undefined ? null : burst.during.p99 / burst.quiet.p99,
@@ -90,6 +92,16 @@ function comparer(rounds: readonly Round[]) {
       const [ours, theirs] = [round[of], round[to]]
       return ours === undefined || theirs === undefined ? null : value(ours) / value(theirs)
     })
+}
+
+/** With 16 clients and each call on disk; null: not measured. */
+function acceptedPerS(lane: Lane | undefined, by: Acceptor): number | null {
+  const found = lane?.accepted.find((one) => one.by === by && one.sync === 'always' && one.clients > 1)
+  return found?.rate ?? null
+}
+
+function quotient(of: number | null, to: number | null): number | null {
+  return of === null || to === null ? null : of / to
 }
 
 function difference(above: Closed | undefined, below: Closed | undefined): number | null {

@@ -1,9 +1,11 @@
 // The durable lane without sandboxes: what accepting and running cost as functions, each with a queue of its own, grow in
-// number; beside bare BullMQ on the same Redis. `node bench/lane-growth.ts [calls]` prints a line for each number of queues.
+// number; beside bare BullMQ on the same Redis with jobs of the same size. `node bench/lane-growth.ts [calls]` prints a line for each number of queues.
 import { Queue } from 'bullmq'
 import { createFakeWorker } from '../test/support/fake-worker.ts'
 import { openLane, submissionOf } from '../test/support/lane.ts'
 import { startTestRedis } from '../test/support/redis.ts'
+import { envelopeText, makeEnvelope } from '../worker/queue/envelope.ts'
+import { payloadOf } from './bare-queue.ts'
 import { latencyOf } from './latency.ts'
 
 const CLIENTS = 16
@@ -30,7 +32,9 @@ export async function measureLane(queues: number, calls: number): Promise<LaneCo
   const bare = new Queue('bare', { connection: { path: redis.socketPath } })
   try {
     await bare.waitUntilReady()
-    const bareMs = await inTurn(calls, () => bare.add('call', { method: 'GET', target: '/', headers: [] }))
+    const sample = makeEnvelope('', submissionOf('f0', { body: null }), { kind: 'none' }, 0)
+    const payload = payloadOf(envelopeText(sample).length)
+    const bareMs = await inTurn(calls, () => bare.add('call', payload))
     const samples: number[] = []
     const templates = Array.from({ length: queues }, (_, n) => submissionOf(`f${n}`, { body: null }))
     const acceptMs = await inTurn(calls, async (n) => {

@@ -4,7 +4,15 @@ import { ROOT } from '../test/support/platform.ts'
 import { figuresOf, peerFigures, plainClientFigures } from './figures.ts'
 import { busyShare, describeMachine } from './machine.ts'
 import { HELP, type Options, parseOptions, UsageError } from './options.ts'
-import { judgeAll, missedComparisons, type Run, renderBudgets, renderLatencies, writeRun } from './report.ts'
+import {
+  judgeAll,
+  missedComparisons,
+  type Run,
+  renderBudgets,
+  renderLane,
+  renderLatencies,
+  writeRun,
+} from './report.ts'
 import { type Measured, SECTIONS } from './sections.ts'
 import { type Subjects, startSubjects, workerdVersion } from './subjects.ts'
 
@@ -30,7 +38,7 @@ function readOptions(): Options | null {
 async function bench(options: Options): Promise<void> {
   const run = await takeRun(options)
   if (options.json) console.log(JSON.stringify(run, null, 1))
-  else console.log(`${renderLatencies(run.raw)}\n\n${renderBudgets(run)}`)
+  else console.log([renderLatencies(run.raw), renderLane(run.raw), renderBudgets(run)].filter(Boolean).join('\n\n'))
   for (const reason of run.absent) say(`not measured: ${reason}`)
   if (run.others > QUIET_SHARE) {
     // Cores that never sleep make bare servers faster, and the longer path waits more often for its turn.
@@ -92,7 +100,7 @@ async function measure(
     for (const section of SECTIONS.filter(({ name }) => names.includes(name))) {
       say(`${section.name}: ${section.what}`)
       // The platforms it fills are its own, and want the memory and the cores for themselves.
-      if (section.name === 'density') await stop()
+      if (section.name === 'density' || section.name === 'lane') await stop()
       raw = { ...raw, ...(await section.run({ subjects, extent, say })) }
       const { readyMs, absent: missing } = (started as Subjects | null) ?? { readyMs: null, absent: [] }
       if (readyMs !== null) raw = { ...raw, readyMs }

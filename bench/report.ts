@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BUDGETS, type BudgetId, judge, type Verdict } from './budgets.ts'
 import type { Figures } from './figures.ts'
+import { JOBS_PER_S, type Lane } from './lane.ts'
 import { type Latency, latencyOf, median } from './latency.ts'
 import type { Machine } from './machine.ts'
 import { renderPage } from './page/page.ts'
@@ -81,7 +82,7 @@ export interface LatencyRow {
 
 /** Every distribution that was measured, under the name it has in tables. */
 export function latencyRows(raw: Measured): LatencyRow[] {
-  const { paced, stem, large, cold, containerPerCall, helpMs } = raw
+  const { paced, stem, large, cold, containerPerCall, helpMs, lane } = raw
   const starts = (starts: Starts | undefined, title: string) =>
     Object.entries(starts?.calls ?? {}).map(([kind, latency]) => ({ name: `${title}: ${kind}`, latency }))
   return [
@@ -96,8 +97,39 @@ export function latencyRows(raw: Measured): LatencyRow[] {
     ...(containerPerCall
       ? [{ name: 'runc run per call', latency: containerPerCall.latency, closed: containerPerCall }]
       : []),
+    ...(lane === undefined ? [] : laneRows(lane)),
     ...(helpMs === undefined ? [] : [{ name: 'fn --help', latency: latencyOf(helpMs) }]),
   ]
+}
+
+const ACCEPTORS = { add: 'BullMQ add', http: 'BullMQ behind http', thaw: 'thaw accepts', open: 'thaw accepts and runs' }
+
+function laneRows({ accepted, start, quiet, beside }: Lane): LatencyRow[] {
+  const rows = accepted.map(({ by, sync, clients, ...closed }): LatencyRow => {
+    const name = `${ACCEPTORS[by]}, ${clients} client${clients === 1 ? '' : 's'}${sync === 'always' ? '' : `, ${sync}`}`
+    return { name, latency: closed.latency, closed }
+  })
+  return [
+    ...rows,
+    { name: 'from sending to start', latency: start },
+    { name: 'synchronous, in quiet', latency: quiet },
+    { name: `the same beside ${JOBS_PER_S} jobs/s`, latency: beside },
+  ]
+}
+
+/** What of the durable lane is no latency; empty when it was not measured. */
+export function renderLane({ lane }: Measured): string {
+  if (lane === undefined) return ''
+  const { payloadBytes, backlog, growth } = lane
+  const rows = growth.map((cost) => [
+    ...[`${cost.queues}`, cost.acceptedPerS.toFixed(0), (cost.acceptedPerS / cost.barePerS).toFixed(2)],
+    ...[cost.acceptP50Ms.toFixed(2), cost.acceptP99Ms.toFixed(2), cost.ranPerS.toFixed(0)],
+  ])
+  const head = ['queues, no sandboxes', 'accepted/s', 'of bare add', 'p50 ms', 'p99 ms', 'run/s']
+  return [
+    `A queued call is ${payloadBytes} bytes. A backlog of ${backlog.calls} calls ran at ${backlog.ranPerS.toFixed(0)}/s.`,
+    table([head, ...rows]),
+  ].join('\n')
 }
 
 /** Of every subject the round with the middle p50 stands for its fellows; all of them are in the file. */

@@ -1,7 +1,7 @@
 // The parts of a run, in the order they are measured: what each measures and how long it is allowed to be. Judges nothing.
 import { type Burst, runBursts } from './burst.ts'
 import { type Density, measureDensity } from './density.ts'
-import { type Enqueue, runEnqueue } from './enqueue.ts'
+import { type Lane, type LaneExtent, runLane } from './lane.ts'
 import { type LaunchStep, measureLaunchSteps } from './launch-steps.ts'
 import { type LimitsCost, measureLimitsCost } from './limits-cost.ts'
 import {
@@ -33,12 +33,12 @@ export interface Measured {
   readonly burst?: Burst
   readonly density?: Density
   readonly limitsCost?: LimitsCost
-  readonly enqueue?: Enqueue
+  readonly lane?: Lane
   readonly helpMs?: readonly number[]
 }
 
 /** How much of everything. */
-export interface Extent {
+export interface Extent extends LaneExtent {
   readonly rounds: number
   readonly durationMs: number
   readonly openMs: number
@@ -48,18 +48,19 @@ export interface Extent {
   readonly density: number
   readonly densityFrozen: number
   readonly limitsCalls: number
-  readonly enqueueMs: number
   readonly helps: number
 }
 
 export const FULL: Extent = {
   ...{ rounds: 4, durationMs: 1500, openMs: 2500, gapCalls: 200, starts: 40, bursts: 4 },
-  ...{ density: 500, densityFrozen: 20, limitsCalls: 3000, enqueueMs: 2000, helps: 10 },
+  ...{ density: 500, densityFrozen: 20, limitsCalls: 3000, helps: 10 },
+  ...{ laneMs: 1500, laneRounds: 3, laneStarts: 300, laneCalls: 3000 },
 }
 /** Shows that everything works; too short to judge by. */
 export const QUICK: Extent = {
   ...{ rounds: 1, durationMs: 600, openMs: 800, gapCalls: 30, starts: 6, bursts: 1 },
-  ...{ density: 20, densityFrozen: 5, limitsCalls: 400, enqueueMs: 500, helps: 3 },
+  ...{ density: 20, densityFrozen: 5, limitsCalls: 400, helps: 3 },
+  ...{ laneMs: 500, laneRounds: 1, laneStarts: 30, laneCalls: 500 },
 }
 
 export interface SectionContext {
@@ -84,7 +85,7 @@ export type SectionName =
   | 'burst'
   | 'help'
   | 'limits'
-  | 'enqueue'
+  | 'lane'
   | 'density'
 
 /** ORDER: what needs the machine's rest first; what leaves a backlog or fills memory last. */
@@ -156,9 +157,9 @@ export const SECTIONS: readonly Section[] = [
     run: async ({ extent }) => ({ limitsCost: await measureLimitsCost(extent.limitsCalls) }),
   },
   {
-    name: 'enqueue',
-    what: 'durable enqueue, beside BullMQ alone',
-    run: async ({ subjects, extent }) => ({ enqueue: await runEnqueue(await subjects(), extent.enqueueMs) }),
+    name: 'lane',
+    what: 'the durable lane: acceptance beside BullMQ alone, start, throughput, many queues, synchronous calls beside it',
+    run: async ({ extent, say }) => ({ lane: await runLane(extent, say) }),
   },
   {
     name: 'density',

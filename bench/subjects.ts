@@ -106,7 +106,25 @@ export async function runMetered(load: Load, meter: CpuMeter): Promise<LoadResul
 }
 
 async function startServer(file: string, servers: SpawnedProcess[]): Promise<Subject> {
-  const child = spawn(process.execPath, [join(ROOT, 'bench', 'servers', file)], {
+  const { child, port } = await spawnServer(file, servers)
+  return { port, meter: serverMeter(child.pid) }
+}
+
+/** A server of bench/servers/ by itself. `stop` lets it take away what it made, and resolves when it has ended. */
+export async function startOneServer(
+  file: string,
+  args: readonly string[],
+): Promise<{ readonly subject: Subject; stop(): Promise<void> }> {
+  const { child, port } = await spawnServer(file, [], args)
+  const stop = async () => {
+    child.stdin?.end()
+    await child.exited
+  }
+  return { subject: { port, meter: serverMeter(child.pid) }, stop }
+}
+
+async function spawnServer(file: string, servers: SpawnedProcess[], args: readonly string[] = []) {
+  const child = spawn(process.execPath, [join(ROOT, 'bench', 'servers', file), ...args], {
     ...{ stdin: 'pipe', stderr: 'inherit' },
     env: { PATH: process.env.PATH ?? '' },
   })
@@ -115,7 +133,7 @@ async function startServer(file: string, servers: SpawnedProcess[]): Promise<Sub
     child.stdout?.once('data', (chunk: Buffer) => resolve(Number(chunk.toString())))
     void child.exited.then(() => reject(new Error(`bench/servers/${file} ended before it listened`)))
   })
-  return { port, meter: serverMeter(child.pid) }
+  return { child, port }
 }
 
 const WORKERD = join(
