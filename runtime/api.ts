@@ -281,6 +281,9 @@ export interface Sandbox {
   /** µs since its start in which its main thread was ready and had no core; null where the kernel does not tell. */
   coreWaitUs(): number | null
   memoryBytes(): number
+  /** Whether its code computes for long at a stretch: then what wakes beside it need not wait for its turn to end. Its share of
+   *  the CPU stays what it is. Nothing happens where the kernel knows no such thing (before 6.12). */
+  setComputing(computes: boolean): void
   /** SIGKILL to all inside, thawing where the freezer would hold the signal back. */
   kill(fault: Fault): void
   /** Kills, waits until empty, and frees container, mounts, cgroups, uid range, sockets. Idempotent; what is already gone is fine. */

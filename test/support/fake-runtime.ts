@@ -228,6 +228,11 @@ export class FakeSandbox implements Sandbox {
     return this.usedCpuUs
   }
 
+  computing = false
+  setComputing(computes: boolean): void {
+    this.computing = computes
+  }
+
   waitedUs: number | null = 0
   coreWaitUs(): number | null {
     return this.waitedUs

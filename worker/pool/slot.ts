@@ -49,6 +49,7 @@ export class Slot {
   #cpuMs = 0
   #throttledMs = 0
   #coreWaitUs: number | null = null
+  #computes = false
   #loadCpuUs = 0
   #lookedAtMs = Number.NEGATIVE_INFINITY
 
@@ -71,8 +72,11 @@ export class Slot {
     const { fn, config } = this.pool
     fn.ended(nowMs, runMs)
     if (metering === null || !(runMs > 0)) return
+    const cpuMs = (metering.cpuUserUs + metering.cpuSystemUs) / 1000
+    fn.used(cpuMs)
+    this.#tellComputing()
     this.#tookMs += runMs
-    this.#cpuMs += (metering.cpuUserUs + metering.cpuSystemUs) / 1000
+    this.#cpuMs += cpuMs
     this.#throttledMs += metering.throttledUs / 1000
     const isDue = fn.waiting > 0 && nowMs - this.#lookedAtMs >= LOOK_MS
     if (!isDue && fn.cpu.fraction !== null) return
@@ -90,7 +94,15 @@ export class Slot {
   /** To be told when the sandbox is loaded. */
   loaded(): void {
     this.#loadCpuUs = this.sandbox!.cpuUs()
+    this.#tellComputing()
     this.#look(this.loadedAtMs)
+  }
+
+  #tellComputing(): void {
+    const { computes } = this.pool.fn
+    if (computes === this.#computes) return
+    this.#computes = computes
+    this.sandbox!.setComputing(computes)
   }
 
   /** Its wait for a core counts from now on. */

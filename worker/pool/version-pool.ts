@@ -30,6 +30,9 @@ export interface LoadProbe {
   failed(why: InvocationFailure): void
 }
 
+/** CPU time of a typical call above which a function computes: the first calls of most others stay below it. */
+const COMPUTES_MS = 5
+
 /** A function in a namespace: bounds and learned figures that its versions share. */
 export class FunctionPool {
   readonly key: string
@@ -44,6 +47,9 @@ export class FunctionPool {
   progressAtMs = 0
   runMs: number | null = null
   readonly cpu = new CpuShare()
+  /** Its calls compute for longer than others should wait for a core. */
+  computes = false
+  #callCpuMs: number | null = null
   /** The version verified or first used last: the one `minWarm` counts for. */
   newest: VersionPool | null = null
 
@@ -56,6 +62,12 @@ export class FunctionPool {
     this.progressAtMs = nowMs
     this.drain.ended(nowMs)
     if (runMs >= 0) this.runMs = this.runMs === null ? runMs : this.runMs + (runMs - this.runMs) / 8
+  }
+
+  /** Learns from the CPU time of one call. */
+  used(cpuMs: number): void {
+    this.#callCpuMs = this.#callCpuMs === null ? cpuMs : this.#callCpuMs + (cpuMs - this.#callCpuMs) / 8
+    this.computes = this.#callCpuMs > (this.computes ? COMPUTES_MS / 2 : COMPUTES_MS)
   }
 
   get slots(): number {

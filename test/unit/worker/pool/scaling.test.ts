@@ -125,6 +125,41 @@ describe('the share of a call that is work for a core', () => {
   test('learns nothing from a call that took no time', () => expect(shareOf([0, 0, 0])).toBeNull())
 })
 
+describe('a function that computes', () => {
+  let host: TestWorker
+  beforeEach(() => {
+    host = new TestWorker()
+  })
+  afterEach(() => host.close())
+  const version = versionOf('busy', { keepAliveMs: 60_000 })
+
+  async function callUsing(cpuMs: number): Promise<void> {
+    await host.call(version)
+    const sandbox = host.runtime.live.find((one) => one.open.length > 0)!
+    sandbox.metering = { ...ZERO_METERING, cpuUserUs: cpuMs * 1000, cpuSystemUs: 0 }
+    await host.clock.advance(1)
+    sandbox.call.respond()
+  }
+
+  test('is known by its calls’ CPU time; its sandboxes, later ones too, let others that wake go first', async () => {
+    await callUsing(1)
+    expect(host.sandbox(0).computing).toBe(false)
+    for (let n = 0; n < 30; n++) await callUsing(50)
+    expect(host.sandbox(0).computing).toBe(true)
+    host.sandbox(0).kill({ code: 'EXITED', message: 'gone' })
+    await callUsing(50)
+    expect(host.sandbox(1).computing).toBe(true)
+  })
+
+  test('is forgotten to be one only when its calls have become clearly shorter', async () => {
+    await callUsing(50)
+    for (let n = 0; n < 60; n++) await callUsing(4)
+    expect(host.sandbox(0).computing).toBe(true)
+    for (let n = 0; n < 60; n++) await callUsing(1)
+    expect(host.sandbox(0).computing).toBe(false)
+  })
+})
+
 describe('a burst on simulated cores', () => {
   const CORES = 2
   const CALLS = 100
