@@ -211,6 +211,7 @@ export interface Metering {
   readonly netRxBytes: number
   readonly netTxBytes: number
   readonly oomKills: number
+  /** The kernel counts them in lumps; those of a call that used less than 250 µs of CPU may be told with a later one. */
   readonly pageFaults: number
   readonly tasksPeak: number | null
   /** Duration of the freeze before this call and of its thaw; 0 when it was not frozen. */
@@ -264,10 +265,13 @@ export interface Sandbox {
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
   /** Writes the limits that differ from those in force (synchronous, µs). Never kills by lowering. */
   applyLimits(limits: Limits): LimitOutcome
-  /** Marks the start of a call's accounting (peak reset, counters read). */
-  beginMetering(): void
+  /** Marks the start of a call's accounting (peak reset, counters read). `atOnce`: in the same turn of the event loop as the
+   *  last `endMetering`, whose reading then does for this one too. */
+  beginMetering(atOnce?: boolean): void
   /** Reads the counters and returns their growth since `beginMetering`. */
   endMetering(exact: boolean): Metering
+  /** Ends the accounting of a call that overlaps with others without reading: what it used is told with the next that ends. */
+  leaveMetering(): void
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange
   /** Freezes and waits (bounded) until the kernel confirms. Resolves to µs taken; rejects RuntimeError `FREEZE_FAILED` after the ladder of retries, with the sandbox thawed again. A `thaw()` meanwhile wins: resolves to null. */
   freeze(): Promise<number | null>

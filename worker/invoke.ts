@@ -137,7 +137,7 @@ export class Call implements Invocation, CallSink, PoolCall {
       this.#times.loadedAtMs = slot.loadedAtMs
     }
     // ORDER: accounting begins before the thaw, and the thaw is written before the call: nobody waits for its notice.
-    sandbox.beginMetering()
+    sandbox.beginMetering(slot.justMetered)
     if (start === 'thawed') this.#times.thawUs = sandbox.thaw()
     const headers = this.trace === null ? request.headers : withTraceparent(request.headers, this.trace.traceparent)
     const { id, method, target, body, attempt } = request
@@ -220,6 +220,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     slot.ended(nowMs, nowMs - this.#times.handedOverAtMs, metering)
     // The next call is handed over before this one is written up.
     this.#host.pool.release(slot, reusable && (metering === null || metering.oomKills === 0))
+    slot.justMetered = false
     this.#finish(metering)
   }
 
@@ -341,10 +342,14 @@ export class Call implements Invocation, CallSink, PoolCall {
     // Calls that overlap share their figures anyway: a reading of a moment ago does for all but the last of them.
     const nowMs = this.#host.clock.monotonicMs()
     const recent = slot.inFlight > 1 && nowMs - slot.meteredAtMs < SHARED_METERING_MS ? slot.sharedMetering : null
-    if (recent !== null) return recent
+    if (recent !== null) {
+      slot.sandbox!.leaveMetering()
+      return recent
+    }
     try {
       const metering = slot.sandbox!.endMetering(alone)
       if (!alone) slot.share(metering, nowMs)
+      slot.justMetered = true
       return metering
     } catch {
       // The counters went with the sandbox.

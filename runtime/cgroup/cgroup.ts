@@ -50,10 +50,13 @@ export interface SandboxCgroup {
   /** Writes what differs from what is in force. Never kills by lowering: a limit below what is in use is refused and
    *  then nothing has changed. Throws RuntimeError LIMIT_WRITE | LIMIT_UNSUPPORTED. */
   applyLimits(next: Limits): LimitOutcome
-  /** Paired with `endMetering`; pairs may overlap, and then share their figures. */
-  beginMetering(): void
+  /** Paired with `endMetering`; pairs may overlap, and then share their figures. `atOnce`: called in the same turn of the event
+   *  loop as the last `endMetering`, whose reading then does for this one too. */
+  beginMetering(atOnce?: boolean): void
   /** Growth since the first open `beginMetering`. `tasksPeak` is the highest since the sandbox began. */
   endMetering(exact: boolean): Metering
+  /** Closes a pair among others without reading: what grew is told with the next `endMetering`. */
+  leaveMetering(): void
   /** µs until the kernel confirmed (0: was frozen already), or null when a thaw came first.
    *  Rejects RuntimeError FREEZE_FAILED, with the sandbox thawed again. */
   freeze(): Promise<number | null>

@@ -1,7 +1,7 @@
 // Growth of a sandbox's kernel counters over its calls. Owns the snapshots; the counters belong to the controllers.
 import type { Metering, Usage } from '../api.ts'
 import type { CpuController } from './cpu.ts'
-import type { CpuUsageCounter } from './cpu-usage.ts'
+import type { CpuUsage, CpuUsageCounter } from './cpu-usage.ts'
 import type { Freezer } from './freezer.ts'
 import type { IoController, IoCounters } from './io.ts'
 import type { MemoryController } from './memory.ts'
@@ -27,8 +27,13 @@ interface Snapshot {
 
 const NO_IO: IoCounters = { readBytes: 0, writeBytes: 0, readOps: 0, writeOps: 0 }
 
+/** Page faults are read again once the sandbox has used so much CPU. Reading them costs as much as all other counters together
+ *  (the kernel writes the whole of memory.stat), and it counts them in lumps of some twenty itself (mm/memcontrol.c,
+ *  MEMCG_CHARGE_BATCH), so no reading is exact for a call this short. */
+const FAULTS_EVERY_CPU_US = 250
+
 /** `begin` and `end` come in pairs. CPU used between two pairs is idle CPU; what else grew there (I/O, page faults) is counted
- *  with the next pair, so that nothing is lost. Pairs may overlap: then the figures run from the first `begin` on, for all of them.
+ *  with the next pair, so that nothing is lost; so are the page faults of a call that used hardly any CPU. Pairs may overlap: then the figures run from the first `begin` on, for all of them.
  *  An `end` without its `begin` gives no growth. */
 export class Meter {
   readonly #parts: MeteredParts
@@ -43,6 +48,11 @@ export class Meter {
   #ended: Snapshot | null = null
   #idleFromUs: number | null = null
   #idleCpuUs = 0
+  #pageFaults = 0
+  /** CPU used when page faults were last read. */
+  #faultsAtUs = Number.NEGATIVE_INFINITY
+  /** At the last `end` memory in use was at its peak, and no limit was written since. */
+  #atPeak = false
 
   constructor(parts: MeteredParts) {
     this.#parts = parts
@@ -60,15 +70,23 @@ export class Meter {
     this.#idleFromUs = this.#parts.usage.read().totalUs
   }
 
-  begin(): void {
+  /** A limit was written: the kernel may have taken memory away. */
+  limitsChanged(): void {
+    this.#atPeak = false
+  }
+
+  /** `atOnce`: in the same turn as the `end` before, whose reading then does for this one. */
+  begin(atOnce: boolean): void {
     if (this.#open++ > 0) {
       this.#overlaps = true
       return
     }
-    this.#parts.memory.resetPeaks()
+    const last = this.#ended
+    if (!atOnce || last === null || !this.#atPeak) this.#parts.memory.resetPeaks()
     // A sandbox between two calls waits for a freeze: reading only its CPU halves what metering costs a call. What a quota
     // held back of the call before is counted when that quota ends, which is now: no part of this call.
-    this.#begun = this.#ended === null ? this.#snapshot() : this.#withCpuOfNow(this.#ended)
+    if (last === null) this.#begun = this.#snapshot()
+    else this.#begun = this.#withCpuOf(last, atOnce ? { totalUs: last.cpuUs, userUs: last.userUs } : null)
     this.#idleCpuUs = this.#idleFromUs === null ? 0 : Math.max(0, this.#begun.cpuUs - this.#idleFromUs)
   }
 
@@ -77,23 +95,22 @@ export class Meter {
     const now = this.#snapshot()
     const from = this.#begun ?? now
     const unshared = this.#overlaps ? { unshared: usage(this.#accounted ?? from, now) } : null
-    this.#open = Math.max(0, this.#open - 1)
     this.#accounted = now
-    if (this.#open === 0) {
-      this.#begun = null
-      this.#overlaps = false
-      this.#accounted = null
-    }
+    this.leave()
     this.#ended = now
     this.#idleFromUs = now.cpuUs
     const idleCpuUs = this.#idleCpuUs
     this.#idleCpuUs = 0
+    const memoryPeakBytes = memory.peakBytes()
+    const memoryBytes = memory.usageBytes()
+    const swapPeakBytes = memory.swapPeakBytes()
+    this.#atPeak = memoryBytes >= memoryPeakBytes && (swapPeakBytes ?? 0) === 0
     return {
       exact,
       ...usage(from, now),
-      memoryPeakBytes: memory.peakBytes(),
-      memoryBytes: memory.usageBytes(),
-      swapPeakBytes: memory.swapPeakBytes(),
+      memoryPeakBytes,
+      memoryBytes,
+      swapPeakBytes,
       netRxBytes: 0,
       netTxBytes: 0,
       tasksPeak: pids.peak(),
@@ -104,9 +121,18 @@ export class Meter {
     }
   }
 
-  #withCpuOfNow(before: Snapshot): Snapshot {
-    const { totalUs, userUs } = this.#parts.usage.read()
-    return { ...before, cpuUs: totalUs, userUs, throttledUs: this.#parts.cpu.throttledUs() }
+  /** Closes a pair without a reading: what grew is told with the next `end` of those that overlap. */
+  leave(): void {
+    this.#open = Math.max(0, this.#open - 1)
+    if (this.#open > 0) return
+    this.#begun = null
+    this.#overlaps = false
+    this.#accounted = null
+  }
+
+  #withCpuOf({ oomKills, pageFaults, io }: Snapshot, known: CpuUsage | null): Snapshot {
+    const { totalUs, userUs } = known ?? this.#parts.usage.read()
+    return { cpuUs: totalUs, userUs, throttledUs: this.#parts.cpu.throttledUs(), oomKills, pageFaults, io }
   }
 
   #snapshot(): Snapshot {
@@ -117,9 +143,17 @@ export class Meter {
       userUs,
       throttledUs: cpu.throttledUs(),
       oomKills: memory.oomKills(),
-      pageFaults: memory.pageFaults(),
+      pageFaults: this.#pageFaultsAt(totalUs),
       io: io?.counters() ?? NO_IO,
     }
+  }
+
+  #pageFaultsAt(cpuUs: number): number {
+    if (cpuUs - this.#faultsAtUs >= FAULTS_EVERY_CPU_US) {
+      this.#faultsAtUs = cpuUs
+      this.#pageFaults = this.#parts.memory.pageFaults()
+    }
+    return this.#pageFaults
   }
 }
 

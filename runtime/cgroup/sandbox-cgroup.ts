@@ -90,15 +90,20 @@ export class AttachedCgroup implements SandboxCgroup {
   }
 
   applyLimits(next: Limits): LimitOutcome {
+    this.#meter.limitsChanged()
     return this.#write(next)
   }
 
-  beginMetering(): void {
-    this.#meter.begin()
+  beginMetering(atOnce = false): void {
+    this.#meter.begin(atOnce)
   }
 
   endMetering(exact: boolean): Metering {
     return this.#meter.end(exact)
+  }
+
+  leaveMetering(): void {
+    this.#meter.leave()
   }
 
   freeze(): Promise<number | null> {

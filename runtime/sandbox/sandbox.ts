@@ -157,15 +157,19 @@ export class ContainerSandbox implements Sandbox {
     return outcome
   }
 
-  beginMetering(): void {
+  beginMetering(atOnce = false): void {
     if (this.#state === 'stopped') return
     // What the call before was told of, not what is so now: a read less in every call.
     this.#oomKillsBefore = Math.max(this.#oomKillsBefore, this.#cgroup.oomKillsMetered)
-    this.#cgroup.beginMetering()
+    this.#cgroup.beginMetering(atOnce)
   }
 
   endMetering(exact: boolean): Metering {
     return this.#destroyed === null ? this.#cgroup.endMetering(exact) : NOTHING
+  }
+
+  leaveMetering(): void {
+    this.#cgroup.leaveMetering()
   }
 
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange {

@@ -105,16 +105,15 @@ describe.each(['v1', 'hybrid', 'v2'] as const)('cgroups in mode %s', (mode) => {
     expect(fake.read(PATH, mode === 'v1' ? 'freezer.state' : 'cgroup.freeze')).toBe(mode === 'v1' ? 'THAWED' : '0')
   })
 
-  test('metering is what the counters grew by, and gives freeze times once', async () => {
-    const cpu = (us: number) => {
-      if (mode === 'v1') fake.write(PATH, 'cpuacct.usage', String(us * 1000))
-      else
-        fake.writeUnified(
-          PATH,
-          'cpu.stat',
-          `usage_usec ${us}\nuser_usec ${us / 2}\nsystem_usec ${us / 2}\nthrottled_usec 0`,
-        )
+  const cpu = (us: number) => {
+    if (mode === 'v1') fake.write(PATH, 'cpuacct.usage', String(us * 1000))
+    else {
+      const text = `usage_usec ${us}\nuser_usec ${us / 2}\nsystem_usec ${us / 2}\nthrottled_usec 0`
+      fake.writeUnified(PATH, 'cpu.stat', text)
     }
+  }
+
+  test('metering is what the counters grew by, and gives freeze times once', async () => {
     cpu(1000)
     cgroup.enforceQuota()
     cpu(1200)
@@ -151,9 +150,11 @@ describe.each(['v1', 'hybrid', 'v2'] as const)('cgroups in mode %s', (mode) => {
   test('overlapping calls share figures that begin with the first', () => {
     cgroup.beginMetering()
     fake.write(PATH, 'memory.stat', 'total_pgfault 99\npgfault 30')
+    cpu(1000)
     cgroup.beginMetering()
     expect(cgroup.endMetering(false)).toMatchObject({ pageFaults: 30, unshared: { pageFaults: 30 } })
     fake.write(PATH, 'memory.stat', 'total_pgfault 99\npgfault 37')
+    cpu(2000)
     cgroup.beginMetering()
     expect(cgroup.endMetering(false)).toMatchObject({ pageFaults: 37, unshared: { pageFaults: 7 } })
     expect(cgroup.endMetering(false)).toMatchObject({ pageFaults: 37, unshared: { pageFaults: 0 } })

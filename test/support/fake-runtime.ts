@@ -120,7 +120,9 @@ export class FakeSandbox implements Sandbox {
   /** What a limit is compared with. */
   usedBytes = 16 * MIB
   metering: Metering = ZERO_METERING
+  beginnings: { atOnce: boolean }[] = []
   meterings: { exact: boolean }[] = []
+  leavings = 0
   freezes = 0
   reclaims = 0
   /** What a reclaim leaves. */
@@ -186,11 +188,17 @@ export class FakeSandbox implements Sandbox {
     return { applied: true }
   }
 
-  beginMetering(): void {}
+  beginMetering(atOnce = false): void {
+    this.beginnings.push({ atOnce })
+  }
 
   endMetering(exact: boolean): Metering {
     this.meterings.push({ exact })
     return { ...this.metering, exact }
+  }
+
+  leaveMetering(): void {
+    this.leavings++
   }
 
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange {

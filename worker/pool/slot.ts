@@ -1,5 +1,5 @@
 // One place in a warm pool, holding one sandbox: its state and figures. Decides nothing; pool.ts does.
-import type { Limits, Metering, Sandbox } from '../../runtime/api.ts'
+import type { Limits, Metering, Sandbox, Usage } from '../../runtime/api.ts'
 import type { SandboxInfo, SlotState } from '../api.ts'
 import type { CallTime } from './cpu-share.ts'
 import { move } from './slot-state.ts'
@@ -7,6 +7,11 @@ import type { VersionPool } from './version-pool.ts'
 
 /** A look at the wait for a core no more often than this. */
 const LOOK_MS = 50
+
+const NOTHING_MORE: Usage = Object.freeze({
+  ...{ cpuUserUs: 0, cpuSystemUs: 0, throttledUs: 0, oomKills: 0, pageFaults: 0 },
+  ...{ ioReadBytes: 0, ioWriteBytes: 0, ioReadOps: 0, ioWriteOps: 0 },
+})
 
 /** Instants are monotonic ms unless their name says wall. */
 export class Slot {
@@ -40,6 +45,8 @@ export class Slot {
   /** The eviction clock when it last ran a call. */
   agedFrom = 0
 
+  /** In this turn of the event loop, nothing since: its counters were read at the end of a call. */
+  justMetered = false
   /** The last reading of calls that overlap, and its instant. */
   sharedMetering: Metering | null = null
   meteredAtMs = Number.NEGATIVE_INFINITY
@@ -60,9 +67,10 @@ export class Slot {
     this.launchedAtMs = nowMs
   }
 
-  /** Keeps a reading for the calls that end next. What it has told of once (kills, freezes, idle time) is not told again. */
+  /** Keeps a reading for the calls that end next. What it has told of once (kills, freezes, idle time, what nobody else has
+   *  in its record) is not told again. */
   share(metering: Metering, nowMs: number): void {
-    this.sharedMetering = { ...metering, oomKills: 0, freezeUs: 0, thawUs: 0, idleCpuUs: 0 }
+    this.sharedMetering = { ...metering, oomKills: 0, freezeUs: 0, thawUs: 0, idleCpuUs: 0, unshared: NOTHING_MORE }
     this.meteredAtMs = nowMs
   }
 
