@@ -15,7 +15,7 @@ function copyOfTree(): string {
     cwd: ROOT,
     encoding: 'utf8',
   }).stdout.split('\0')
-  for (const file of tracked.filter((name) => name !== '')) {
+  for (const file of tracked.filter((name) => name !== '' && name !== 'node_modules')) {
     mkdirSync(dirname(join(copy, file)), { recursive: true })
     cpSync(join(ROOT, file), join(copy, file))
   }
