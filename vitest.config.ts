@@ -22,6 +22,7 @@ export default defineConfig({
       suite('contract', ['test/contract/**/*.test.ts'], true, 60_000),
       suite('kernel', ['test/kernel/**/*.test.ts'], true, 60_000),
       suite('e2e', ['test/e2e/**/*.test.ts'], true, 180_000),
+      suite('attack', ['test/attack/**/*.test.ts'], true, 120_000),
       // Runs inside the guest of `npm run test:v2`; on the host only on demand.
       suite(
         'v2',

@@ -109,6 +109,8 @@ function rlimits(limits: Limits, hardLimits: HardLimits): OciRlimit[] {
   const wanted = new Map([
     ['core', { soft: 0, hard: 0 }],
     ['nofile', { soft: 20_000, hard: 20_000 }],
+    // Signals and timers that wait are counted with the host's root, for all its sandboxes together.
+    ['sigpending', { soft: 1024, hard: 1024 }],
   ])
   for (const { name, soft, hard } of limits.ulimits) wanted.set(name, { soft, hard })
   return [...wanted].map(([name, { soft, hard }]) => {

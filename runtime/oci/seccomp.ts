@@ -1,5 +1,6 @@
-// The system calls code inside a sandbox may make: an own allow-list, one family a line group, each with its reason.
-// Pure. Whatever is not here fails with EPERM; the host's own ABI only (others are killed), which also starts faster.
+// The system calls code inside a sandbox may make: an own allow-list, one family a row, each with its reason. Pure. Whatever is
+// not here fails with EPERM (what is newer than the OCI runtime's library: ENOSYS); the host's own ABI only, others are killed.
+// Which of these a well-known profile forbids, and the reverse, with reasons: test/attack/seccomp.test.ts.
 
 /** One rule of an OCI seccomp section. */
 export interface SeccompRule {
@@ -8,9 +9,11 @@ export interface SeccompRule {
   readonly errnoRet?: number
   readonly args?: readonly {
     readonly index: number
+    /** Of MASKED_EQ the mask. */
     readonly value: number
+    /** Of MASKED_EQ what must be left under the mask. */
     readonly valueTwo?: number
-    readonly op: 'SCMP_CMP_EQ' | 'SCMP_CMP_NE' | 'SCMP_CMP_MASKED_EQ'
+    readonly op: 'SCMP_CMP_EQ' | 'SCMP_CMP_LT' | 'SCMP_CMP_MASKED_EQ'
   }[]
 }
 
@@ -25,57 +28,146 @@ const EPERM = 1
 const ENOSYS = 38
 /** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET */
 const CLONE_NAMESPACES = 0x7e020000
-/** Pushes characters into a terminal as if typed: the classic way out of a shared tty. */
-const TIOCSTI = 0x5412
 const AF_UNIX = 1
 const AF_INET = 2
 const AF_INET6 = 10
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' }
 
-/** Families of harmless calls. Names an architecture does not have are skipped by the OCI runtime. */
-const ALLOWED: Readonly<Record<string, string>> = {
-  // V8's heap, JIT pages and stacks; protection keys guard its code space.
-  memory:
-    'brk mmap munmap mremap mprotect madvise mincore msync mlock mlock2 munlock mlockall munlockall memfd_create ' +
-    'membarrier pkey_alloc pkey_free pkey_mprotect mseal process_mrelease',
-  // Files as such: bounded by the read-only root, modes, and the sizes of /tmp and /scratch.
-  files:
-    'read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat openat2 creat close ' +
-    'close_range lseek dup dup2 dup3 fcntl flock fsync fdatasync sync_file_range syncfs truncate ftruncate fallocate ' +
-    'fadvise64 readahead sendfile copy_file_range splice tee vmsplice',
-  names:
-    'stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd chdir ' +
-    'fchdir rename renameat renameat2 mkdir mkdirat rmdir link linkat unlink unlinkat symlink symlinkat mknod mknodat ' +
-    'chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat statfs fstatfs umask ' +
-    'inotify_init inotify_init1 inotify_add_watch inotify_rm_watch',
-  attributes:
-    'getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr listxattr llistxattr flistxattr removexattr ' +
-    'lremovexattr fremovexattr',
-  // libuv's loop, pipes and timers.
-  events:
-    'poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd ' +
-    'eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime pipe pipe2',
-  // Threads and children, within the sandbox's own pid namespace and pids limit.
-  processes:
-    'fork vfork execve execveat exit exit_group wait4 waitid kill tkill tgkill rt_sigaction rt_sigprocmask rt_sigreturn ' +
-    'rt_sigpending rt_sigsuspend rt_sigtimedwait rt_sigqueueinfo rt_tgsigqueueinfo sigaltstack restart_syscall ' +
-    'setpgid getpgid getpgrp setsid getsid set_tid_address set_robust_list get_robust_list rseq futex futex_waitv ' +
-    'arch_prctl prctl',
-  scheduling:
-    'sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler sched_setscheduler ' +
-    'sched_getattr sched_get_priority_max sched_get_priority_min sched_rr_get_interval getpriority setpriority getcpu',
-  identity:
-    'getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups capget uname sysinfo times ' +
-    'getrusage getrlimit setrlimit prlimit64',
-  time:
-    'clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time timer_create timer_settime timer_gettime ' +
-    'timer_getoverrun timer_delete getitimer setitimer alarm pause',
-  random: 'getrandom',
-  // What is reachable is decided by the network namespace, which families exist by the socket rules below.
-  sockets:
-    'connect bind listen accept accept4 getsockname getpeername setsockopt getsockopt sendto recvfrom sendmsg recvmsg ' +
-    'sendmmsg recvmmsg shutdown',
+/** Calls that may be made with whatever arguments. */
+export interface CallFamily {
+  /** Why code needs them, and what bounds them. */
+  readonly reason: string
+  /** Names, by a space; one an architecture does not have is skipped by the OCI runtime. */
+  readonly calls: string
+}
+
+/** Families of harmless calls. */
+export const ALLOWED_FAMILIES: Readonly<Record<string, CallFamily>> = {
+  memory: {
+    reason: 'V8’s heap, JIT pages and stacks; protection keys guard its code space. Bounded by the memory limit.',
+    calls:
+      'brk mmap munmap mremap mprotect madvise mincore msync mlock mlock2 munlock mlockall munlockall memfd_create ' +
+      'membarrier pkey_alloc pkey_free pkey_mprotect mseal process_mrelease',
+  },
+  files: {
+    reason: 'Files as such: bounded by the read-only root, modes, and the sizes of /tmp and /scratch.',
+    calls:
+      'read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat openat2 creat close ' +
+      'close_range lseek dup dup2 dup3 fcntl flock fsync fdatasync sync_file_range syncfs truncate ftruncate fallocate ' +
+      'fadvise64 readahead sendfile copy_file_range splice tee vmsplice',
+  },
+  names: {
+    reason:
+      'Names of files. Without inotify: its instances are counted with the host’s root, 128 for all sandboxes together.',
+    calls:
+      'stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd ' +
+      'chdir fchdir rename renameat renameat2 mkdir mkdirat rmdir link linkat unlink unlinkat symlink symlinkat mknod ' +
+      'mknodat chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat statfs ' +
+      'fstatfs umask',
+  },
+  attributes: {
+    reason: 'Extended attributes of own files.',
+    calls:
+      'getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr listxattr llistxattr flistxattr removexattr ' +
+      'lremovexattr fremovexattr',
+  },
+  events: {
+    reason: 'libuv’s loop, pipes and timers.',
+    calls:
+      'poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd ' +
+      'eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime pipe pipe2',
+  },
+  processes: {
+    reason: 'Threads and children, within the sandbox’s own pid namespace and pids limit.',
+    calls:
+      'fork vfork execve execveat exit exit_group wait4 waitid kill tkill tgkill rt_sigaction rt_sigprocmask ' +
+      'rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait rt_sigqueueinfo rt_tgsigqueueinfo sigaltstack ' +
+      'restart_syscall setpgid getpgid getpgrp setsid getsid set_tid_address set_robust_list get_robust_list rseq futex ' +
+      'futex_waitv arch_prctl',
+  },
+  scheduling: {
+    reason: 'The kernel refuses real-time and lower nice values to who has no capability.',
+    calls:
+      'sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler sched_setscheduler ' +
+      'sched_getattr sched_get_priority_max sched_get_priority_min sched_rr_get_interval getpriority setpriority getcpu',
+  },
+  identity: {
+    reason: 'Asking who one is. Limits can only be lowered.',
+    calls:
+      'getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups capget uname sysinfo times ' +
+      'getrusage getrlimit setrlimit prlimit64',
+  },
+  time: {
+    reason: 'Clocks and timers. Signals that wait, timers among them, are bounded by an rlimit.',
+    calls:
+      'clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time timer_create timer_settime timer_gettime ' +
+      'timer_getoverrun timer_delete getitimer setitimer alarm pause',
+  },
+  random: { reason: 'Randomness.', calls: 'getrandom' },
+  sockets: {
+    reason: 'What is reachable is decided by the network namespace, which families exist by the rules on `socket`.',
+    calls:
+      'connect bind listen accept accept4 getsockname getpeername setsockopt getsockopt sendto recvfrom sendmsg recvmsg ' +
+      'sendmmsg recvmmsg shutdown',
+  },
+}
+
+type ArgumentTest = NonNullable<SeccompRule['args']>[number]
+
+/** The kernel reads 32 bits of some arguments that seccomp compares as 64: only what is compared by mask cannot be fooled. */
+const low32 = (index: number, value: number, mask = 0xffff_ffff): ArgumentTest => {
+  return { index, value: mask, valueTwo: value, op: 'SCMP_CMP_MASKED_EQ' }
+}
+/** Sixteen numbers that begin here. */
+const SIXTEEN = 0xffff_fff0
+
+/** Requests of ioctl: [value, mask]. Among those left out are TIOCSTI and TIOCLINUX, which type into a terminal. */
+const IOCTLS: readonly (readonly [value: number, mask?: number])[] = [
+  [0x5400, SIXTEEN], // TCGETS … TIOCGPGRP: is it a terminal?
+  [0x5410], // TIOCSPGRP
+  [0x5411], // TIOCOUTQ, SIOCOUTQ
+  [0x5413], // TIOCGWINSZ
+  [0x5414], // TIOCSWINSZ
+  [0x541b], // FIONREAD
+  [0x5421], // FIONBIO
+  [0x5450, SIXTEEN], // FIONCLEX, FIOCLEX, FIOASYNC
+  [0x802c_542a], // TCGETS2
+  [0x8905], // SIOCATMARK
+  [0x8906], // SIOCGSTAMP
+  [0x8910, SIXTEEN], // SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, … (setting needs a capability)
+  [0x8920, SIXTEEN], // SIOCGIFMTU, SIOCGIFHWADDR, …
+  [0x8930, SIXTEEN], // SIOCGIFINDEX
+  [0x4004_9409], // FICLONE
+  [0x4020_940d], // FICLONERANGE
+  [0x8008_6601], // FS_IOC_GETFLAGS
+]
+
+/** prctl options from here on are refused: PR_SCHED_CORE (62) idles the other thread of a core for strangers,
+ *  PR_SET_MEMORY_MERGE (67) lets memory be compared with theirs. */
+const PRCTL_FIRST_REFUSED = 62
+const PR_SET_MDWE = 65
+const PR_GET_MDWE = 66
+/** Names anonymous memory for /proc/self/maps. */
+const PR_SET_VMA = 0x5356_4d41
+
+const allow = (name: string, test: ArgumentTest): SeccompRule => {
+  return { names: [name], action: 'SCMP_ACT_ALLOW', args: [test] }
+}
+
+/** Calls that may be made with some arguments only. */
+function filteredCalls(): SeccompRule[] {
+  return [
+    // SECURITY: a new user namespace would bring capabilities back, and with them most of the kernel.
+    allow('clone', low32(0, 0, CLONE_NAMESPACES)),
+    // Its flags lie in memory, where seccomp cannot look; the C library falls back to clone on ENOSYS.
+    { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+    ...IOCTLS.map(([value, mask]) => allow('ioctl', low32(1, value, mask))),
+    allow('prctl', { index: 0, value: PRCTL_FIRST_REFUSED, op: 'SCMP_CMP_LT' }),
+    ...[PR_SET_MDWE, PR_GET_MDWE, PR_SET_VMA].map((value) => allow('prctl', { index: 0, value, op: 'SCMP_CMP_EQ' })),
+    ...[AF_UNIX, AF_INET, AF_INET6].map((value) => allow('socket', { index: 0, value, op: 'SCMP_CMP_EQ' })),
+    allow('socketpair', { index: 0, value: AF_UNIX, op: 'SCMP_CMP_EQ' }),
+  ]
 }
 
 /** The profile for a Node architecture name (`x64`, `arm64`). Throws an Error for one it has no rules for. */
@@ -84,38 +176,13 @@ export function seccompProfile(arch: string): SeccompProfile {
   if (architecture === undefined) {
     throw new Error(`no seccomp profile for ${arch}; known: ${Object.keys(ARCHITECTURES).join(' ')}`)
   }
-  const allowed = Object.values(ALLOWED).flatMap((family) => family.split(' '))
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: EPERM,
     architectures: [architecture],
     syscalls: [
-      { names: allowed, action: 'SCMP_ACT_ALLOW' },
-      // SECURITY: a new user namespace would bring capabilities back, and with them most of the kernel.
-      {
-        names: ['clone'],
-        action: 'SCMP_ACT_ALLOW',
-        args: [{ index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
-      },
-      // Its flags lie in memory, where seccomp cannot look; the C library falls back to clone on ENOSYS.
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
-      {
-        names: ['ioctl'],
-        action: 'SCMP_ACT_ALLOW',
-        args: [{ index: 1, value: TIOCSTI, op: 'SCMP_CMP_NE' }],
-      },
-      ...[AF_UNIX, AF_INET, AF_INET6].map(
-        (family): SeccompRule => ({
-          names: ['socket'],
-          action: 'SCMP_ACT_ALLOW',
-          args: [{ index: 0, value: family, op: 'SCMP_CMP_EQ' }],
-        }),
-      ),
-      {
-        names: ['socketpair'],
-        action: 'SCMP_ACT_ALLOW',
-        args: [{ index: 0, value: AF_UNIX, op: 'SCMP_CMP_EQ' }],
-      },
+      { names: Object.values(ALLOWED_FAMILIES).flatMap(({ calls }) => calls.split(' ')), action: 'SCMP_ACT_ALLOW' },
+      ...filteredCalls(),
     ],
   }
 }

@@ -1,0 +1,20 @@
+// The function that the attack tests deploy: what it does is asked for by path, one attack a request.
+import { startBomb } from './bombs.ts'
+import { type KernelCall, makeCalls } from './caller.ts'
+import { speak } from './forged.ts'
+import { poison } from './poison.ts'
+import { type Step, takeSteps } from './steps.ts'
+
+const born = `${process.pid}-${Date.now()}-${Math.random()}`
+let calls = 0
+
+export default async (request: Request, ctx: { waitUntil(promise: Promise<unknown>): void }): Promise<unknown> => {
+  calls++
+  const [kind, name = ''] = new URL(request.url).pathname.slice(1).split('/')
+  if (kind === 'calls') return Response.json(makeCalls((await request.json()) as KernelCall[]))
+  if (kind === 'steps') return Response.json(await takeSteps((await request.json()) as Step[]))
+  if (kind === 'bomb') return Response.json(await startBomb(name))
+  if (kind === 'wire') return speak(name)
+  if (kind === 'poison') return poison(name, ctx)
+  return Response.json({ born, calls })
+}
