@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PLAIN_PATH, run } from '../../runtime/host/spawn.ts'
+import { tourOf } from '../support/document.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -19,14 +20,6 @@ afterAll(async () => {
   await platform.stop()
 })
 
-/** The blocks of the tour that are commands, as written. */
-function commandBlocks(): string[] {
-  const tour = README.slice(README.indexOf('## A tour'), README.indexOf('## What a handler'))
-  return [...tour.matchAll(/^```\n([\s\S]*?)^```$/gm)]
-    .map((match) => match[1] ?? '')
-    .filter((block) => /^(cat|curl|bin\/fn) /.test(block))
-}
-
 async function shell(script: string): Promise<string> {
   const env = { PATH: PLAIN_PATH, HOME: folder, FN_URL: platform.url, FN_TOKEN: platform.token }
   const result = await run('sh', ['-ec', script.replaceAll('127.0.0.1:8080', `127.0.0.1:${platform.port}`)], {
@@ -38,7 +31,7 @@ async function shell(script: string): Promise<string> {
 }
 
 test('every command of the tour works and prints what the tour shows', async () => {
-  const blocks = commandBlocks()
+  const blocks = tourOf(ROOT)
   expect(blocks.length).toBe(4)
   const [deployed, called, limited, later] = await blocks.reduce<Promise<string[]>>(
     async (before, block) => [...(await before), await shell(block)],
