@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../../../runtime/api.ts'
 import { Freezer, type FreezerDialect } from '../../../../runtime/cgroup/freezer.ts'
 
-/** A kernel that confirms when `confirms(polls)` says so, and a clock that steps by what it is asked to wait. */
-function setUp(confirms: (polls: number, log: readonly string[]) => boolean) {
+/** A kernel that confirms when `confirms(polls)` says so, and a clock that steps by what it is asked to wait, and by `pollMs` at
+ *  each look. */
+function setUp(confirms: (polls: number, log: readonly string[]) => boolean, pollMs = 0) {
   const log: string[] = []
   let nowMs = 0
   let polls = 0
@@ -28,7 +29,10 @@ function setUp(confirms: (polls: number, log: readonly string[]) => boolean) {
       log.push(frozen ? 'freeze' : 'thaw')
       return kernel.refusal
     },
-    confirmed: () => confirms(++polls, log),
+    confirmed: () => {
+      nowMs += pollMs
+      return confirms(++polls, log)
+    },
     close() {},
   }
   const io = { lift: () => void log.push('lift'), restore: () => void log.push('restore') }
@@ -51,17 +55,24 @@ describe('freezer', () => {
     expect(polls()).toBe(1)
   })
 
-  test('turns of the event loop come first, then timers of 1 ms', async () => {
-    const { freezer } = setUp((polls) => polls === 8)
-    expect(await freezer.freeze()).toBe(3000)
-    expect(freezer.takeDurations()).toEqual({ freezeUs: 3000, thawUs: 0 })
+  test('turns of the event loop come first, as long as most freezes take, then timers of 1 ms', async () => {
+    const turns = setUp((polls) => polls === 4, 0.0625)
+    expect(await turns.freezer.freeze()).toBe(250)
+    const { freezer } = setUp((polls) => polls === 8, 0.0625)
+    expect(await freezer.freeze()).toBe(3500)
+    expect(freezer.takeDurations()).toEqual({ freezeUs: 3500, thawUs: 0 })
     expect(freezer.takeDurations()).toEqual({ freezeUs: 0, thawUs: 0 })
   })
 
+  test('the turns come to an end where the clock stands still', async () => {
+    const { freezer } = setUp((polls) => polls === 210)
+    expect(await freezer.freeze()).toBeGreaterThan(1000)
+  })
+
   test('two freezes at a time are one, and both hear of it', async () => {
-    const { freezer, log } = setUp((polls) => polls === 6)
+    const { freezer, log } = setUp((polls) => polls === 2, 0.125)
     const both = [freezer.freeze(), freezer.freeze()]
-    expect(await Promise.all(both)).toEqual([1000, 1000])
+    expect(await Promise.all(both)).toEqual([250, 250])
     expect(log).toEqual(['freeze'])
   })
 
