@@ -75,7 +75,7 @@ if (only.length === 0) {
   check('format and lint', `node_modules/@biomejs/cli-linux-${arch}/biome`, ['check', '.'])
   check('types', join('node_modules', '.bin', 'tsc'), ['--noEmit', '-p', '.'])
 }
-for (const name of ['unit', 'contract', 'kernel', 'e2e'])
+for (const name of ['unit', 'contract', 'kernel', 'e2e', 'attack'])
   if (only.length === 0 || only.includes(name)) await suite(name)
 if (only.length === 0 || only.includes('v2')) await guestSuite()
 rmSync(out, { recursive: true, force: true })

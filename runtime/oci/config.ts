@@ -27,6 +27,8 @@ export interface ConfigInput {
   readonly scratchPath: string | null
   /** Volumes, and where they are mounted on the host. Default none. */
   readonly volumes?: readonly VolumeSource[]
+  /** `own`: a new one with nothing in it. `host`: the host's. Else the path of one made before. Default `own`. */
+  readonly networkNamespace?: string
   readonly hardLimits: HardLimits
   /** The platform's own value; a process may only raise it. */
   readonly oomScoreAdj: number
@@ -50,7 +52,7 @@ export function ociConfig(input: ConfigInput): object {
     hostname: 'sandbox',
     mounts: ociMounts(input),
     linux: {
-      namespaces: ['mount', 'uts', 'ipc', 'pid', 'network', 'user', 'cgroup'].map((type) => ({ type })),
+      namespaces: namespaces(input.networkNamespace ?? 'own'),
       uidMappings: [{ containerID: 0, hostID: input.uidBase, size: RANGE_SIZE }],
       gidMappings: [{ containerID: 0, hostID: input.uidBase, size: RANGE_SIZE }],
       cgroupsPath: input.cgroupsPath,
@@ -60,6 +62,13 @@ export function ociConfig(input: ConfigInput): object {
       readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
     },
   }
+}
+
+function namespaces(network: string): object[] {
+  const own = ['mount', 'uts', 'ipc', 'pid', 'user', 'cgroup'].map((type) => ({ type }))
+  if (network === 'host') return own
+  // SECURITY: one made before belongs to the host's user namespace: root inside has no power over its interfaces.
+  return [...own, network === 'own' ? { type: 'network' } : { type: 'network', path: network }]
 }
 
 /** Files of /proc that tell about the host or its kernel's memory. */

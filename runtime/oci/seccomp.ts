@@ -55,7 +55,7 @@ export const ALLOWED_FAMILIES: Readonly<Record<string, CallFamily>> = {
     calls:
       'read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat openat2 creat close ' +
       'close_range lseek dup dup2 dup3 fcntl flock fsync fdatasync sync_file_range syncfs truncate ftruncate fallocate ' +
-      'fadvise64 readahead sendfile copy_file_range splice tee vmsplice',
+      'fadvise64 readahead sendfile copy_file_range splice tee',
   },
   names: {
     reason:

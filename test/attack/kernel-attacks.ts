@@ -1,7 +1,9 @@
 // Attacks that are system calls: each as data, with what every call of it must come to. kernel.test.ts makes them inside a
 // sandbox. EPERM is the seccomp allow-list's answer, ENOSYS for calls newer than its library, unless the row says who else answers.
+import { seccompProfile } from '../../runtime/oci/seccomp.ts'
 import type { Attack } from './attacks.ts'
 import type { CallArgument } from './inside/caller.ts'
+import { X86_64_CALLS } from './x86-64-calls.ts'
 
 export interface KernelAttack extends Attack {
   readonly calls: readonly CallText[]
@@ -11,7 +13,7 @@ export interface KernelAttack extends Attack {
   readonly killedBy?: string
 }
 
-/** Name of a call and its arguments; `i386:20` is a number of the 32-bit table, `x32:39` one of x32. */
+/** Name of a call and its arguments; `i386:20` is a number of the 32-bit table, `x32:39` one of x32, `#335` one of the host's own. */
 export type CallText = readonly [name: string, ...args: CallArgument[]]
 
 const NEW = {
@@ -355,4 +357,28 @@ const sockets: readonly KernelAttack[] = [
   },
 ]
 
-export const KERNEL_ATTACKS: readonly KernelAttack[] = [...privilege, ...files, ...kernel, ...processes, ...sockets]
+const LAST_NUMBER = 600
+const ALLOWED = new Set(
+  seccompProfile('x64')
+    .syscalls.flatMap((rule) => (rule.action === 'SCMP_ACT_ALLOW' ? rule.names : []))
+    .map((name) => X86_64_CALLS.get(name)),
+)
+
+const everyCall: KernelAttack = {
+  id: 'every-call',
+  family: 'kernel',
+  tries: 'make every system call that is not on the list, by number, those without a name among them',
+  contained: '`EPERM`; `ENOSYS` for `clone3` and what is newer than the OCI runtime’s seccomp library',
+  calls: [...Array(LAST_NUMBER).keys()]
+    .filter((number) => !ALLOWED.has(number))
+    .map((number): CallText => [`#${number}`, 0, 0, 0, 0, 0, 0]),
+}
+
+export const KERNEL_ATTACKS: readonly KernelAttack[] = [
+  ...privilege,
+  ...files,
+  ...kernel,
+  ...processes,
+  ...sockets,
+  everyCall,
+]

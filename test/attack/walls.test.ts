@@ -27,7 +27,7 @@ function toCall([name, ...args]: CallText): KernelCall {
   const [, table, number] = /^(i386|x32):(\d+)$/.exec(name) ?? []
   if (table === 'i386') return { number: Number(number), arguments: args, i386: true }
   if (table === 'x32') return { number: X32_BIT + Number(number), arguments: args }
-  return { number: callNumber(name), arguments: args }
+  return { number: name.startsWith('#') ? Number(name.slice(1)) : callNumber(name), arguments: args }
 }
 
 describe('system calls', () => {
