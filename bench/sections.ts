@@ -14,7 +14,7 @@ import {
   runPaced,
   runRounds,
 } from './rounds.ts'
-import { freezeTimes, runStarts, type Starts } from './starts.ts'
+import { freezeTimes, haveCodeCache, runStarts, type Starts } from './starts.ts'
 import type { Subjects } from './subjects.ts'
 
 /** What a run measured; what was left out, or is not there, is absent. */
@@ -120,6 +120,7 @@ export const SECTIONS: readonly Section[] = [
     run: async ({ subjects, extent }) => {
       const all = await subjects()
       const stem = await runStarts(all.platform, 'stemmed', extent.starts)
+      await haveCodeCache(all.platform, 'large')
       const large = await runStarts(all.platform, 'large', Math.ceil(extent.starts / 2))
       const cold = await runStarts(all.platform, 'cold', extent.starts)
       return { stem, large, cold, containerPerCall: await runContainerPerCall(all, extent.openMs) }

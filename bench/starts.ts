@@ -1,5 +1,7 @@
 // Starts of sandboxes: each sample kills the function's sandbox, waits until it is gone, and times the next call from outside.
 // A start kind counts by what `Fn-Start` says, not by what was hoped for.
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Platform } from '../test/support/platform.ts'
 import { until } from '../test/support/until.ts'
@@ -58,6 +60,14 @@ export async function runStarts(platform: Platform, name: FunctionName, samples:
       kinds.map((kind) => [kind, medianPhases(taken.filter((sample) => sample.kind === kind))]),
     ),
   }
+}
+
+/** Has one sandbox of the function run a call and rest until V8's code cache of its bundle is kept: starts are measured as they
+ *  are from the second sandbox of a version on. */
+export async function haveCodeCache(platform: Platform, name: FunctionName): Promise<void> {
+  await firstCall(platform, name)
+  const folder = join(platform.stateDir, 'code-cache')
+  await until(`a code cache of ${name} is kept`, () => existsSync(folder) && readdirSync(folder).length > 0)
 }
 
 async function firstCall(platform: Platform, name: FunctionName): Promise<Sample> {

@@ -265,8 +265,7 @@ export interface Sandbox {
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
   /** Writes the limits that differ from those in force (synchronous, µs). Never kills by lowering. */
   applyLimits(limits: Limits): LimitOutcome
-  /** Marks the start of a call's accounting (peak reset, counters read). `atOnce`: in the same turn of the event loop as the
-   *  last `endMetering`, whose reading then does for this one too. */
+  /** Marks the start of a call's accounting. `atOnce`: in the same turn as the last `endMetering`, whose reading then does. */
   beginMetering(atOnce?: boolean): void
   /** Reads the counters and returns their growth since `beginMetering`. */
   endMetering(exact: boolean): Metering

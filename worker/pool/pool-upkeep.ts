@@ -2,7 +2,7 @@
 // kills that fall due. Runs when the one shared timer says so; decides by the pure policies.
 import { messageOf } from '../failures.ts'
 import { expiredCount, expiresAtMs } from './keep-alive.ts'
-import { type Pool, SCALING_INTERVAL_MS } from './pool.ts'
+import { CACHE_REST_MS, type Pool, SCALING_INTERVAL_MS } from './pool.ts'
 import type { Slot } from './slot.ts'
 import type { VersionPool } from './version-pool.ts'
 
@@ -103,13 +103,21 @@ function lookAtSlot(pool: Pool, slot: Slot, nowMs: number): number {
     slot.sandbox?.kill({ code: 'KILLED', message: 'killed by the platform: its calls did not end in time' })
   }
   if (slot.state === 'idle' && slot.freezeAtMs <= nowMs && !slot.freezing) void freezeSlot(pool, slot)
+  const cacheAtMs = cacheDueAtMs(slot)
+  if (cacheAtMs <= nowMs) void takeCodeCache(pool, slot)
   if (slot.state === 'frozen' && slot.reclaimAtMs <= nowMs) {
     if (pool.reclaiming) slot.reclaimAtMs = nowMs + RECLAIM_TURN_MS
     else void reclaimSlot(pool, slot)
   }
   // A freeze that a call overtook has not reported back yet.
   const freezeAtMs = slot.freezing ? Math.max(slot.freezeAtMs, nowMs + 5) : slot.freezeAtMs
-  return Math.min(slot.killAtMs, freezeAtMs, slot.reclaimAtMs)
+  return Math.min(slot.killAtMs, freezeAtMs, slot.reclaimAtMs, cacheAtMs <= nowMs ? Infinity : cacheAtMs)
+}
+
+/** When a sandbox that is not to be frozen soon hands over its code cache; before a freeze it does so anyway. */
+function cacheDueAtMs(slot: Slot): number {
+  if (slot.state !== 'idle' || slot.freezing || slot.calls === 0 || slot.pool.cacheBytes === 0) return Infinity
+  return slot.freezeAtMs < slot.idleSinceMs + 2 * CACHE_REST_MS ? Infinity : slot.idleSinceMs + CACHE_REST_MS
 }
 
 /** Gives up sandboxes past the keep-alive, those at the bottom of the stack first. */

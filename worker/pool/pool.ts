@@ -22,6 +22,8 @@ export interface PoolOptions extends SupplyOptions {
 
 /** How often waiting calls have the scaling looked at again. */
 export const SCALING_INTERVAL_MS = 50
+/** A sandbox whose freeze is further off hands over its code cache when it has rested so long. */
+export const CACHE_REST_MS = 500
 /** A call with limits of its own tries so many used slots before it asks for a fresh one. */
 const LIMIT_TRIES = 4
 
@@ -297,7 +299,7 @@ export class Pool {
     slot.idleSinceWallMs = this.options.clock.now()
     slot.agedFrom = this.supply.evictionClock
     slot.freezeAtMs = nowMs + pool.fn.arrivals.graceMs(pool.config.freezeGraceMs)
-    this.options.wakeAt(slot.freezeAtMs)
+    this.options.wakeAt(pool.cacheBytes > 0 ? Math.min(slot.freezeAtMs, nowMs + CACHE_REST_MS) : slot.freezeAtMs)
   }
 
   #loaded(slot: Slot): void {
