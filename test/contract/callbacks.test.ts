@@ -47,3 +47,35 @@ test('a try that waits for its receiver ends with the platform and is made again
   receiver.closeAllConnections()
   receiver.close()
 }, 30_000)
+
+test.each(['waits', 'runs'] as const)('the callback of a cancelled call that %s is told of it', async (when) => {
+  const told: unknown[] = []
+  const receiver = createServer(async (incoming, outgoing) => {
+    told.push(JSON.parse(Buffer.concat(await incoming.toArray()).toString()))
+    outgoing.writeHead(204).end()
+  })
+  await new Promise<void>((done) => receiver.listen(0, '127.0.0.1', done))
+  const redis = await startTestRedis()
+  const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+  const worker = createFakeWorker(() => new Promise(() => {}))
+  const lane = await openLane(redis, worker)
+  await store.waitAvailable(5_000)
+  const registry = { resolve: () => versionOf('hello') }
+  const allow = parseAllowList(['127.0.0.1'])
+  const callbacks = createCallbacks({ redis: store, lane, registry, clock: realClock, logger: silentLogger, allow })
+  callbacks.start()
+  if (when === 'runs') await lane.start()
+  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`
+  const { id } = await lane.submit(submissionOf('hello', { notify: planFollowUps({ onFailure: 'other' }, url, 0) }))
+  if (when === 'runs') await eventually('it runs', async () => (await lane.record(id))?.state === 'running')
+  await lane.cancel(id)
+  await eventually('it is told', () => told.length > 0)
+  expect(told).toMatchObject([{ type: 'thaw.invocation.cancelled', subject: id }])
+  expect((await callbacks.deliveries(id)).map(({ kind }) => kind)).toEqual(['callback'])
+  await callbacks.close()
+  await lane.close()
+  await store.close()
+  await redis.close()
+  receiver.closeAllConnections()
+  receiver.close()
+})

@@ -128,7 +128,7 @@ export interface Finished {
   readonly notify: unknown
 }
 
-/** Ends that somebody is still to be told of, on disk. Cancelled calls are not among them. */
+/** Ends that somebody is still to be told of, on disk. */
 export interface Outbox {
   /** At most so many, in no order. Throws QUEUE_UNAVAILABLE. */
   list(limit: number): Promise<readonly Finished[]>

@@ -200,7 +200,7 @@ export class Attempt {
         keptMs: isDead ? Math.max(DEAD_KEPT_MS, keptMs) : keptMs,
         failed: isDead ? failedAttempt(record, this.#number) : null,
         dead: isDead ? { envelope, state, attempt: record.attempt, diedAtMs: context.clock.now() } : null,
-        notify: state === 'cancelled' || envelope.notify === undefined ? null : { record, notify: envelope.notify },
+        notify: envelope.notify === undefined ? null : { record, notify: envelope.notify },
       },
       () => context.jobs.finish(this.fetched),
     )

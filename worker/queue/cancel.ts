@@ -16,6 +16,8 @@ export interface CancelParts {
   readonly waiters: Waiters
   readonly clock: Clock
   readonly bodiesDir: string
+  /** Told of a call that ended here. */
+  readonly ended: (record: InvocationRecord) => void
 }
 
 /** Longer than the grace of a running call and its accounting. */
@@ -55,22 +57,25 @@ export async function leaveCall(id: string, parts: CancelParts): Promise<void> {
 }
 
 /** null: somebody runs it. */
-async function endWaiting(record: InvocationRecord, { store, jobs, clock, bodiesDir, waiters }: CancelParts) {
+async function endWaiting(record: InvocationRecord, { store, jobs, clock, bodiesDir, ended: tell }: CancelParts) {
   // Its record does not say in which of the function's queues it is.
   const version = { namespace: record.namespace, name: record.function }
   const queueKeys = [queueKeyOf(version), queueKeyOf(version, true)]
   const error = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' } as const
   const ended = finalRecord(record, null, 'cancelled', error, clock.now())
+  const envelopes = await Promise.all(queueKeys.map((key) => jobs.envelope(key, record.id)))
+  const notify = envelopes.find((envelope) => envelope !== null)?.notify ?? null
   // ORDER: the record first. A job that stays behind is dropped by whoever fetches it; a call without either would be lost.
   if (
     !(await store.endWaiting(
       ended,
       queueKeys.map((key) => jobs.lockKey(key, record.id)),
+      notify,
     ))
   )
     return null
   for (const queueKey of queueKeys) await jobs.remove(queueKey, record.id).catch(() => false)
   await removeFile(bodiesDir, record.id)
-  waiters.notify(record.id)
+  tell(ended)
   return ended
 }

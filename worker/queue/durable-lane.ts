@@ -9,7 +9,7 @@ import type { Tracing } from '../tracing.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import { removeResult } from './call-files.ts'
-import { cancelCall, leaveCall } from './cancel.ts'
+import { type CancelParts, cancelCall, leaveCall } from './cancel.ts'
 import { DeadLetterStore } from './dead-letter-store.ts'
 import { createDeadLetters } from './dead-letters.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -212,15 +212,16 @@ class Lane implements DurableLane {
   }
 
   async leave(id: string): Promise<void> {
-    const { bodiesDir } = this.#context
-    const parts = { store: this.#store, jobs: this.#jobs, waiters: this.#waiters, clock: this.#clock, bodiesDir }
-    await asking(() => leaveCall(id, parts))
+    await asking(() => leaveCall(id, this.#cancelParts()))
   }
 
   async cancel(id: string): Promise<InvocationRecord> {
-    const { bodiesDir } = this.#context
-    const parts = { store: this.#store, jobs: this.#jobs, waiters: this.#waiters, clock: this.#clock, bodiesDir }
-    return await asking(() => cancelCall(id, () => this.#active.get(id), parts))
+    return await asking(() => cancelCall(id, () => this.#active.get(id), this.#cancelParts()))
+  }
+
+  #cancelParts(): CancelParts {
+    const { bodiesDir, ended } = this.#context
+    return { store: this.#store, jobs: this.#jobs, waiters: this.#waiters, clock: this.#clock, bodiesDir, ended }
   }
 
   async backlog(namespace: string, name: string): Promise<number> {

@@ -54,7 +54,7 @@ return 1`
 
 // Only while nobody runs it. Whoever fetches its job all the same finds the call over and drops it.
 export const CANCELLED = `
-for i = 2, #KEYS do if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end end
+for i = 3, #KEYS do if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end end
 local current = redis.call('GET', KEYS[1])
 if not current then return 0 end
 if string.sub(current, 1, 1) ~= '@' then
@@ -62,6 +62,7 @@ if string.sub(current, 1, 1) ~= '@' then
   if state ~= 'queued' and state ~= 'running' then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], ARGV[4], ARGV[5]) end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 1`
 

@@ -151,10 +151,11 @@ export class InvocationStore {
     return (await this.#redis.script(SETTLE, [...keys, OUTBOX], args)) === 1
   }
 
-  /** Ends a call that nobody runs. False: somebody does, or it is over. */
-  async endWaiting(record: InvocationRecord, lockKeys: readonly string[]): Promise<boolean> {
-    const args = [JSON.stringify(record), this.keptMs, DONE, record.id]
-    return (await this.#redis.script(CANCELLED, [recordKey(record.id), ...lockKeys], args)) === 1
+  /** Ends a call that nobody runs. `notify`: what the outbox is to say. False: somebody does, or it is over. */
+  async endWaiting(record: InvocationRecord, lockKeys: readonly string[], notify: unknown): Promise<boolean> {
+    const outbox = notify === null ? null : { record, notify }
+    const args = [JSON.stringify(record), this.keptMs, DONE, record.id, jsonOr(outbox)]
+    return (await this.#redis.script(CANCELLED, [recordKey(record.id), OUTBOX, ...lockKeys], args)) === 1
   }
 
   /** null: the key is ours now. */

@@ -199,6 +199,12 @@ export class JobQueues {
     else await fetched.job.moveToDelayed(atMs, fetched.token)
   }
 
+  /** What the call carries; null: it is not in this queue. */
+  async envelope(queueKey: string, id: string): Promise<Envelope | null> {
+    const text = await this.#redis.command('HGET', this.#queue(queueKey).toKey(id), 'data')
+    return text === null ? null : (JSON.parse(text as string) as Envelope)
+  }
+
   /** True when it is not in the queue (any more); false when somebody runs it. */
   async remove(queueKey: string, id: string): Promise<boolean> {
     return (await this.#queue(queueKey).getBackend().remove(id, false)) === 1

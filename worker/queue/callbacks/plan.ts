@@ -11,7 +11,7 @@ export type FollowUpKind = 'onSuccess' | 'onFailure' | 'callback'
 export interface FollowUps {
   readonly onSuccess: string | null
   readonly onFailure: string | null
-  /** `Fn-Callback`: told of either end. */
+  /** `Fn-Callback`: told of every end. */
   readonly callback: string | null
   /** Calls of the chain before this one. */
   readonly depth: number
@@ -28,12 +28,12 @@ export function planFollowUps(
   return { onSuccess, onFailure, callback, depth }
 }
 
-/** Whom the end of a call is told, each with the destination. Of a cancelled call nobody is told. */
+/** Whom the end of a call is told, each with the destination. A cancelled call neither succeeded nor failed: its callback alone,
+ *  whose receiver waits for some end, is told. */
 export function followUpsOf(
   state: InvocationRecord['state'],
   plan: FollowUps,
 ): { readonly kind: FollowUpKind; readonly destination: string }[] {
-  if (state === 'cancelled') return []
   const told: { kind: FollowUpKind; destination: string }[] = []
   if (state === 'succeeded' && plan.onSuccess !== null) told.push({ kind: 'onSuccess', destination: plan.onSuccess })
   const failed = state === 'failed' || state === 'timed-out' || state === 'expired'

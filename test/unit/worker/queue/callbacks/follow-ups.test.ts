@@ -17,7 +17,7 @@ describe('who is told', () => {
     ['failed', ['onFailure', 'callback']],
     ['timed-out', ['onFailure', 'callback']],
     ['expired', ['onFailure', 'callback']],
-    ['cancelled', []],
+    ['cancelled', ['callback']],
   ] as const)('of a call that %s: %j', (state, told) => {
     expect(kinds(state)).toEqual(told)
   })
