@@ -21,6 +21,8 @@ interface InvokeOptions extends Record<string, unknown> {
   readonly path: string
   readonly header?: HeaderList
   readonly async?: boolean
+  readonly callback?: string
+  readonly delay?: string
   readonly meter?: boolean
   readonly timeout?: string
 }
@@ -36,6 +38,8 @@ export function define(command: Command, context: CommandContext): void {
     .option('-p, --path <path>', 'path and query the function sees', '/')
     .option('-H, --header <name: value>', 'a request header (repeatable)', header)
     .option('--async', 'queue the call and print its id')
+    .option('--callback <url>', 'with --async: POST the end of the call there, signed', callbackUrl)
+    .option('--delay <duration>', 'with --async: run it no sooner', durationText)
     .option('--meter', 'report phases, CPU, memory and I/O of the call on stderr')
     .option('--timeout <duration>', "time of this call, below the function's", durationText)
   addLimitOptions(command, true)
@@ -46,6 +50,7 @@ export function define(command: Command, context: CommandContext): void {
     'fn invoke api@prod --method DELETE --path /items/3 --header "If-Match: *"',
     'fn invoke hello --memory 64m --cpus 0.2 --meter',
     'fn invoke webhook --async --data @event.json',
+    'fn invoke report --async --delay 10m --callback https://example.com/done',
   ])
   command.action(async (name: string, options: InvokeOptions) => {
     const client = context.client()
@@ -65,6 +70,12 @@ function functionPath(name: string): string {
 
 function buildRequest(options: InvokeOptions, context: CommandContext): ClientRequest {
   const headers: [string, string][] = []
+  for (const name of ['callback', 'delay'] as const) {
+    const text = options[name]
+    if (text === undefined) continue
+    if (!options.async) throw new CliError('USAGE', `--${name} is for queued calls`, { hints: ['add --async'] })
+    headers.push([`Fn-${name}`, text])
+  }
   if (options.async) headers.push(['Prefer', 'respond-async'])
   if (options.timeout !== undefined) headers.push(['Fn-Timeout', options.timeout])
   const limits = limitTexts(options)
@@ -164,6 +175,13 @@ async function copyResponse(response: HttpResponse, { io }: CommandContext): Pro
       cause: error,
     })
   }
+}
+
+function callbackUrl(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    throw new InvalidArgumentError(`expected a URL that begins with http:// or https://, got ${JSON.stringify(text)}`)
+  }
+  return text
 }
 
 function methodName(text: string): string {

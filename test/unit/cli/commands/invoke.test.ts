@@ -180,3 +180,16 @@ test('--async prints the id alone, and on stderr how to get the result; with --j
     state: 'queued',
   })
 })
+
+test('--callback and --delay travel with a queued call, and are refused for one that is not', async () => {
+  const flags = ['--callback', 'https://example.com/done', '--delay', '10m']
+  expect((await invoke(['hello', '--async', '--data', '1', ...flags])).status).toBe(0)
+  expect(last().headers).toMatchObject({ 'fn-callback': 'https://example.com/done', 'fn-delay': '10m' })
+  const now = await invoke(['hello', ...flags])
+  expect(now).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/--callback is for queued calls[\s\S]*--async/),
+  })
+  const place = await invoke(['hello', '--async', '--callback', 'example.com'])
+  expect(place).toMatchObject({ status: 2, stderr: expect.stringContaining('http://') })
+})
