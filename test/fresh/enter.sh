@@ -11,6 +11,7 @@ mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mkdir -p "$root/old"
 cd "$root"
 pivot_root . old
-umount -l /old
+# The bare root has no umount; the old one takes itself away.
+chroot /old umount -l /
 rmdir /old
 exec sh /root/inside.sh "$2"
