@@ -12,6 +12,8 @@ export const PROJECT_ROOT = fileURLToPath(new URL('..', import.meta.url)).replac
 
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number }
+  /** Where a process that shares its Redis gives files to others. */
+  readonly filesListen: { readonly host: string; readonly port: number }
   readonly stateDir: string
   /** null: the platform runs a Redis of its own. */
   readonly redisUrl: string | null
@@ -83,6 +85,13 @@ const SETTINGS: readonly Setting[] = [
   setting('FN_LISTEN', 'listen', '127.0.0.1:8080', 'host:port', 'address of the HTTP listener'),
   setting('FN_STATE_DIR', 'stateDir', join(PROJECT_ROOT, '.fn'), 'path', 'images, logs, queue data, token'),
   setting('REDIS_URL', null, '', 'redis:// URL', 'an existing Redis; empty: the platform runs its own'),
+  setting(
+    'FN_FILES_LISTEN',
+    null,
+    '127.0.0.1:0',
+    'host:port',
+    'with REDIS_URL: where gateways give workers layers, bodies and results; port 0: any',
+  ),
   setting('FN_URL', 'url', '', 'URL', 'where the CLI finds the gateway; empty: the listen address'),
   setting('FN_TOKEN', null, '', 'token', 'token for /v1; empty: the file `token` of the state directory'),
   setting('FN_HOSTS', 'hosts', '', 'names, comma-separated', 'further Host names the control API answers to'),
@@ -174,7 +183,8 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   const problems: string[] = []
   const values = new Map(describeConfig(env, flags).map((row) => [row.name, row.value]))
   const text = (name: string): string => values.get(name) ?? ''
-  const listen = parseListen(text('FN_LISTEN'), problems)
+  const listen = parseListen('FN_LISTEN', text('FN_LISTEN'), problems)
+  const filesListen = parseListen('FN_FILES_LISTEN', text('FN_FILES_LISTEN'), problems)
   const behindProxy = text('FN_BEHIND_PROXY') !== '' && text('FN_BEHIND_PROXY') !== '0'
   const [certFile, keyFile] = [text('FN_TLS_CERT'), text('FN_TLS_KEY')]
   if ((certFile === '') !== (keyFile === ''))
@@ -226,6 +236,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
   return Object.freeze({
     listen,
+    filesListen,
     stateDir: resolve(text('FN_STATE_DIR')),
     redisUrl: text('REDIS_URL') || null,
     url: (text('FN_URL') || `${tls === null ? 'http' : 'https'}://${urlHost}:${listen.port}`).replace(/\/+$/, ''),
@@ -283,11 +294,11 @@ export function readToken(config: Config): string | null {
   }
 }
 
-function parseListen(value: string, problems: string[]): { host: string; port: number } {
+function parseListen(name: string, value: string, problems: string[]): { host: string; port: number } {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(value)
   const port = Number(match?.[3])
   if (!match || port > 65535) {
-    problems.push(`FN_LISTEN: expected host:port such as 127.0.0.1:8080, got ${JSON.stringify(value)}`)
+    problems.push(`${name}: expected host:port such as 127.0.0.1:8080, got ${JSON.stringify(value)}`)
     return { host: '', port: 0 }
   }
   return { host: match[1] ?? match[2] ?? '', port }

@@ -49,6 +49,16 @@ export class Secrets {
     this.#clock = clock
   }
 
+  /** Tells which key this process has. */
+  get keyId(): string {
+    return this.#keyId
+  }
+
+  /** `namespace/name` of those that were encrypted with another key. */
+  unreadable(): string[] {
+    return [...this.#documents.entries()].filter(([, stored]) => stored.keyId !== this.#keyId).map(([id]) => id)
+  }
+
   /** Sets or replaces a value. Throws RegistryError SECRET_INVALID | REGISTRY_UNAVAILABLE. */
   async set(namespace: string, name: string, value: Buffer): Promise<{ secret: SecretView; created: boolean }> {
     checkName(name)

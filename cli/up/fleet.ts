@@ -1,0 +1,144 @@
+// This process among others on the same Redis: who is there, questions and answers, files. Nothing of it exists for a platform with
+// a Redis of its own.
+import { hostname } from 'node:os'
+import { type HostReport, type ImageStore, RuntimeError } from '../../runtime/api.ts'
+import { stateId } from '../../runtime/host/state-id.ts'
+import type { FunctionVersion, Worker } from '../../worker/api.ts'
+import type { FleetRole, MemberLoad } from '../../worker/fleet/api.ts'
+import { Asks } from '../../worker/fleet/asks.ts'
+import { FleetFiles } from '../../worker/fleet/file-client.ts'
+import { createFileServer } from '../../worker/fleet/file-server.ts'
+import { FleetView } from '../../worker/fleet/fleet-view.ts'
+import { Members } from '../../worker/fleet/members.ts'
+import { answersOf } from '../../worker/fleet/questions.ts'
+import { fleetSecret } from '../../worker/fleet/signature.ts'
+import type { Secrets } from '../../worker/registry/secrets.ts'
+import type { RedisStore } from '../../worker/store/connect.ts'
+import { systemClock } from './clock.ts'
+import { type ProcessBase, packageVersion } from './process-parts.ts'
+
+export interface FleetPlace {
+  readonly members: Members
+  readonly files: FleetFiles
+  readonly view: FleetView
+  /** From here on the others see it, and ask `worker`. `verified` is told of versions before they are loaded. */
+  join(worker: Worker | null, verified: (version: FunctionVersion) => void): Promise<void>
+  /** Takes no more calls: the others are to know. */
+  drain(): Promise<void>
+}
+
+export interface FleetParts {
+  readonly redis: RedisStore
+  readonly role: FleetRole
+  readonly secrets: Secrets
+  /** Of a process that keeps files; null: it keeps none. */
+  readonly images: Pick<ImageStore, 'blobFile'> | null
+  /** null: it has no sandboxes. */
+  readonly machine: HostReport | null
+}
+
+/** Opens what the fleet needs; the others see nothing before `join`. */
+export async function openFleet(base: ProcessBase, parts: FleetParts): Promise<FleetPlace> {
+  const { config, steps, logger } = base
+  const { redis, role, secrets, images, machine } = parts
+  const clock = systemClock
+  const secret = fleetSecret(redis)
+  const id = await stateId(config.stateDir)
+  const server =
+    images === null
+      ? null
+      : await steps.run(
+          'file listener',
+          () =>
+            createFileServer({ listen: config.filesListen, stateDir: config.stateDir, images, secret, clock, logger }),
+          (made) => made.close(),
+        )
+  const place: { worker: Worker | null; draining: boolean } = { worker: null, draining: false }
+  const members = await steps.run(
+    'fleet',
+    () =>
+      new Members({
+        redis,
+        clock,
+        logger,
+        load: () => (place.worker === null ? null : loadOf(place.worker, place.draining)),
+        card: {
+          id,
+          role,
+          hostName: hostname(),
+          pid: process.pid,
+          version: packageVersion(),
+          startedAt: new Date(clock.now()).toISOString(),
+          filesUrl: server?.url ?? null,
+          secretKeyId: secrets.keyId,
+          machine,
+        },
+      }).open(),
+    (made) => made.close(),
+  )
+  const asks = await steps.run(
+    'questions',
+    () => new Asks({ redis, self: id, clock, logger }),
+    (made) => made.close(),
+  )
+  return {
+    members,
+    files: new FleetFiles({ members, secret, clock, keeps: images !== null }),
+    view: new FleetView(members, asks),
+    async join(worker, verified) {
+      place.worker = worker
+      if (worker !== null) asks.serve(answersOf(worker, verified))
+      await members.join()
+    },
+    async drain() {
+      place.draining = true
+      await members.beatNow()
+    },
+  }
+}
+
+function loadOf(worker: Worker, draining: boolean): MemberLoad {
+  return { ...worker.stats(), draining }
+}
+
+/** Versions being deployed: the registry will know them in a moment, or never. */
+export class Candidates {
+  readonly #since = new Map<string, number>()
+
+  add(version: FunctionVersion): void {
+    const nowMs = systemClock.monotonicMs()
+    for (const [key, sinceMs] of this.#since) if (nowMs - sinceMs > CANDIDATE_MS) this.#since.delete(key)
+    this.#since.set(keyOf(version), nowMs)
+  }
+
+  has(version: { namespace: string; name: string; version: number }): boolean {
+    const sinceMs = this.#since.get(keyOf(version))
+    return sinceMs !== undefined && systemClock.monotonicMs() - sinceMs <= CANDIDATE_MS
+  }
+}
+
+const CANDIDATE_MS = 120_000
+
+function keyOf({ namespace, name, version }: { namespace: string; name: string; version: number }): string {
+  return `${namespace}/${name}/${version}`
+}
+
+/** Throws RuntimeError HOST_UNSUITABLE when there are secrets this process could not read. */
+export function requireSecretKey(secrets: Secrets, verb: string): void {
+  const foreign = secrets.unreadable()
+  if (foreign.length === 0) return
+  const shown = `${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ` and ${foreign.length - 3} more` : ''}`
+  throw new RuntimeError(
+    'HOST_UNSUITABLE',
+    `the secrets ${shown} were encrypted with another key than this process has; give all processes the same: copy \`secret-key\` from the state directory of the one that set them, then FN_SECRET_KEY_FILE=/path/to/key fn ${verb}`,
+  )
+}
+
+/** Throws RuntimeError HOST_UNSUITABLE. */
+export function requireRedisUrl(redisUrl: string | null, verb: string): string {
+  if (redisUrl !== null) return redisUrl
+  throw new RuntimeError(
+    'HOST_UNSUITABLE',
+    `fn ${verb} needs a Redis that it shares with the others: REDIS_URL=redis://host:6379 fn ${verb} (fn up is gateway and worker in one, with a Redis of its own)`,
+  )
+}

@@ -1,0 +1,205 @@
+// Parts that `fn up`, `fn gateway` and `fn worker` are put together from, each a step with its undo. Decides nothing; which process
+// has which parts is platform.ts's, gateway-process.ts's and worker-process.ts's.
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type Logger, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { makeFolder } from '../../runtime/host/durable-file.ts'
+import { lockStateDir } from '../../runtime/host/lock.ts'
+import { createRuntime } from '../../runtime/runtime.ts'
+import type { FunctionVersion, Worker } from '../../worker/api.ts'
+import { Documents } from '../../worker/registry/documents.ts'
+import type { createRegistry } from '../../worker/registry/registry.ts'
+import { Secrets, type StoredSecret } from '../../worker/registry/secrets.ts'
+import { type StoredToken, Tokens } from '../../worker/registry/tokens.ts'
+import type { RedisStore } from '../../worker/store/connect.ts'
+import type { Tracing } from '../../worker/tracing.ts'
+import { createWorker } from '../../worker/worker.ts'
+import { buildBootstrap } from '../bundle/bootstrap.ts'
+import { type Config, PROJECT_ROOT } from '../config.ts'
+import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
+import { systemClock } from './clock.ts'
+import { secretKey } from './secret-key.ts'
+import type { Steps } from './steps.ts'
+
+export type Registry = Awaited<ReturnType<typeof createRegistry>>
+
+/** What every process of the platform has. */
+export interface ProcessBase {
+  readonly config: Config
+  readonly steps: Steps
+  readonly logger: Logger
+  /** Told each step of some length as it begins. */
+  readonly progress: (step: string) => void
+}
+
+/** CPU shares of the platform's own processes, against 1024 of all sandboxes together. */
+const PLATFORM_SHARES = 8192
+/** Of the reserve, what reclaim is to leave to the platform (cgroup v2). */
+const PLATFORM_MEMORY_BYTES = 256 * 1024 ** 2
+
+/** ORDER: the lock comes before anything that cleans up after a killed process of this state directory. */
+export async function lockState({ config, steps }: ProcessBase): Promise<void> {
+  await makeFolder(config.stateDir, 0o700)
+  await steps.run(
+    'state lock',
+    () => lockStateDir(config.stateDir),
+    (lock) => lock.release(),
+  )
+}
+
+export async function openRuntime({ config, steps, logger, progress }: ProcessBase): Promise<Runtime> {
+  const { stateDir } = config
+  progress('preparing the runtime')
+  const bootstrap = await steps.run('bootstrap', () => buildBootstrap(join(stateDir, 'cache')))
+  return await steps.run(
+    'runtime',
+    () =>
+      createRuntime({
+        stateDir,
+        ociRuntime: config.ociRuntime,
+        volumeRoots: config.volumeRoots,
+        bootstrap,
+        nodeBinary: process.execPath,
+        logger,
+        clock: systemClock,
+        ...(config.zramBytes === null ? {} : { zramBytes: config.zramBytes }),
+        totals: { memoryBytes: config.pool.sandboxMemoryBytes ?? sandboxMemoryBytes(), pids: highestPids() },
+        reserve: { cpuShares: PLATFORM_SHARES, memoryBytes: PLATFORM_MEMORY_BYTES },
+      }),
+    (made) => made.close(),
+  )
+}
+
+/** Secrets and tokens: in memory, the same as in Redis. */
+export async function openBooks(
+  { config, steps, logger }: ProcessBase,
+  redis: RedisStore,
+): Promise<{ readonly secrets: Secrets; readonly tokens: Tokens }> {
+  const { stateDir } = config
+  const key = secretKey(stateDir, config.secretKeyFile)
+  const documents = <T>(kind: string) =>
+    steps.run(
+      kind,
+      () => new Documents<T>({ redis, stateDir, kind, logger }).open(),
+      (made) => made.close(),
+    )
+  return {
+    secrets: new Secrets({ documents: await documents<StoredSecret>('secrets'), key, clock: systemClock }),
+    tokens: new Tokens(await documents<StoredToken>('tokens'), systemClock),
+  }
+}
+
+/** The worker of this host; it follows the secrets. */
+export async function openWorker(
+  { config, steps, logger }: ProcessBase,
+  runtime: Runtime,
+  secrets: Secrets,
+  tracing: Tracing | null,
+): Promise<Worker> {
+  const worker = await steps.run(
+    'worker',
+    () =>
+      createWorker({
+        runtime,
+        stateDir: config.stateDir,
+        clock: systemClock,
+        logger,
+        tracing,
+        memoryBytes: config.pool.sandboxMemoryBytes ?? sandboxMemoryBytes(),
+        maxSandboxes: maxSandboxes(),
+        queue: config.pool.queue,
+        ceilings: config.ceilings,
+        secretsOf: secrets.valuesOf,
+        reclaimAfterMs: config.reclaimAfterMs,
+        stems: config.stems,
+      }),
+    (made) => made.close(),
+  )
+  secrets.onChange((changed) => worker.renew((version) => changed.some((secret) => names(version, secret))))
+  return worker
+}
+
+/** Sandboxes of versions the registry knows no more are destroyed, but for those `spared`. */
+export async function followRegistry(
+  { steps, logger }: ProcessBase,
+  registry: Registry,
+  worker: Worker,
+  spared: (version: { namespace: string; name: string; version: number }) => boolean,
+): Promise<void> {
+  await steps.run(
+    'registry news',
+    () =>
+      registry.onChange(
+        () =>
+          void worker
+            .retire((version) => spared(version) || isKept(registry, version))
+            .catch((error) => logger.warn({ error: String(error) }, 'could not retire sandboxes')),
+      ),
+    (stop) => stop(),
+  )
+}
+
+/** Makes sandboxes of versions that callers get now and that keep some ready before the first call (`minWarm`). */
+export function startProvisioned(registry: Registry, worker: Worker, logger: Logger): void {
+  for (const version of provisioned(registry)) {
+    worker
+      .verify(version)
+      .catch((error) => logger.warn({ function: version.name, error: String(error) }, 'min-warm: not started'))
+  }
+}
+
+function provisioned(registry: Registry): FunctionVersion[] {
+  return registry.namespaces().flatMap((namespace) =>
+    registry.list(namespace).flatMap((entry) => {
+      const weights = entry.aliases.latest?.weights ?? {}
+      return entry.versions.filter((version) => version.config.minWarm > 0 && (weights[version.version] ?? 0) > 0)
+    }),
+  )
+}
+
+function names({ namespace, config }: FunctionVersion, secret: { namespace: string; name: string }): boolean {
+  return namespace === secret.namespace && (config.secrets?.includes(secret.name) ?? false)
+}
+
+function isKept(registry: Registry, version: { namespace: string; name: string; version: number }): boolean {
+  try {
+    return registry.get(version.namespace, version.name).versions.some((entry) => entry.version === version.version)
+  } catch {
+    return false
+  }
+}
+
+/** `verb`: the command that needs it. */
+export function requireRoot(verb: string): void {
+  if (process.platform !== 'linux') {
+    throw new RuntimeError('HOST_UNSUITABLE', `Thaw needs Linux (containers, cgroups); this is ${process.platform}`)
+  }
+  if (process.getuid?.() !== 0) {
+    throw new RuntimeError(
+      'HOST_UNSUITABLE',
+      `fn ${verb} must run as root (it makes cgroups, mounts and containers): sudo bin/fn ${verb}`,
+    )
+  }
+}
+
+/** Fails early, before anything is built, when the listen address cannot be had. */
+export async function requireFreePort(listen: Config['listen']): Promise<void> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(listen.port, listen.host, resolve)
+  })
+  await new Promise<void>((resolve) => probe.close(() => resolve()))
+}
+
+/** Half of the host's tasks: sandboxes together never take the last one. */
+function highestPids(): number {
+  const most = ['pid_max', 'threads-max'].map((name) => Number(readFileSync(`/proc/sys/kernel/${name}`, 'utf8')))
+  return Math.floor(Math.min(...most) / 2)
+}
+
+export function packageVersion(): string {
+  const parsed = JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')) as { version: string }
+  return parsed.version
+}
