@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { type LimitCeiling, parseBytes, parseDurationMs, UnitError } from '../runtime/api.ts'
 import { parseAllowList } from '../worker/registry/destinations.ts'
 import { CEILING_SETTINGS, parseCeilings } from './ceilings.ts'
+import { POOL_SETTINGS, type PoolSettings, parsePoolSettings } from './pool-settings.ts'
 
 /** The project's own folder. */
 export const PROJECT_ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
@@ -40,10 +41,18 @@ export interface Config {
   readonly resultTtlMs: number
   /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
   readonly stems: number
+  /** Memory of all sandboxes together, and how many calls wait for how long. */
+  readonly pool: PoolSettings
   /** Highest limits of namespaces and host. */
   readonly ceilings: readonly LimitCeiling[]
   /** Hosts, addresses and networks that callbacks may reach besides public ones. */
   readonly callbackAllow: readonly string[]
+  /** Hosts, addresses and networks that functions with a network may reach besides public ones. */
+  readonly egressAllow: readonly string[]
+  /** Name servers for functions with a network; empty: the host's. */
+  readonly nameServers: readonly string[]
+  /** Functions may have the host's own network. */
+  readonly hostNetwork: boolean
   /** OTLP over HTTP endpoint; null: tracing is off. */
   readonly otlpEndpoint: string | null
 }
@@ -143,6 +152,7 @@ const SETTINGS: readonly Setting[] = [
 
 const ALL_SETTINGS: readonly Setting[] = [
   ...SETTINGS,
+  ...POOL_SETTINGS.map(([name, fallback, unit, doc]) => setting(name, null, fallback, unit, doc)),
   ...CEILING_SETTINGS.map(({ name, unit, doc }) => setting(name, null, '', unit, doc)),
 ]
 
@@ -214,6 +224,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     }
   }
   const ceilings = parseCeilings(env, problems)
+  const pool = parsePoolSettings(text, problems)
   const zram = text('FN_ZRAM')
   const zramBytes = zram === '' ? null : (parsed('FN_ZRAM', () => parseBytes(zram), problems) ?? 0)
   if (zramBytes !== null && zramBytes < SMALLEST_ZRAM_BYTES && problems.length === 0)
@@ -256,8 +267,12 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     reclaimAfterMs,
     resultTtlMs,
     stems: Number(stems),
+    pool,
     ceilings,
     callbackAllow,
+    egressAllow,
+    nameServers,
+    hostNetwork: text('FN_HOST_NETWORK') !== '' && text('FN_HOST_NETWORK') !== '0',
     otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
   })
 }

@@ -1,5 +1,6 @@
 // A burst on a function nobody serves: every call is answered, sandboxes are not started one a caller, and a second
 // function goes on being served. By counts and order, never by time.
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -11,6 +12,7 @@ const FIXTURES = join(ROOT, 'test', 'fixtures', 'functions')
 const CALLS = 100
 const LEAVING = 30
 const WATCH_MS = 25
+const CORES = availableParallelism()
 let platform: Platform
 beforeAll(async () => {
   platform = await startPlatform()
@@ -26,6 +28,14 @@ const call = async (path: string): Promise<Response> => {
   return response
 }
 
+/** Sandboxes being made or loaded now, of any function, by the platform's own count. */
+async function launches(): Promise<number> {
+  const metrics = await (await platform.request('/metrics')).text()
+  const counts = [...metrics.matchAll(/^thaw_sandboxes\{[^}]*state="(?:starting|loading)"[^}]*\} (\d+)/gm)]
+  expect(counts).toHaveLength(2)
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
 async function noneOf(name: string): Promise<void> {
   const mine = async () => (await rows()).filter((row) => row.function === name && row.state !== 'gone')
   for (const row of await mine()) await platform.request(`/v1/sandboxes/${row.id}/kill`, { method: 'POST' })
@@ -39,10 +49,8 @@ test('a hundred calls at once to a cold function are all answered, by far fewer 
   let mostLaunches = 0
   const watch = (async () => {
     while (open) {
-      const seen = await rows()
-      const launching = seen.filter((row) => row.state === 'starting')
-      mostLaunches = Math.max(mostLaunches, launching.length)
-      mostSandboxes = Math.max(mostSandboxes, seen.filter((row) => row.function === 'work').length)
+      mostLaunches = Math.max(mostLaunches, await launches())
+      mostSandboxes = Math.max(mostSandboxes, (await rows()).filter((row) => row.function === 'work').length)
       await delay(WATCH_MS)
     }
   })()
@@ -63,11 +71,12 @@ test('a hundred calls at once to a cold function are all answered, by far fewer 
   expect(await burst).toEqual(Array.from({ length: CALLS }, () => 200))
   open = false
   await watch
-  expect(served).toBeGreaterThanOrEqual(2)
+  // Behind the burst it would have been served once or twice; beside it, as often as the burst's calls together.
+  expect(served).toBeGreaterThanOrEqual(10)
   expect(mostSandboxes).toBeGreaterThan(0)
-  // Other work on this machine makes calls look as if they slept, which allows more sandboxes, but never one a caller.
-  expect(mostSandboxes).toBeLessThanOrEqual(CALLS / 2)
-  expect(mostLaunches).toBeLessThanOrEqual(CALLS / 4)
+  // They only compute: a sandbox a core, and a few for what is not known before the first of them ends.
+  expect(mostSandboxes).toBeLessThanOrEqual(3 * CORES)
+  expect(mostLaunches).toBeLessThanOrEqual(CORES + 1)
 })
 
 test('callers that leave during a burst leave the queue, and cost no sandbox', async () => {
