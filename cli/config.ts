@@ -87,6 +87,8 @@ export interface Flags {
   readonly behindProxy?: boolean | undefined
   readonly zram?: string | undefined
   readonly callbackAllow?: string | undefined
+  readonly egressAllow?: string | undefined
+  readonly hostNetwork?: boolean | undefined
   readonly stems?: string | undefined
 }
 
@@ -147,6 +149,15 @@ const SETTINGS: readonly Setting[] = [
     'hosts or networks, comma-separated',
     'what callbacks may reach besides public addresses',
   ),
+  setting(
+    'FN_EGRESS_ALLOW',
+    'egressAllow',
+    '',
+    'hosts or networks, comma-separated',
+    'what functions with a network may reach besides public addresses',
+  ),
+  setting('FN_HOST_NETWORK', 'hostNetwork', '', '1 or empty', 'functions may ask for the network of the host itself'),
+  setting('FN_NAME_SERVERS', null, '', 'addresses, comma-separated', 'asked for names of functions; empty: the host’s'),
   setting('OTEL_EXPORTER_OTLP_ENDPOINT', null, '', 'URL', 'collector for traces (OTLP over HTTP); empty: no tracing'),
 ]
 
@@ -236,11 +247,14 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   const stems = text('FN_STEMS')
   if (!/^\d{1,3}$/.test(stems) || Number(stems) > MOST_STEMS)
     problems.push(`FN_STEMS: expected a whole number from 0 to ${MOST_STEMS}, got ${JSON.stringify(stems)}`)
-  const callbackAllow = listOf(text('FN_CALLBACK_ALLOW'))
-  try {
-    parseAllowList(callbackAllow)
-  } catch (error) {
-    problems.push(`FN_CALLBACK_ALLOW: ${(error as Error).message}`)
+  const callbackAllow = parseAllowed('FN_CALLBACK_ALLOW', text, problems)
+  const egressAllow = parseAllowed('FN_EGRESS_ALLOW', text, problems)
+  const nameServers = listOf(text('FN_NAME_SERVERS'))
+  for (const server of nameServers) {
+    if (!/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]+\])(:\d{1,5})?$/i.test(server))
+      problems.push(
+        `FN_NAME_SERVERS: expected addresses such as 10.0.0.53 or 10.0.0.53:5353, got ${JSON.stringify(server)}`,
+      )
   }
   const volumeRoots = parseRoots(text('FN_VOLUME_ROOTS'), problems)
   if (problems.length > 0) throw new ConfigError(problems)
@@ -280,6 +294,16 @@ export function parseConfig(env: Environment, flags: Flags): Config {
 const MOST_STEMS = 100
 const MINUTE_MS = 60_000
 const MOST_RESULT_TTL_MS = 30 * 24 * 60 * MINUTE_MS
+function parseAllowed(name: string, text: (name: string) => string, problems: string[]): string[] {
+  const entries = listOf(text(name))
+  try {
+    parseAllowList(entries)
+  } catch (error) {
+    problems.push(`${name}: ${(error as Error).message}`)
+  }
+  return entries
+}
+
 function listOf(text: string): string[] {
   return text
     .split(',')
