@@ -22,6 +22,7 @@ export interface CampaignOptions {
   /** No fault begins after so much time. */
   readonly limitMs: number
   readonly scale: FaultScale
+  readonly logFile?: string | undefined
   readonly say: (line: string) => void
 }
 
@@ -41,7 +42,9 @@ export interface CampaignResult {
 const FIXTURE = join(ROOT, 'test', 'fixtures', 'functions', 'journal.ts')
 /** One call a sandbox, and many. */
 const FUNCTIONS = ['journal', 'journal-shared'] as const
-const DRAIN_MS = 120_000
+/** A call of the campaign's own, before the first fault. */
+const PROBE = 'probe'
+const DRAIN_MS = 60_000
 const GAP_MS = 1_200
 
 /** Runs it to its end. Needs root. Rejects only when it cannot be begun. */
@@ -49,7 +52,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   const startedMs = performance.now()
   const { kinds } = options
   const needs = (what: string): boolean => kinds.some((kind) => kind.needs === what)
-  const house = await House.open({ ownDisk: needs('disk'), ownClock: needs('clock') })
+  const house = await House.open({ ownDisk: needs('disk'), ownClock: needs('clock'), logFile: options.logFile })
   const troubles: string[] = []
   const running = new Running(options, house)
   let counted: Account | null = null
@@ -58,6 +61,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     await running.run()
     counted = await running.count()
     troubles.push(...running.troubles)
+    if (!isClean(counted)) troubles.push(`its last lines:\n${house.server.lastLines()}`)
   } catch (error) {
     troubles.push(...running.troubles, (error as Error).message, house.server.lastLines())
   }
@@ -117,7 +121,7 @@ class Running {
     await this.#house.ready()
     const fates = await askFates(this.#house, submitted, DRAIN_MS)
     const listed = await askList(this.#house)
-    const runs = await askJournal(this.#house, FUNCTIONS[0])
+    const runs = (await askJournal(this.#house, FUNCTIONS[0])).filter(({ key }) => key !== PROBE)
     return account({ submitted, fates, listed, runs, faults: this.faults })
   }
 
@@ -172,10 +176,15 @@ class Running {
 }
 
 async function deploy(house: House): Promise<void> {
-  const volume = house.disk === null ? 'journal:/journal' : `${house.journalDir}:/journal`
+  const volume = house.disk === null ? 'journal:/journal' : `${house.journalDir}:/journal:rw`
   if (house.disk === null) await house.fn('volume', 'create', 'journal', '--size', '256m')
   await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[0], '--volume', volume, '--concurrency', '4')
   await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[1], '--volume', volume, '--sandbox-concurrency', '8')
+  for (const name of FUNCTIONS) {
+    const response = await house.request(`/fn/${name}?key=${PROBE}`, { method: 'POST', body: 'x' })
+    const text = await response.text()
+    if (response.status !== 200) throw new Error(`the function under test does not work: ${response.status} ${text}`)
+  }
 }
 
 function shuffled<T>(items: readonly T[], chance: Chance): T[] {

@@ -1,6 +1,6 @@
 // The product under faults as one thing: its processes, its address, its state directory, its disk and its clock. Starts it,
 // waits for it, takes it down and looks for what is left. It strikes nothing by itself.
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PLAIN_PATH, run } from '../../runtime/host/spawn.ts'
@@ -15,9 +15,12 @@ export interface HouseOptions {
   readonly ownDisk: boolean
   /** Its clock can be moved (`setClock`). */
   readonly ownClock: boolean
+  /** All that its processes print goes there, too. */
+  readonly logFile?: string | undefined
 }
 
 const FN = join(ROOT, 'bin', 'fn')
+const SANDBOX_USER = 1000
 const DISK_MB = 700
 const READY_MS = 60_000
 const CLOCK_LIBRARIES = ['x86_64', 'aarch64'].map((arch) => `/usr/lib/${arch}-linux-gnu/faketime/libfaketime.so.1`)
@@ -41,7 +44,9 @@ export class House {
     this.stateDir = join(disk?.path ?? folder, 'state')
     this.journalDir = join(folder, 'journal')
     this.#clockFile = join(folder, 'clock')
-    mkdirSync(this.journalDir, { mode: 0o777 })
+    mkdirSync(this.journalDir)
+    // The user inside, as whom a writable folder of the host is bound.
+    chownSync(this.journalDir, SANDBOX_USER, SANDBOX_USER)
     const env = {
       PATH: PLAIN_PATH,
       HOME: folder,
@@ -51,7 +56,8 @@ export class House {
       FN_STEMS: '1',
       ...(options.ownClock ? clockEnvironment(this.#clockFile) : {}),
     }
-    this.server = new Server({ name: 'fn up', command: FN, args: ['up'], env, cwd: ROOT })
+    const { logFile } = options
+    this.server = new Server({ name: 'fn up', command: FN, args: ['up'], env, cwd: ROOT, logFile })
   }
 
   /** Needs root. Started and ready when it resolves. */

@@ -34,7 +34,7 @@ async function runOne(kinds: readonly FaultKind[], options: FaultOptions): Promi
   const name = kinds.map((kind) => kind.name).join(', ')
   const say = (line: string): void => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)
   say(`${name}: ${options.kills} of each kind, ${options.calls} calls, --seed ${options.seed}`)
-  const { calls, kills, clients, rate, seed, minutes } = options
+  const { calls, kills, clients, rate, seed, minutes, logFile } = options
   const result = await runCampaign({
     kinds,
     calls,
@@ -44,6 +44,7 @@ async function runOne(kinds: readonly FaultKind[], options: FaultOptions): Promi
     seed,
     limitMs: minutes * 60_000,
     scale: SCALE,
+    logFile,
     say,
   })
   say(`${name}: ${result.clean ? 'clean' : 'NOT CLEAN'} after ${result.seconds} s`)

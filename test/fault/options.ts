@@ -13,6 +13,7 @@ export interface FaultOptions {
   readonly seed: number
   readonly minutes: number
   readonly json: boolean
+  readonly logFile: string | undefined
 }
 
 /** What is wrong with the command line, in one sentence. */
@@ -42,6 +43,7 @@ export function usage(): string {
     '  --kinds A,B     kinds of faults, one campaign each (all)',
     '  --mixed         one campaign with all of the kinds',
     '  --seed N        repeats the plan of an earlier campaign (chosen and printed)',
+    '  --log FILE      all that the platforms print is appended there',
     '  --json          one JSON document on stdout instead of the table; progress stays on stderr',
     '',
     'Kinds:',
@@ -61,7 +63,15 @@ export function parseOptions(args: readonly string[]): FaultOptions | null {
   let values: Record<string, string | boolean | undefined>
   try {
     const names = Object.fromEntries(Object.keys(NUMBERS).map((name) => [name, text]))
-    const options = { ...names, kinds: text, seed: text, mixed: flag, json: flag, help: { ...flag, short: 'h' } }
+    const options = {
+      ...names,
+      kinds: text,
+      seed: text,
+      log: text,
+      mixed: flag,
+      json: flag,
+      help: { ...flag, short: 'h' },
+    }
     values = parseArgs({ args: [...args], options }).values
   } catch (error) {
     throw new UsageError((error as Error).message)
@@ -77,6 +87,7 @@ export function parseOptions(args: readonly string[]): FaultOptions | null {
     kinds: parseKinds(values.kinds),
     mixed: values.mixed === true,
     json: values.json === true,
+    logFile: values.log === undefined ? undefined : String(values.log),
     seed: values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : parseSeed(String(values.seed)),
   }
 }

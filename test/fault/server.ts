@@ -1,5 +1,5 @@
 // One process under test: started, awaited, killed, started again; the last lines it printed are kept for the report.
-import { readFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { type SpawnedProcess, spawn } from '../../runtime/host/spawn.ts'
 
 const KEPT_LINES = 60
@@ -10,6 +10,8 @@ export interface ServerOptions {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** All it prints goes there, too. */
+  readonly logFile?: string | undefined
 }
 
 export class Server {
@@ -37,7 +39,7 @@ export class Server {
     for (const stream of [started.stdout, started.stderr])
       stream?.setEncoding('utf8').on('data', (text: string) => this.#keep(text))
     void started.exited.then(({ code, signal }) => {
-      this.#keep(`${this.name} ended: ${signal ?? `code ${code}`}`)
+      this.#keep(`${this.name} ended: ${signal ?? `code ${code}`}\n`)
       if (this.#process === started) this.#process = null
     })
   }
@@ -56,6 +58,7 @@ export class Server {
   }
 
   #keep(text: string): void {
+    if (this.#options.logFile !== undefined) appendFileSync(this.#options.logFile, text)
     this.#lines.push(...text.split('\n').filter((line) => line.trim() !== ''))
     this.#lines.splice(0, Math.max(0, this.#lines.length - KEPT_LINES))
   }

@@ -165,6 +165,8 @@ function open(target: RedisTarget): Redis {
     maxRetriesPerRequest: 0,
     commandTimeout: COMMAND_DEADLINE_MS,
     connectTimeout: COMMAND_DEADLINE_MS,
+    // ioredis awaits none of its own SUBSCRIBEs: one that fails would end the process. channels.ts joins again by itself.
+    autoResubscribe: false,
     maxLoadingRetryTime: 1_000,
   } satisfies RedisOptions
   return 'socketPath' in target ? new Redis({ ...options, path: target.socketPath }) : new Redis(target.url, options)
