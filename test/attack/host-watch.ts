@@ -31,8 +31,8 @@ const SETTINGS = [
   ...['core_pattern', 'modprobe', 'hostname', 'domainname', 'poweroff_cmd', 'sysrq', 'panic', 'tainted'].map(
     (name) => `/proc/sys/kernel/${name}`,
   ),
-  ...['/proc/sys/vm/overcommit_memory', '/proc/sys/net/ipv4/ip_forward', '/proc/sys/fs/suid_dumpable'],
-  ...['/proc/sys/user/max_user_namespaces', '/proc/swaps', '/proc/self/cgroup', '/proc/self/mounts'],
+  ...['/proc/sys/vm/overcommit_memory', '/proc/sys/fs/suid_dumpable'],
+  ...['/proc/sys/user/max_user_namespaces', '/proc/self/cgroup'],
 ]
 const NAMESPACES = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup']
 

@@ -6,7 +6,6 @@ import { writeHead } from '../../../runtime/protocol/heads.ts'
 import { encodeLog } from '../../../runtime/protocol/messages.ts'
 
 const HOST_FD = 3
-let calls = 0
 
 /** A response's head as a frame, unchecked. */
 function head(id: number, text: string, flags: number, body = ''): Buffer {
@@ -33,11 +32,6 @@ const FORGED: Readonly<Record<string, (id: number) => Buffer>> = {
   'end-first': (id) => encodeFrame(FRAME.END, id),
   'idle-first': (id) => encodeFrame(FRAME.IDLE, id),
   'two-heads': (id) => Buffer.concat([head(id, '200', FLAG.STARTED), head(id, '200', 0)]),
-  'beyond-credit': (id) =>
-    Buffer.concat([
-      head(id, '200', FLAG.STARTED),
-      ...Array.from({ length: 40 }, () => encodeFrame(FRAME.DATA, id, Buffer.alloc(65_536, 120))),
-    ]),
   'credit-unasked': (id) => encodeCredit(id, 0x7fff_ffff),
   'fail-of-load': (id) => encodeFrame(FRAME.FAIL, id, Buffer.from('{"code":"LOAD_FAILED","message":"forged"}')),
   'fail-unknown': (id) => encodeFrame(FRAME.FAIL, id, Buffer.from('{"code":"KILLED","message":"forged"}')),
@@ -61,15 +55,14 @@ const FORGED: Readonly<Record<string, (id: number) => Buffer>> = {
   'header-nul': (id) => head(id, '200\nx-a\nb\0c', WHOLE),
 }
 
-/** Says it, and then answers as if nothing had been, or never. */
-export function speak(name: string): Response | Promise<Response> {
-  calls++
+/** Says it, in the call of this number, and then answers as if nothing had been, or never. */
+export function speak(name: string, id: number): Response | Promise<Response> {
   const forged = FORGED[name]
   if (forged !== undefined) {
-    writeSync(HOST_FD, forged(calls))
+    writeSync(HOST_FD, forged(id))
     return new Promise(() => undefined)
   }
-  return OTHERS[name]!(calls)
+  return OTHERS[name]!(id)
 }
 
 /** Answers of a smuggler: what a front server must make harmless. */
@@ -125,7 +118,6 @@ const OTHERS: Readonly<Record<string, (id: number) => Response | Promise<Respons
         'Fn-Version': '999',
         'Fn-Start': 'forged',
         'Service-Worker-Allowed': '/',
-        Server: 'forged',
         Connection: 'close, x-dropped',
         'X-Dropped': '1',
         'Transfer-Encoding': 'chunked',

@@ -14,7 +14,7 @@ export default async (request: Request, ctx: { waitUntil(promise: Promise<unknow
   if (kind === 'calls') return Response.json(makeCalls((await request.json()) as KernelCall[]))
   if (kind === 'steps') return Response.json(await takeSteps((await request.json()) as Step[]))
   if (kind === 'bomb') return Response.json(await startBomb(name))
-  if (kind === 'wire') return speak(name)
+  if (kind === 'wire') return speak(name, calls)
   if (kind === 'poison') return poison(name, ctx)
   return Response.json({ born, calls })
 }
