@@ -206,7 +206,8 @@ export class Invoker {
     }
     const body = new RequestBody(incoming, limit)
     body.on('error', (error) => {
-      sink.bodyRefusal = refusalOfError(error, call.id)
+      // Not when its reader gave it up: why it did is the better answer.
+      if (error instanceof GatewayError) sink.bodyRefusal = refusalOfError(error, call.id)
     })
     this.#start(call, body)
   }

@@ -1,6 +1,7 @@
 // Asynchronous calls through the gateway over real HTTP, against a durable lane in memory.
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { QueueError } from '../../worker/queue/api.ts'
 import { TestGateway, TOKEN } from '../support/gateway.ts'
 import { sampleRecord } from '../support/samples.ts'
 
@@ -54,6 +55,19 @@ describe('Prefer: respond-async', () => {
     const body = new Blob(['x'.repeat(1_000_000)]).stream()
     await gateway.fetch('/fn/hello', { method: 'POST', body, duplex: 'half', headers: ASYNC })
     expect(gateway.lane.submissions[0]!.bytes).toHaveLength(1_000_000)
+  })
+
+  test('says 503 when the lane cannot store a body, though it has read only a part of it', async () => {
+    gateway.lane.submit = async ({ body }) => {
+      for await (const _ of body as Readable)
+        throw new QueueError('QUEUE_UNAVAILABLE', 'the disk is full', { retryAfterS: 10 })
+      throw new Error('there was no body')
+    }
+    const body = new Blob(['x'.repeat(1_000_000)]).stream()
+    const response = await gateway.fetch('/fn/hello', { method: 'POST', body, duplex: 'half', headers: ASYNC })
+    expect(response.status).toBe(503)
+    expect(response.headers.get('retry-after')).toBe('10')
+    expect(await response.json()).toMatchObject({ code: 'QUEUE_UNAVAILABLE' })
   })
 
   test('reads what shall become of the call from whoever has the token', async () => {
