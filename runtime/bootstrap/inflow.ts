@@ -6,6 +6,14 @@ import type { Outbox } from './outbox.ts'
 // Credits are returned in portions, not per chunk.
 const CREDIT_PORTION = WINDOW_BYTES / 4
 
+/** Whose body a web stream is: one that is handed on untouched need not be read through it. */
+const inflows = new WeakMap<object, Inflow>()
+
+/** The inflow that made this stream; undefined for all others. */
+export function inflowOf(stream: object): Inflow | undefined {
+  return inflows.get(stream)
+}
+
 /** The body of one invocation. One reader at a time. */
 export class Inflow {
   readonly #invocation: number
@@ -14,6 +22,7 @@ export class Inflow {
   #ended: boolean
   #error: unknown = null
   #owed = 0
+  #taken = false
   #wake: (() => void) | null = null
 
   constructor(invocation: number, outbox: Outbox, first: Buffer | null, complete: boolean) {
@@ -62,9 +71,22 @@ export class Inflow {
     return chunk
   }
 
+  /** True when the rest was taken past its stream. */
+  get taken(): boolean {
+    return this.#taken
+  }
+
+  /** The rest at once, for nobody else then; null where it has not come whole. */
+  take(): Buffer | null {
+    if (!this.#ended || this.#error !== null || this.#chunks.length > 1) return null
+    this.#taken = true
+    return this.#chunks.pop() ?? Buffer.alloc(0)
+  }
+
   /** All of the rest as one buffer. */
   async collect(): Promise<Buffer> {
-    if (this.#ended && this.#error === null && this.#chunks.length <= 1) return this.#chunks.pop() ?? Buffer.alloc(0)
+    const whole = this.take()
+    if (whole !== null) return whole
     const parts: Buffer[] = []
     for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) parts.push(chunk)
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
@@ -72,7 +94,7 @@ export class Inflow {
 
   /** The rest as a byte stream. */
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream({
+    const stream: ReadableStream<Uint8Array<ArrayBuffer>> = new ReadableStream({
       type: 'bytes',
       pull: async (controller) => {
         const chunk = await this.read()
@@ -90,6 +112,8 @@ export class Inflow {
         this.#chunks.length = 0
       },
     })
+    inflows.set(stream, this)
+    return stream
   }
 
   #consumed(bytes: number): void {

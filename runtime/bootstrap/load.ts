@@ -2,7 +2,7 @@
 // its own lines and columns kept, so that stacks match the bundle's source map.
 import type { Env, FetchHandler, FunctionHandler, LambdaHandler } from '../handler.ts'
 import type { InitConfig } from '../protocol/messages.ts'
-import { createRequire, vm } from './builtins.ts'
+import { createRequire, isAscii, vm } from './builtins.ts'
 import type { Call } from './call.ts'
 import { CallContext } from './context.ts'
 import { lambdaForm } from './lambda.ts'
@@ -24,7 +24,9 @@ export interface Loaded {
 /** Evaluates the bundle and finds its handler. A code cache that V8 rejects costs only the time to compile. Throws what the
  *  code throws, or a TypeError saying what was exported. */
 export function loadHandler(source: Buffer, config: InitConfig, cachedData?: Buffer): Loaded {
-  const script = compile(source.toString(), config.fileName, cachedData)
+  // esbuild writes ASCII unless told otherwise; taking it as latin1 spares decoding it (1 ms for 800 kB).
+  const text = isAscii(source) ? source.toString('latin1') : source.toString()
+  const script = compile(text, config.fileName, cachedData)
   return { handler: findHandler(evaluate(script, config.fileName), config), cache: () => script.createCachedData() }
 }
 

@@ -75,7 +75,8 @@ export class LazyRequest {
   }
   get bodyUsed(): boolean {
     if (this.#real !== null) return this.#real.bodyUsed
-    return this.#used || (this.#stream !== null && isDisturbed(this.#stream))
+    if (this.#used || this.#stream === null) return this.#used
+    return isDisturbed(this.#stream) || this.#source.inflow?.taken === true
   }
 
   get cache(): RequestCache {

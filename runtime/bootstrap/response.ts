@@ -1,6 +1,7 @@
 // The Response class functions see, and the flat form in which answers leave: a status, one text of headers, a body.
-// `new Response(text or bytes, simple init)` keeps those and builds Node's real object only when asked for more.
-import { types } from './builtins.ts'
+// `new Response(text, bytes or request.body, simple init)` keeps those and builds Node's real object only when asked for more.
+import { isDisturbed, types } from './builtins.ts'
+import { inflowOf } from './inflow.ts'
 import type { NativeWeb } from './web.ts'
 
 export type AnswerBody = string | Uint8Array | ReadableStream<Uint8Array> | null
@@ -52,28 +53,38 @@ export class HeaderText {
 
 let web: NativeWeb
 
+/** Text, a snapshot of bytes, or the untouched stream of a request. */
+type KeptBody = string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null
+const READ_ALREADY = 'a Response whose body was already read'
+
 /** A Response whose parts are kept as given. */
 class LazyResponse {
   readonly #status: number
   readonly #statusText: string
   readonly #lines: HeaderText
-  readonly #body: string | Uint8Array<ArrayBuffer> | null
+  readonly #body: KeptBody
   /** Once handed out, the truth about the headers. */
   #headers: Headers | null = null
   #real: Response | null = null
 
-  constructor(status: number, statusText: string, lines: HeaderText, body: string | Uint8Array<ArrayBuffer> | null) {
+  constructor(status: number, statusText: string, lines: HeaderText, body: KeptBody) {
     this.#status = status
     this.#statusText = statusText
     this.#lines = lines
     this.#body = body
   }
 
-  /** The wire's form; null for anything that is no lazy response, or whose body became a stream. */
-  static answer(value: object): Answer | null {
+  /** The wire's form, or why there is none; null for anything that is no lazy response, or whose body became a stream. */
+  static answer(value: object): Answer | string | null {
     if (!(#lines in value) || value.#real !== null) return null
     const lines = value.#headers === null ? value.#lines : readLines(value.#headers)
-    return { status: value.#status, headers: lines.text, length: lines.length, body: value.#body }
+    let body = value.#body
+    if (isStream(body)) {
+      if (body.locked || isDisturbed(body)) return READ_ALREADY
+      // A promised length has to be compared with what comes: that is done where streams are sent.
+      if (lines.length === null) body = (inflowOf(body)?.take() as Uint8Array<ArrayBuffer> | null | undefined) ?? body
+    }
+    return { status: value.#status, headers: lines.text, length: lines.length, body }
   }
 
   get status(): number {
@@ -93,7 +104,8 @@ class LazyResponse {
     return this.#body === null ? null : this.#realize().body
   }
   get bodyUsed(): boolean {
-    return this.#real?.bodyUsed === true
+    if (this.#real !== null) return this.#real.bodyUsed
+    return isStream(this.#body) && isDisturbed(this.#body)
   }
   get type(): ResponseType {
     return 'default'
@@ -173,11 +185,12 @@ function createJson(Native: typeof Response): (value: unknown, init?: ResponseIn
 
 /** Null when the arguments are not of the simple kind: Node's class then decides, and throws what it throws. */
 function createLazy(body: unknown, init: ResponseInit | undefined, defaultType = TEXT_TYPE): LazyResponse | null {
-  let kept: string | Uint8Array<ArrayBuffer> | null
+  let kept: KeptBody
   // CONTRACT: the body is a snapshot, bytes changed after the call must not leave.
   if (typeof body === 'string') kept = body.isWellFormed() ? body : body.toWellFormed()
   else if (body === null || body === undefined) kept = null
   else if (types.isUint8Array(body) || types.isArrayBuffer(body)) kept = new Uint8Array(body)
+  else if (isUntouched(body)) kept = body
   else return null
   const lines = new HeaderText()
   let status = 200
@@ -192,6 +205,17 @@ function createLazy(body: unknown, init: ResponseInit | undefined, defaultType =
   if (kept !== null && NULL_BODY_STATUS.has(status)) return null
   if (typeof kept === 'string' && !lines.hasType) lines.text += defaultType
   return new LazyResponse(status, statusText, lines, kept)
+}
+
+function isStream(body: KeptBody): body is ReadableStream<Uint8Array<ArrayBuffer>> {
+  return typeof body === 'object' && body !== null && 'getReader' in body
+}
+
+/** The body of a request that nobody has begun to read. */
+function isUntouched(body: unknown): body is ReadableStream<Uint8Array<ArrayBuffer>> {
+  if (typeof body !== 'object' || body === null || inflowOf(body) === undefined) return false
+  const stream = body as ReadableStream
+  return !stream.locked && !isDisturbed(stream)
 }
 
 /** Gathers header lines from a plain object, a list of pairs or Headers; false for other kinds and for what is not valid. */
@@ -224,7 +248,7 @@ export function toAnswer(result: unknown): Answer | string {
   if (!isResponseLike(result)) return 'not a Response'
   const { status, body } = result
   if (!Number.isInteger(status) || status < 200 || status > 599) return `a Response of status ${status}`
-  if (result.bodyUsed || body?.locked) return 'a Response whose body was already read'
+  if (result.bodyUsed || body?.locked) return READ_ALREADY
   const lines = readLines(result.headers)
   if (lines.invalid !== null) return `a Response with an invalid header ${lines.invalid}`
   return { status, headers: lines.text, length: lines.length, body }

@@ -1,9 +1,21 @@
 // The Response class functions see: the same to every observer as Node's own, and flat where nobody looked.
 import { describe, expect, test } from 'vitest'
+import { Inflow } from '../../../../runtime/bootstrap/inflow.ts'
+import { Outbox } from '../../../../runtime/bootstrap/outbox.ts'
+import { LazyRequest } from '../../../../runtime/bootstrap/request.ts'
 import { createResponseClass, toAnswer } from '../../../../runtime/bootstrap/response.ts'
 
 const NativeResponse = Response
-const Lazy = createResponseClass({ Request, Response, Headers, AbortController, DOMException, URL, Blob })
+const web = { Request, Response, Headers, AbortController, DOMException, URL, Blob }
+LazyRequest.adopt(web)
+const Lazy = createResponseClass(web)
+
+/** A request whose body has come so far, and its body's inflow. */
+function posted(text: string, complete = true): { request: Request; inflow: Inflow } {
+  const inflow = new Inflow(1, new Outbox((_buffer, _offset, length) => length), Buffer.from(text), complete)
+  const source = { method: 'POST', target: '/', headers: [], inflow, signal: () => new AbortController().signal }
+  return { request: new LazyRequest(source) as unknown as Request, inflow }
+}
 
 function describeResponse(response: Response): unknown {
   const { status, statusText, ok, type, url, redirected, bodyUsed } = response
@@ -129,6 +141,40 @@ describe('toAnswer', () => {
       body: 'x',
     })
     expect(toAnswer(new Lazy())).toEqual({ status: 200, headers: '', length: null, body: null })
+  })
+
+  test('the body of a request that came whole is sent back whole, and is used then', () => {
+    const { request } = posted('sent')
+    const response = new Lazy(request.body, { headers: { a: '1' } })
+    expect([request.bodyUsed, response.bodyUsed]).toEqual([false, false])
+    expect(toAnswer(response)).toEqual({ status: 200, headers: '\na\n1', length: null, body: Buffer.from('sent') })
+    expect(request.bodyUsed).toBe(true)
+  })
+
+  test('one that is still coming, or whose length was promised, stays a stream', () => {
+    const coming = posted('some', false).request
+    expect(toAnswer(new Lazy(coming.body))).toMatchObject({ body: coming.body })
+    const promised = posted('some').request
+    const response = new Lazy(promised.body, { headers: { 'content-length': '4' } })
+    expect(toAnswer(response)).toMatchObject({ length: '4', body: promised.body })
+  })
+
+  test('one that was read meanwhile is refused', async () => {
+    const { request } = posted('sent')
+    const response = new Lazy(request.body)
+    await request.text()
+    expect(response.bodyUsed).toBe(true)
+    expect(toAnswer(response)).toBe('a Response whose body was already read')
+    expect(() => new Lazy(request.body)).toThrow(TypeError)
+  })
+
+  test('one that is looked at as a stream reads as one', async () => {
+    const { request } = posted('sent')
+    const response = new Lazy(request.body)
+    expect(response.body).toBe(request.body)
+    expect(await response.text()).toBe('sent')
+    const copied = new Lazy(posted('sent').request.body).clone()
+    expect(await copied.text()).toBe('sent')
   })
 
   test('a response that was read in part is refused', async () => {
