@@ -1,6 +1,7 @@
 // Locks of running calls, with two workers on one Redis and short locks: who runs a call, who takes it over, who lets it go.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane } from '../../worker/queue/api.ts'
+import { QUEUES_PREFIX } from '../../worker/queue/invocation-scripts.ts'
 import { JobQueues } from '../../worker/queue/job-queues.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeAnswer, type FakeWorker } from '../support/fake-worker.ts'
@@ -87,6 +88,23 @@ describe('a call', () => {
       30_000,
     )
     expect(record.attempt).toBe(1)
+  })
+
+  test('that another worker took over is not ended by the one that lost it', async () => {
+    const call = held()
+    let runs = 0
+    first.handle = () => (++runs === 1 ? call.answer : { status: 201 })
+    const lane = await startLane(first)
+    const { id } = await lane.submit(submissionOf('taken'))
+    await eventually('it runs', () => first.calls.length === 1)
+    const other = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+    await other.waitAvailable(5_000)
+    await other.command('SET', `${QUEUES_PREFIX}:default:taken:${id}:lock`, 'of another', 'PX', LOCK_MS)
+    call.release()
+    // The other one dies without a word, and its lock runs out.
+    const { record } = await lane.result(id, 30_000)
+    expect([record.state, record.status, runs]).toEqual(['succeeded', 201, 2])
+    await other.close()
   })
 
   test('under which workers died again and again ends as their fault, a dead letter', async () => {

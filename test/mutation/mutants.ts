@@ -27,8 +27,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'runtime/cgroup/memory-v1.ts',
     find: 'if (memorySwap > swapBefore) {',
     replace: 'if (memorySwap < swapBefore) {',
-    project: 'contract',
-    tests: ['cgroup'],
+    project: 'kernel',
+    tests: ['cgroup.test', 'limits-memory'],
   },
   {
     breaks: 'a limit below what is in use is refused before it is written',
@@ -68,8 +68,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'runtime/cgroup/freezer.ts',
     find: 'confirmed: () => events.readField(FROZEN) === 1,',
     replace: 'confirmed: () => events.readField(FROZEN) !== 2,',
-    project: 'contract',
-    tests: ['cgroup'],
+    project: 'kernel',
+    tests: ['freezer'],
   },
   {
     breaks: 'a thaw during a freeze wins',
@@ -294,7 +294,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     breaks: 'a callback does not reach the cloud’s metadata',
-    file: 'worker/queue/callbacks/address-filter.ts',
+    file: 'runtime/network/addresses.ts',
     find: ' 169.254.0.0/16',
     replace: '',
     project: 'unit',

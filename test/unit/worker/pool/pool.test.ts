@@ -124,6 +124,15 @@ describe('the queue', () => {
     expect(host.worker.stats()).toMatchObject({ waiting: 3, running: 2 })
   })
 
+  test('holds a call back at that bound although a sandbox is idle', async () => {
+    const bounded = versionOf('bounded', { concurrency: 1, minWarm: 2 })
+    await host.warm(bounded)
+    for (let round = 0; round < 100 && host.runtime.created.length < 2; round++) await host.clock.advance(200)
+    host.callNow(bounded)
+    host.callNow(bounded)
+    expect([host.sandbox(0), host.sandbox(1)].flatMap((sandbox) => sandbox.open)).toHaveLength(1)
+  })
+
   test('is bounded per function: FUNCTION_BUSY with a time to come back', async () => {
     const small = new TestWorker({ queue: { perFunction: 2, perHost: 100, maxWaitMs: 60_000 } })
     await small.call(one)
