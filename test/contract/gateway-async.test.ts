@@ -59,9 +59,9 @@ describe('Prefer: respond-async', () => {
 
   test('says 503 when the lane cannot store a body, though it has read only a part of it', async () => {
     gateway.lane.submit = async ({ body }) => {
-      for await (const _ of body as Readable)
-        throw new QueueError('QUEUE_UNAVAILABLE', 'the disk is full', { retryAfterS: 10 })
-      throw new Error('there was no body')
+      for await (const _ of body as Readable) break
+      await new Promise((resolve) => setImmediate(resolve))
+      throw new QueueError('QUEUE_UNAVAILABLE', 'the disk is full', { retryAfterS: 10 })
     }
     const body = new Blob(['x'.repeat(1_000_000)]).stream()
     const response = await gateway.fetch('/fn/hello', { method: 'POST', body, duplex: 'half', headers: ASYNC })
