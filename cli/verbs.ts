@@ -15,6 +15,18 @@ const queueState = (): Promise<CommandModule> => import('./commands/queue-state.
 /** In the order of the help. */
 export const VERBS: readonly Verb[] = [
   verb('Platform', 'up', 'run the platform in the foreground', () => import('./commands/up.ts')),
+  verb(
+    'Platform',
+    'gateway',
+    'run the HTTP face alone, for workers on the same Redis',
+    () => import('./commands/gateway.ts'),
+  ),
+  verb(
+    'Platform',
+    'worker',
+    'run functions alone, for gateways on the same Redis',
+    () => import('./commands/worker.ts'),
+  ),
   verb('Platform', 'doctor', 'what this host can enforce, and what it cannot', () => import('./commands/doctor.ts')),
   verb('Platform', 'config', 'settings with unit, default and source', () => import('./commands/config.ts')),
   verb('Functions', 'deploy', 'turn a file or folder into an HTTP function', () => import('./commands/deploy.ts')),

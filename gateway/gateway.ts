@@ -5,7 +5,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, HostReport, Limits, Logger, VolumeStore } from '../runtime/api.ts'
-import type { Deployer, Worker } from '../worker/api.ts'
+import type { Deployer, Fleet, Worker } from '../worker/api.ts'
 import type { Callbacks, DurableLane, Schedules } from '../worker/queue/api.ts'
 import type { Registry } from '../worker/registry/api.ts'
 import type { Secrets } from '../worker/registry/secrets.ts'
@@ -38,12 +38,15 @@ export interface GatewayOptions {
   readonly schedules?: Schedules | null
   /** Null or not given: what belongs to callbacks is 503. */
   readonly callbacks?: Callbacks | null
-  readonly runtimeHost: HostReport
+  /** null: sandboxes are the fleet's alone. */
+  readonly runtimeHost: HostReport | null
   readonly token: string
   /** Tokens of namespaces; not given: there is the platform's own alone. */
   readonly tokens?: Tokens
   /** Not given: secrets are 501. */
   readonly secrets?: Secrets
+  /** Workers in other processes; not given: there is `worker` alone. */
+  readonly fleet?: Fleet
   /** Not given: volumes are 501. */
   readonly volumes?: VolumeStore
   readonly listen: { readonly host: string; readonly port: number }

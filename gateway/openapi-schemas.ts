@@ -47,6 +47,17 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
   Version: object(version),
   Deployed: object({ namespace: text, name: text, ...version, created: { type: 'boolean' }, url: text }),
   Alias: object({ alias: text, ...alias }),
+  Worker: object({
+    id: text,
+    role: { enum: ['worker', 'platform'] },
+    hostName: text,
+    pid: whole,
+    version: text,
+    startedAt: time,
+    cores: whole,
+    memoryBytes: whole,
+    load: maybe(anything),
+  }),
   Function: object(
     {
       namespace: text,

@@ -354,3 +354,4 @@ export interface Deployer {
 /** A failure inside a sandbox as the worker reports it. */
 export type SandboxFault = Fault
 export type { Registry }
+export type { Fleet, FleetMember, FleetSandbox } from './fleet/api.ts'

@@ -1,8 +1,8 @@
-// `fn up`: the platform in the foreground, from its start to the last undone step; signals and exit codes.
+// `fn up`, `fn gateway`, `fn worker`: a process in the foreground, from its start to the last undone step; signals and exit codes.
 import pc from 'picocolors'
-import { type Config, ConfigError, describeConfig, parseConfig } from '../config.ts'
+import { type Config, ConfigError, type ConfigRow, describeConfig, parseConfig } from '../config.ts'
 import { runExample } from './example.ts'
-import { type Platform, startPlatform } from './platform.ts'
+import type { Platform } from './platform.ts'
 
 export interface UpOptions {
   readonly listen?: string | undefined
@@ -22,39 +22,84 @@ export interface UpOptions {
 
 const DRAIN_MS = 10_000
 
+/** A process of the platform as it runs in the foreground. */
+interface Running {
+  /** What is printed when it is ready. */
+  readonly banner: string
+  readonly reloadTls: (() => void) | null
+  close(drainMs: number): Promise<void>
+}
+type Verb = 'up' | 'gateway' | 'worker'
+
 /** Runs the platform until SIGTERM or SIGINT. Resolves to the exit code; messages go to stderr, the banner to stdout. */
-export async function up(options: UpOptions): Promise<number> {
+export function up(options: UpOptions): Promise<number> {
+  return runInForeground('up', options, async (config, settings) => {
+    const { startPlatform } = await import('./platform.ts')
+    const platform = await startPlatform(config, settings, progress)
+    const example = options.example ? () => runExample(platform, config) : undefined
+    return { ...running(platform), ...(example === undefined ? {} : { example }) }
+  })
+}
+
+/** Runs a gateway without sandboxes, as `up` otherwise. */
+export function gateway(options: UpOptions): Promise<number> {
+  return runInForeground('gateway', options, async (config, settings) => {
+    const { startGateway } = await import('./gateway-process.ts')
+    return running(await startGateway(config, settings, progress))
+  })
+}
+
+/** Runs a worker without an HTTP face, as `up` otherwise. */
+export function worker(options: UpOptions): Promise<number> {
+  return runInForeground('worker', options, async (config, settings) => {
+    const { startWorker } = await import('./worker-process.ts')
+    const isAsked = settings.some(({ name, source }) => name === 'FN_LISTEN' && source !== 'default')
+    const started = await startWorker(config, isAsked ? config.listen : null, progress)
+    const banner = `worker ${started.id}${started.url === null ? '' : ` ${started.url}`}`
+    return { banner, reloadTls: null, close: (drainMs) => started.close(drainMs) }
+  })
+}
+
+function running(platform: Platform): Running {
+  return { banner: platform.url, reloadTls: platform.reloadTls, close: (drainMs) => platform.close(drainMs) }
+}
+
+async function runInForeground(
+  verb: Verb,
+  options: UpOptions,
+  start: (config: Config, settings: readonly ConfigRow[]) => Promise<Running & { example?: () => Promise<void> }>,
+): Promise<number> {
   let config: Config
   try {
     config = parseConfig(process.env, options)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const problem of error.problems) process.stderr.write(`fn up: ${problem}\n`)
+    for (const problem of error.problems) process.stderr.write(`fn ${verb}: ${problem}\n`)
     return 2
   }
   let reloadTls: (() => void) | null = null
   const stop = stopSignal(() => reloadTls)
   const startedMs = performance.now()
-  let platform: Platform
+  let started: Running & { example?: () => Promise<void> }
   try {
-    platform = await startPlatform(config, describeConfig(process.env, options), progress)
-    reloadTls = platform.reloadTls
+    started = await start(config, describeConfig(process.env, options))
+    reloadTls = started.reloadTls
   } catch (error) {
-    process.stderr.write(`fn up: ${explain(error, config)}\n`)
+    process.stderr.write(`fn ${verb}: ${explain(error, config, verb)}\n`)
     return 1
   }
   let code = 0
   try {
     process.stdout.write(
-      `${pc.green('ready')} ${platform.url} ${pc.dim(`(${((performance.now() - startedMs) / 1000).toFixed(1)} s, state in ${config.stateDir})`)}\n`,
+      `${pc.green('ready')} ${started.banner} ${pc.dim(`(${((performance.now() - startedMs) / 1000).toFixed(1)} s, state in ${config.stateDir})`)}\n`,
     )
-    if (options.example) await runExample(platform, config)
+    await started.example?.()
     if (!options.once) await stop
   } catch (error) {
-    process.stderr.write(`fn up: ${explain(error, config)}\n`)
+    process.stderr.write(`fn ${verb}: ${explain(error, config, verb)}\n`)
     code = 1
   }
-  await platform.close(options.once ? 2_000 : DRAIN_MS)
+  await started.close(options.once ? 2_000 : DRAIN_MS)
   return code
 }
 
@@ -87,12 +132,12 @@ function isOurs(code: string | undefined): boolean {
 }
 
 /** One sentence for each reason a platform cannot start, with the way out. */
-function explain(error: unknown, config: Config): string {
+function explain(error: unknown, config: Config, verb: Verb): string {
   const { code, message } = error as NodeJS.ErrnoException
   const address = `${config.listen.host}:${config.listen.port}`
   switch (code) {
     case 'EADDRINUSE':
-      return `${address} is in use; stop what listens there, or choose another: fn up --listen 127.0.0.1:8081 (FN_LISTEN)`
+      return `${address} is in use; stop what listens there, or choose another: fn ${verb} --listen 127.0.0.1:8081 (FN_LISTEN)`
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return `${config.listen.host} is not an address of this machine; choose another with --listen (FN_LISTEN)`

@@ -104,11 +104,21 @@ function loadOf(worker: Worker, draining: boolean): MemberLoad {
 /** Versions being deployed: the registry will know them in a moment, or never. */
 export class Candidates {
   readonly #since = new Map<string, number>()
+  readonly #images = new Map<string, string>()
 
   add(version: FunctionVersion): void {
     const nowMs = systemClock.monotonicMs()
-    for (const [key, sinceMs] of this.#since) if (nowMs - sinceMs > CANDIDATE_MS) this.#since.delete(key)
+    for (const [key, sinceMs] of this.#since) {
+      if (nowMs - sinceMs <= CANDIDATE_MS) continue
+      this.#since.delete(key)
+      this.#images.delete(key)
+    }
     this.#since.set(keyOf(version), nowMs)
+    this.#images.set(keyOf(version), version.image)
+  }
+
+  images(): Iterable<string> {
+    return this.#images.values()
   }
 
   has(version: { namespace: string; name: string; version: number }): boolean {

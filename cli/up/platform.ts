@@ -1,20 +1,17 @@
 // Composition of one platform process: state lock, runtime, Redis, registry, worker, durable lane, gateway, in this order,
 // each step with its undo. Nothing here decides anything; it only puts parts together.
-import { createGateway } from '../../gateway/gateway.ts'
 import { spawn } from '../../runtime/api.ts'
 import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
-import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
 import { createDurableLane } from '../../worker/queue/durable-lane.ts'
-import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
-import { parseAllowList } from '../../worker/registry/destinations.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
 import { Candidates, openFleet } from './fleet.ts'
+import { openFront } from './front.ts'
 import { createLogger } from './logger.ts'
 import {
   followRegistry,
@@ -23,15 +20,12 @@ import {
   openRuntime,
   openWorker,
   type ProcessBase,
-  packageVersion,
   requireFreePort,
   requireRoot,
   startProvisioned,
 } from './process-parts.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
-import { TlsRenewal } from './tls-renewal.ts'
-import { ensureToken } from './token.ts'
 import { createTracing } from './tracing.ts'
 
 export interface Platform {
@@ -46,6 +40,7 @@ export interface Platform {
 
 /** Of the drain, what is left for the answers of calls that did not end in time. */
 const LAST_ANSWERS_MS = 500
+
 /** Starts a platform. On failure everything made so far is undone and the error propagates (RuntimeError and others with a
  *  sentence that says the way out). `settings` are what `/v1/config` shows; `progress` is told each step as it begins. */
 export async function startPlatform(
@@ -128,75 +123,44 @@ async function compose(
       }),
     (made) => made.close(),
   )
-  const schedules = await steps.run(
-    'schedules',
-    () => createSchedules({ redis, lane, registry, clock, logger }),
-    (made) => made.close(),
-  )
-  const callbacks = await steps.run(
-    'callbacks',
-    () => createCallbacks({ redis, lane, registry, clock, logger, allow: parseAllowList(config.callbackAllow) }),
-    (made) => made.close(),
-  )
-  const token = config.token ?? ensureToken(stateDir)
   let ready = false
-  const gateway = await steps.run(
-    'gateway',
-    () =>
-      createGateway({
-        worker,
-        deployer,
-        registry,
-        lane,
-        schedules,
-        callbacks,
-        runtimeHost: runtime.host,
-        token,
-        tokens,
-        secrets,
-        volumes: runtime.volumes,
-        listen: config.listen,
-        hosts: config.hosts,
-        stateDir,
-        logger,
-        clock,
-        version: packageVersion(),
-        checkLimits: (asked) => runtime.checkLimits(asked),
-        config: settings,
-        behindProxy: config.behindProxy,
-        ...tls,
-        ready: () =>
-          !ready
-            ? { ready: false, reason: 'the platform is starting or stopping' }
-            : lane.available()
-              ? { ready: true }
-              : { ready: false, reason: 'Redis is away: synchronous calls work, asynchronous ones and deploys do not' },
-      }),
-    (made) => made.close(0),
-  )
-  const renewal = config.tls === null ? null : new TlsRenewal(config.tls, clock, logger, (tls) => gateway.renewTls(tls))
-  await steps.run(
-    'certificate',
-    () => renewal,
-    (made) => made?.close(),
-  )
+  const front = await openFront(base, {
+    redis,
+    registry,
+    lane,
+    worker,
+    deployer,
+    secrets,
+    tokens,
+    settings,
+    tls,
+    runtimeHost: runtime.host,
+    volumes: runtime.volumes,
+    checkLimits: (asked) => runtime.checkLimits(asked),
+    ...(fleet === null ? {} : { fleet: fleet.view }),
+    ready: () =>
+      !ready
+        ? { ready: false, reason: 'the platform is starting or stopping' }
+        : lane.available()
+          ? { ready: true }
+          : { ready: false, reason: 'Redis is away: synchronous calls work, asynchronous ones and deploys do not' },
+  })
   await steps.run('queue', () => lane.start())
-  schedules.start()
-  callbacks.start()
+  front.start()
   await fleet?.join(worker, (version) => candidates.add(version))
   ready = true
   startProvisioned(registry, worker, logger)
   return {
-    url: gateway.url,
-    token,
+    url: front.url,
+    token: front.token,
     timings: steps.timings,
-    reloadTls: renewal === null ? null : () => renewal.reload(),
+    reloadTls: front.reloadTls,
     async close(drainMs) {
       ready = false
       await fleet?.drain()
       // ORDER: calls that outlive the drain are answered before their connections are closed.
       const callsMs = Math.max(0, drainMs - LAST_ANSWERS_MS)
-      const drained = [gateway.close(drainMs), lane.drain(callsMs), worker.drain(callsMs)]
+      const drained = [front.close(drainMs), lane.drain(callsMs), worker.drain(callsMs)]
       await Promise.allSettled(drained)
       await steps.close()
     },

@@ -123,7 +123,7 @@ function isOwn(context: ControlContext, record: InvocationRecord): boolean {
   return own === null || record.namespace === own
 }
 
-async function listRecords(context: ControlContext, { worker, lane, clock }: ControlParts): Promise<Response> {
+async function listRecords(context: ControlContext, { worker, fleet, lane, clock }: ControlParts): Promise<Response> {
   const page = pageOf(context)
   const name = context.req.query('function')
   const state = wordOf(context, 'state', STATES)
@@ -146,7 +146,8 @@ async function listRecords(context: ControlContext, { worker, lane, clock }: Con
   const known = new Set(queued.map((record) => record.id))
   // Where the lane's search ended before its time, the next page goes on, for both.
   const isInPage = (record: InvocationRecord) => found.next === null || record.id >= found.next
-  const own = worker.records(query).filter((record) => !known.has(record.id) && isInPage(record))
+  const synchronous = fleet ? await fleet.records(query) : worker.records(query)
+  const own = synchronous.filter((record) => !known.has(record.id) && isInPage(record))
   // Attempts of an asynchronous call are in the worker's records too, under an id whose record may be in another state than
   // the one asked for.
   const others = state !== null && lane?.available() ? await withoutQueued(own, lane) : own

@@ -1,4 +1,6 @@
 // Owns the routes about the platform itself: alive, ready, metrics, what the host can enforce, configuration, OpenAPI, a front page.
+import type { HostReport } from '../../runtime/api.ts'
+import { GatewayError } from '../errors.ts'
 import type { ControlParts, Route } from './route.ts'
 
 export function platformRoutes(parts: ControlParts, openApi: () => object): Route[] {
@@ -9,7 +11,15 @@ export function platformRoutes(parts: ControlParts, openApi: () => object): Rout
       id: 'getDoctor',
       summary: 'The host and which limits it can enforce, by limit name',
       answers: { 200: { doc: 'the report', schema: 'HostReport' } },
-      handle: (context) => context.json(parts.runtimeHost as never),
+      handle: (context) => context.json(hostOf(parts) as never),
+    },
+    {
+      method: 'GET',
+      path: '/v1/workers',
+      id: 'listWorkers',
+      summary: 'Processes on the same Redis that run functions, and how busy they are; empty where there is no other',
+      answers: { 200: { doc: 'workers', schema: 'Worker[]' } },
+      handle: (context) => context.json(workersOf(parts) as never),
     },
     {
       method: 'GET',
@@ -84,6 +94,20 @@ function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
       },
     },
   ]
+}
+
+/** A gateway has no host of its own to report on: the first worker's stands for all. Throws GatewayError NOT_READY. */
+function hostOf({ runtimeHost, fleet }: ControlParts): HostReport {
+  const host = runtimeHost ?? fleet?.members().find(({ machine }) => machine !== null)?.machine
+  if (host) return host
+  throw new GatewayError('NOT_READY', 'no worker is registered; start one on the same Redis: fn worker')
+}
+
+function workersOf({ fleet }: ControlParts) {
+  const members = fleet?.members() ?? []
+  return members.flatMap(({ filesUrl: _url, secretKeyId: _key, machine, load, ...member }) =>
+    machine === null ? [] : [{ ...member, cores: machine.cores, memoryBytes: machine.memoryBytes, load }],
+  )
 }
 
 function frontPage(version: string): string {

@@ -8,7 +8,9 @@ import type { ControlContext, ControlParts, Route } from './route.ts'
 const ACTIONS = ['freeze', 'thaw', 'restart', 'kill'] as const satisfies readonly SandboxAction[]
 
 export function sandboxRoutes(parts: ControlParts): Route[] {
-  const { worker } = parts
+  const { worker, fleet } = parts
+  const sandboxesOf = async (namespace: string | null) =>
+    fleet ? await fleet.sandboxes(namespace) : worker.sandboxes(namespace)
   return [
     {
       method: 'GET',
@@ -16,7 +18,7 @@ export function sandboxRoutes(parts: ControlParts): Route[] {
       id: 'listSandboxes',
       summary: 'Sandboxes with their slot states; of all namespaces unless Fn-Namespace says one',
       answers: { 200: { doc: 'sandboxes', schema: 'Sandbox[]' } },
-      handle: (context) => context.json(worker.sandboxes(givenNamespace(context)) as never),
+      handle: async (context) => context.json((await sandboxesOf(givenNamespace(context))) as never),
     },
     {
       method: 'POST',
@@ -33,9 +35,9 @@ export function sandboxRoutes(parts: ControlParts): Route[] {
         if (action === undefined) throw new GatewayError('NOT_FOUND', `unknown action; known: ${ACTIONS.join(', ')}`)
         const id = context.req.param('id') ?? ''
         const own = context.env.outgoing.caller?.namespace ?? null
-        if (own !== null && !worker.sandboxes(own).some((sandbox) => sandbox.id === id))
+        if (own !== null && !(await sandboxesOf(own)).some((sandbox) => sandbox.id === id))
           throw new GatewayError('SANDBOX_NOT_FOUND', `no sandbox ${id.slice(0, 80)}`)
-        return context.json((await worker.act(id, action)) as never)
+        return context.json((await (fleet ?? worker).act(id, action)) as never)
       },
     },
     {

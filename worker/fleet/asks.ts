@@ -54,6 +54,7 @@ export class Asks {
   readonly #options: AsksOptions
   readonly #pending = new Map<string, Pending>()
   readonly #leave: (() => void)[] = []
+  #own: ((method: string, args: unknown) => Promise<unknown>) | null = null
 
   constructor(options: AsksOptions) {
     this.#options = options
@@ -63,12 +64,15 @@ export class Asks {
   /** Answers what others ask; what `answer` rejects with goes back to them. */
   serve(answer: (method: string, args: unknown) => Promise<unknown>): void {
     const { redis, self } = this.#options
+    this.#own = answer
     this.#leave.push(redis.subscribe(`{thaw}:ask:${self}`, (text) => void this.#answer(text, answer)))
   }
 
   /** Rejects with AskError, StoreError, or what the other rejected with (as WorkerError). */
   async ask<T>(to: string, method: string, args: unknown, deadlineMs: number): Promise<T> {
     const { redis, self, clock } = this.#options
+    // Asked of itself while Redis is away, too.
+    if (to === self && this.#own !== null) return (await this.#own(method, args)) as T
     const question: Question = { ask: randomUUID(), from: self, method, args }
     const answered = new Promise<unknown>((resolve, reject) => this.#pending.set(question.ask, { to, resolve, reject }))
     const cancel = clock.after(deadlineMs, () =>

@@ -1,5 +1,5 @@
 // What all workers together have: each is asked, those that answer in time count.
-import type { InvocationRecord, RecordQuery } from '../api.ts'
+import { type InvocationRecord, type RecordQuery, type SandboxAction, type SandboxInfo, WorkerError } from '../api.ts'
 import type { Fleet, FleetMember, FleetSandbox } from './api.ts'
 import type { Asks } from './asks.ts'
 import type { Members } from './members.ts'
@@ -60,6 +60,12 @@ export class FleetView implements Fleet {
     return found.flatMap(({ member, answer }) =>
       answer.map((sandbox) => ({ ...sandbox, worker: member.id, hostName: member.hostName })),
     )
+  }
+
+  async act(sandbox: string, action: SandboxAction): Promise<SandboxInfo> {
+    const owner = (await this.sandboxes(null)).find(({ id }) => id === sandbox)
+    if (owner === undefined) throw new WorkerError('SANDBOX_NOT_FOUND', `no sandbox ${sandbox.slice(0, 80)}`)
+    return await this.ask(owner.worker, 'act', { sandbox, action })
   }
 
   async records(query: RecordQuery): Promise<InvocationRecord[]> {

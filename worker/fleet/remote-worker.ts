@@ -104,11 +104,8 @@ export class RemoteWorker implements Worker {
     return await fleet.ask(worker.id, 'coldReason', { version }).catch((error: Error) => error.message)
   }
 
-  async act(sandbox: string, action: SandboxAction): Promise<SandboxInfo> {
-    const { fleet } = this.#options
-    const owner = (await fleet.sandboxes(null)).find(({ id }) => id === sandbox)
-    if (owner === undefined) throw new WorkerError('SANDBOX_NOT_FOUND', `no sandbox ${sandbox.slice(0, 80)}`)
-    return await fleet.ask(owner.worker, 'act', { sandbox, action })
+  act(sandbox: string, action: SandboxAction): Promise<SandboxInfo> {
+    return this.#options.fleet.act(sandbox, action)
   }
 
   async record(id: string): Promise<InvocationRecord | null> {

@@ -1,0 +1,93 @@
+// What clients meet of `fn up` and `fn gateway`: the listener, and what the platform does by itself on their behalf (schedules,
+// callbacks). What is behind it is given.
+import { createGateway, type GatewayOptions } from '../../gateway/gateway.ts'
+import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
+import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
+import { parseAllowList } from '../../worker/registry/destinations.ts'
+import type { RedisStore } from '../../worker/store/connect.ts'
+import type { ConfigRow } from '../config.ts'
+import { systemClock } from './clock.ts'
+import { type ProcessBase, packageVersion } from './process-parts.ts'
+import { TlsRenewal } from './tls-renewal.ts'
+import { ensureToken } from './token.ts'
+
+/** What differs between the two; the rest of `GatewayOptions` follows from the configuration. */
+export interface FrontParts
+  extends Pick<
+    GatewayOptions,
+    'worker' | 'deployer' | 'registry' | 'runtimeHost' | 'volumes' | 'checkLimits' | 'ready' | 'fleet' | 'bodyLimits'
+  > {
+  readonly redis: RedisStore
+  readonly lane: NonNullable<GatewayOptions['lane']>
+  readonly secrets: NonNullable<GatewayOptions['secrets']>
+  readonly tokens: NonNullable<GatewayOptions['tokens']>
+  /** What `/v1/config` shows. */
+  readonly settings: readonly ConfigRow[]
+  readonly tls: Pick<GatewayOptions, 'tls'>
+}
+
+export interface Front {
+  readonly url: string
+  readonly token: string
+  /** Reads the certificate's files anew; null: the listener speaks plain HTTP. */
+  readonly reloadTls: (() => void) | null
+  /** Begins to fire schedules and to tell ends. */
+  start(): void
+  close(graceMs: number): Promise<void>
+}
+
+export async function openFront({ config, steps, logger }: ProcessBase, parts: FrontParts): Promise<Front> {
+  const { redis, lane, registry, settings, tls, ...given } = parts
+  const { stateDir } = config
+  const clock = systemClock
+  const schedules = await steps.run(
+    'schedules',
+    () => createSchedules({ redis, lane, registry, clock, logger }),
+    (made) => made.close(),
+  )
+  const callbacks = await steps.run(
+    'callbacks',
+    () => createCallbacks({ redis, lane, registry, clock, logger, allow: parseAllowList(config.callbackAllow) }),
+    (made) => made.close(),
+  )
+  const token = config.token ?? ensureToken(stateDir)
+  const gateway = await steps.run(
+    'gateway',
+    () =>
+      createGateway({
+        ...given,
+        lane,
+        registry,
+        schedules,
+        callbacks,
+        token,
+        listen: config.listen,
+        hosts: config.hosts,
+        stateDir,
+        logger,
+        clock,
+        version: packageVersion(),
+        config: settings,
+        behindProxy: config.behindProxy,
+        ...tls,
+      }),
+    (made) => made.close(0),
+  )
+  const renewal =
+    config.tls === null ? null : new TlsRenewal(config.tls, clock, logger, (fresh) => gateway.renewTls(fresh))
+  await steps.run(
+    'certificate',
+    () => renewal,
+    (made) => made?.close(),
+  )
+  return {
+    url: gateway.url,
+    token,
+    reloadTls: renewal === null ? null : () => renewal.reload(),
+    start() {
+      schedules.start()
+      callbacks.start()
+    },
+    close: (graceMs) => gateway.close(graceMs),
+  }
+}

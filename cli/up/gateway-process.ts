@@ -1,0 +1,175 @@
+// Composition of `fn gateway`: the HTTP face, registry and queue, without sandboxes. Calls go down the durable lane to the workers on
+// the same Redis; versions are loaded by one of them before they are kept. Needs no root.
+import { type HostReport, type LimitSupport, type Limits, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { openImageStore } from '../../runtime/image/image-store.ts'
+import { createDeployer } from '../../worker/deploy.ts'
+import { NO_WORKER, RemoteWorker } from '../../worker/fleet/remote-worker.ts'
+import { createDurableLane } from '../../worker/queue/durable-lane.ts'
+import { createRegistry } from '../../worker/registry/registry.ts'
+import { connectRedis } from '../../worker/store/connect.ts'
+import type { Config, ConfigRow } from '../config.ts'
+import { systemClock } from './clock.ts'
+import { type FleetPlace, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
+import { openFront } from './front.ts'
+import { createLogger } from './logger.ts'
+import type { Platform } from './platform.ts'
+import { lockState, openBooks, type ProcessBase, requireFreePort } from './process-parts.ts'
+import { createSteps } from './steps.ts'
+import { readTlsFiles } from './tls-files.ts'
+import { createTracing } from './tracing.ts'
+
+/** Of the drain, what is left for the answers of calls that did not end in time. */
+const LAST_ANSWERS_MS = 500
+/** Synchronous bodies go down the lane: they have its bound. */
+const MOST_BODY_BYTES = 100 * 1024 ** 2
+
+/** As `startPlatform`, for a gateway alone. */
+export async function startGateway(
+  config: Config,
+  settings: readonly ConfigRow[],
+  progress: (step: string) => void,
+): Promise<Platform> {
+  const logger = createLogger(config.log)
+  const base: ProcessBase = { config, steps: createSteps(logger), logger, progress }
+  try {
+    return await compose(base, settings)
+  } catch (error) {
+    await base.steps.close()
+    throw error
+  }
+}
+
+async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promise<Platform> {
+  const { config, steps, logger } = base
+  const { stateDir } = config
+  const clock = systemClock
+  const target = { url: requireRedisUrl(config.redisUrl, 'gateway') }
+  await lockState(base)
+  const tls = config.tls === null ? {} : { tls: readTlsFiles(config.tls) }
+  await steps.run('port', () => requireFreePort(config.listen))
+  const images = await steps.run(
+    'images',
+    () => openImageStore(stateDir),
+    (made) => made.close(),
+  )
+  const redis = await steps.run(
+    'redis connection',
+    () => connectRedis(target, logger),
+    (made) => made.close(),
+  )
+  const registry = await steps.run(
+    'registry',
+    () => createRegistry({ redis, images, logger, clock }),
+    (made) => made.close(),
+  )
+  const { secrets, tokens } = await openBooks(base, redis)
+  requireSecretKey(secrets, 'gateway')
+  const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
+  const tracing = await steps.run(
+    'tracing',
+    () => createTracing(config.otlpEndpoint),
+    (made) => made?.close(),
+  )
+  const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock })
+  const lane = await steps.run(
+    'durable lane',
+    () =>
+      createDurableLane({
+        target,
+        worker,
+        runs: false,
+        files: fleet.files,
+        stateDir,
+        clock,
+        logger,
+        keptMs: config.resultTtlMs,
+        tracing,
+      }),
+    (made) => made.close(),
+  )
+  const runtime = runtimeOfWorkers(images, fleet)
+  const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
+  let stopping = false
+  const front = await openFront(base, {
+    redis,
+    registry,
+    lane,
+    worker,
+    deployer: createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings, hasSecret }),
+    secrets,
+    tokens,
+    settings,
+    tls,
+    runtimeHost: null,
+    fleet: fleet.view,
+    checkLimits: (asked) => runtime.checkLimits(asked),
+    bodyLimits: { sync: MOST_BODY_BYTES, async: MOST_BODY_BYTES },
+    ready: () => {
+      if (stopping) return { ready: false, reason: 'the gateway is stopping' }
+      if (!lane.available()) return { ready: false, reason: 'Redis is away: no call can be taken' }
+      return fleet.members.workers().length > 0 ? { ready: true } : { ready: false, reason: NO_WORKER }
+    },
+  })
+  await lane.start()
+  front.start()
+  await fleet.join(null, () => {})
+  return {
+    url: front.url,
+    token: front.token,
+    timings: steps.timings,
+    reloadTls: front.reloadTls,
+    async close(drainMs) {
+      stopping = true
+      const callsMs = Math.max(0, drainMs - LAST_ANSWERS_MS)
+      await Promise.allSettled([front.close(drainMs), worker.drain(callsMs)])
+      await lane.drain(0)
+      await steps.close()
+    },
+  }
+}
+
+/** What a deploy needs of a runtime: images here, limits as the workers can enforce them, volumes nowhere. */
+function runtimeOfWorkers(images: Runtime['images'], { members }: FleetPlace): Runtime {
+  const machines = (): HostReport[] => members.list().flatMap(({ machine }) => (machine === null ? [] : [machine]))
+  const notHere = () => Promise.reject(new RuntimeError('HOST_UNSUITABLE', 'a gateway makes no sandboxes'))
+  return {
+    images,
+    // Any machine stands for the others; asked for anew each time.
+    get host(): HostReport {
+      const [first] = machines()
+      if (first === undefined) throw new RuntimeError('HOST_UNSUITABLE', NO_WORKER)
+      return first
+    },
+    volumes: {
+      create: notHere,
+      list: async () => [],
+      get: notOneMachine,
+      remove: notHere,
+      // Bound folders are checked where they are: by the worker that loads the version.
+      checkBind: async () => {},
+    },
+    create: notHere,
+    checkLimits: (asked) => checkLimits(asked, machines()),
+    close: async () => {},
+  }
+}
+
+function notOneMachine(): Promise<never> {
+  const message =
+    'a named volume lies on one machine, and calls through this gateway run on any of the workers; functions with one run under fn up'
+  return Promise.reject(new RuntimeError('VOLUME_INVALID', message))
+}
+
+/** Throws RuntimeError LIMIT_UNSUPPORTED for what no worker can enforce; each worker checks again for itself. */
+function checkLimits(asked: Partial<Limits>, machines: readonly HostReport[]): void {
+  if (machines.length === 0) return
+  for (const [name, value] of Object.entries(asked)) {
+    if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) continue
+    if (name === 'memorySwap') continue
+    const support = machines.map(({ limits }): LimitSupport | undefined => limits[name])
+    const [first] = support
+    if (first === undefined || support.some((one) => one?.enforced !== false)) continue
+    const fix = first.fix === undefined ? '' : `; ${first.fix}`
+    throw new RuntimeError('LIMIT_UNSUPPORTED', `${name}: no worker can enforce it: ${first.how}${fix}`)
+  }
+}

@@ -1,0 +1,145 @@
+// Composition of `fn worker`: sandboxes and the dispatcher of the durable lane, without an HTTP face. What it runs it takes from the
+// Redis it shares and from the gateways there; what others may ask for later it leaves with them, so that it may go any time.
+
+import { pulledImages } from '../../worker/fleet/pulled-images.ts'
+import { createDurableLane } from '../../worker/queue/durable-lane.ts'
+import { createRegistry } from '../../worker/registry/registry.ts'
+import { connectRedis } from '../../worker/store/connect.ts'
+import type { Config } from '../config.ts'
+import { systemClock } from './clock.ts'
+import { Candidates, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
+import { createHealthServer } from './health-server.ts'
+import { createLogger } from './logger.ts'
+import {
+  followRegistry,
+  lockState,
+  openBooks,
+  openRuntime,
+  openWorker,
+  type ProcessBase,
+  requireRoot,
+  startProvisioned,
+} from './process-parts.ts'
+import { createSteps, type Steps } from './steps.ts'
+import { createTracing } from './tracing.ts'
+
+export interface WorkerProcess {
+  /** The id of its state directory. */
+  readonly id: string
+  /** Of the health listener; null: none was asked for. */
+  readonly url: string | null
+  readonly timings: Steps['timings']
+  /** Finishes running calls for up to `drainMs`, hands the rest back to the queue, takes everything down. Never throws. */
+  close(drainMs: number): Promise<void>
+}
+
+/** For the answers of calls that are handed back. */
+const HAND_BACK_MS = 500
+const START_WAIT_MS = 15_000
+const PRUNE_MS = 3_600_000
+
+/** As `startPlatform`, for a worker alone. `health`: where it says how it is, or null. */
+export async function startWorker(
+  config: Config,
+  health: Config['listen'] | null,
+  progress: (step: string) => void,
+): Promise<WorkerProcess> {
+  const logger = createLogger(config.log)
+  const base: ProcessBase = { config, steps: createSteps(logger), logger, progress }
+  try {
+    return await compose(base, health)
+  } catch (error) {
+    await base.steps.close()
+    throw error
+  }
+}
+
+async function compose(base: ProcessBase, health: Config['listen'] | null): Promise<WorkerProcess> {
+  const { config, steps, logger, progress } = base
+  const { stateDir } = config
+  const clock = systemClock
+  const target = { url: requireRedisUrl(config.redisUrl, 'worker') }
+  requireRoot('worker')
+  await lockState(base)
+  const ownRuntime = await openRuntime(base)
+  progress('connecting to Redis')
+  const redis = await steps.run(
+    'redis connection',
+    () => connectRedis(target, logger),
+    (made) => made.close(),
+  )
+  // Its own copy of the registry would say what was; a worker without Redis has nothing to run anyway.
+  const registry = await steps.run(
+    'registry',
+    () => createRegistry({ redis, images: null, logger, clock, startWaitMs: START_WAIT_MS }),
+    (made) => made.close(),
+  )
+  const { secrets } = await openBooks(base, redis)
+  requireSecretKey(secrets, 'worker')
+  const { images, host: machine } = ownRuntime
+  const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })
+  const runtime = { ...ownRuntime, images: pulledImages(images, fleet.files) }
+  const tracing = await steps.run(
+    'tracing',
+    () => createTracing(config.otlpEndpoint),
+    (made) => made?.close(),
+  )
+  const worker = await openWorker(base, runtime, secrets, tracing)
+  const candidates = new Candidates()
+  await followRegistry(base, registry, worker, (version) => candidates.has(version))
+  const lane = await steps.run(
+    'durable lane',
+    () =>
+      createDurableLane({
+        target,
+        worker,
+        files: fleet.files,
+        stateDir,
+        clock,
+        logger,
+        keptMs: config.resultTtlMs,
+        tracing,
+      }),
+    (made) => made.close(),
+  )
+  let stopping = false
+  const server =
+    health === null
+      ? null
+      : await steps.run(
+          'health listener',
+          () =>
+            createHealthServer(health, worker, lane, () =>
+              stopping ? 'the worker is stopping' : lane.available() ? null : 'Redis is away',
+            ),
+          (made) => made.close(),
+        )
+  await steps.run('queue', () => lane.start())
+  await fleet.join(worker, (version) => candidates.add(version))
+  startProvisioned(registry, worker, logger)
+  const prune = async (): Promise<void> => {
+    // Before Redis was read once nothing is known to be unused.
+    if (!lane.available()) return
+    await images.prune(new Set([...registry.images(), ...candidates.images()]))
+  }
+  await steps.run(
+    'unused images',
+    () => setInterval(() => void prune().catch(() => {}), PRUNE_MS).unref(),
+    (timer) => clearInterval(timer),
+  )
+  return {
+    id: fleet.members.self,
+    url: server?.url ?? null,
+    timings: steps.timings,
+    async close(drainMs) {
+      stopping = true
+      // ORDER: nobody sends it anything new before it stops taking calls.
+      await fleet.drain()
+      const callsMs = Math.max(0, drainMs - HAND_BACK_MS)
+      // The lane first: what still runs then goes back to the queue, and is not told off by the worker.
+      await lane.drain(callsMs).catch(() => {})
+      await worker.drain(HAND_BACK_MS)
+      await steps.close()
+    },
+  }
+}
