@@ -25,6 +25,11 @@ export class FakeClock implements Clock {
     return () => this.#timers.delete(timer)
   }
 
+  /** Time that passes within one turn of the event loop: nothing fires. */
+  pass(ms: number): void {
+    this.#elapsedMs += ms
+  }
+
   /** Timers armed now. */
   get pending(): number {
     return this.#timers.size

@@ -4,7 +4,7 @@
 export interface EvictionCandidate {
   /** Value of the policy's clock when the sandbox last ran a call. */
   readonly agedFrom: number
-  /** Calls its version has had. */
+  /** Calls its version has had since it has had sandboxes. */
   readonly frequency: number
   /** What starting another would cost, ms. */
   readonly startMs: number

@@ -140,6 +140,8 @@ export class Supply {
     slot.move('gone')
     pool.dropAvailable(slot)
     pool.slots.delete(slot)
+    // Its frequency counts while there is a sandbox: who was evicted starts again, as in FaasCache.
+    if (pool.slots.size === 0) pool.calls = 0
     this.room.leaving(slot.chargedBytes)
     this.#options.moved(slot)
     return this.#track(this.#destroy(slot))

@@ -103,6 +103,7 @@ export class VersionPool {
   detached = false
   /** True while waiting calls find no room on the host. */
   starved = false
+  /** Calls since it has had sandboxes without a break. */
   calls = 0
   startMs = 100
   launchFailures = 0

@@ -28,6 +28,36 @@ describe('the grace before a freeze', () => {
     const gaps = Array.from({ length: 50 }, (_, index) => 300 + (index % 3) * 20)
     expect(graceAfter(...gaps)).toBeGreaterThan(340)
   })
+  /** How often a stream of calls with these gaps meets a frozen sandbox, calls taking no time. */
+  const frozenIn = (gapsMs: readonly number[]): number => {
+    const learner = new ArrivalLearner()
+    let nowMs = 0
+    let frozen = 0
+    learner.arrived(nowMs)
+    for (const gap of gapsMs) {
+      if (gap > learner.graceMs(null)) frozen++
+      nowMs += gap
+      learner.arrived(nowMs)
+    }
+    return frozen
+  }
+  const repeat = <T>(count: number, of: (index: number) => T) => Array.from({ length: count }, (_, index) => of(index))
+  const burst = (pauseMs: number) => [...repeat(20, () => 10), pauseMs]
+  const streams: [string, readonly number[], number][] = [
+    ['a call every 80 ms never', repeat(200, () => 80), 0],
+    ['a call every 80 ms, give or take 60, never', repeat(200, (n) => 20 + ((n * 37) % 121)), 0],
+    ['a call every 400 ms never', repeat(200, () => 400), 0],
+    ['a call every 900 ms: until learned, then never', repeat(200, () => 900), 4],
+    ['a stream that slows down from 80 to 680 ms never', repeat(300, (n) => 80 + 2 * n), 0],
+    ['a stream that jumps from 80 to 480 ms once', [...repeat(50, () => 80), ...repeat(50, () => 480)], 1],
+    ['bursts: after each of them, never within', repeat(10, () => burst(5000)).flat(), 10],
+    ['a call a minute: each', repeat(30, () => 60_000), 30],
+  ]
+  for (const [title, gaps, frozen] of streams) {
+    test(`is such that the freezer is met by ${title}`, () => expect(frozenIn(gaps)).toBe(frozen))
+    test(`is at most a second, whatever came before: ${title}`, () =>
+      expect(graceAfter(...gaps)).toBeLessThanOrEqual(LONGEST_GRACE_MS))
+  }
   test('is never above a second', () => {
     expect(graceAfter(100, 900, 100, 900, 100, 900, 100, 900)).toBe(LONGEST_GRACE_MS)
   })
@@ -89,6 +119,29 @@ describe('eviction', () => {
     expect(chooseVictims(candidates, { bytes: 301 * MIB, count: 1 })).toBeNull()
     expect(chooseVictims([], { bytes: 0, count: 1 })).toBeNull()
   })
+  test('takes the larger of two that are worth the same otherwise, and one that holds next to nothing last', () => {
+    const candidates = [
+      candidate('reclaimed', { sizeBytes: 4 * MIB }),
+      candidate('running size', { sizeBytes: 128 * MIB }),
+      candidate('frozen', { sizeBytes: 50 * MIB }),
+    ]
+    const order = names(chooseVictims(candidates, { bytes: 0, count: 3 }))
+    expect(order).toEqual(['running size', 'frozen', 'reclaimed'])
+  })
+  test('raises the clock with each eviction, so that what was used often long ago goes in the end', () => {
+    let clock = 0
+    let pool = [candidate('old favourite', { frequency: 20 })]
+    let evictions = 0
+    for (; pool.some((one) => one.name === 'old favourite'); evictions++) {
+      pool.push(candidate(`new ${evictions}`, { agedFrom: clock, idleSinceMs: evictions }))
+      const choice = chooseVictims(pool, { bytes: 0, count: 1 })!
+      expect(choice.clock).toBeGreaterThan(clock)
+      clock = Math.max(clock, choice.clock)
+      pool = pool.filter((one) => !choice.victims.includes(one))
+    }
+    expect(evictions).toBeGreaterThan(10)
+    expect(evictions).toBeLessThanOrEqual(21)
+  })
   test('ages: what was often used long ago goes before what is used now', () => {
     const once = candidate('once often', { frequency: 10 })
     const now = candidate('now', { agedFrom: 20 })
@@ -102,6 +155,23 @@ describe('when to come back', () => {
     const drain = new DrainRate()
     for (let atMs = 0; atMs <= 5000; atMs += 500) drain.ended(atMs)
     expect(drain.retryAfterS(20, 5000)).toBe(10)
+  })
+  test('halves when calls end twice as fast, and doubles with the calls ahead', () => {
+    const waitAt = (gapMs: number, ahead: number) => {
+      const drain = new DrainRate()
+      for (let n = 0; n <= 100; n++) drain.ended(n * gapMs)
+      return drain.retryAfterS(ahead, 100 * gapMs)
+    }
+    expect(waitAt(400, 100)).toBe(40)
+    expect(waitAt(200, 100)).toBe(20)
+    expect(waitAt(200, 50)).toBe(10)
+    expect(waitAt(1, 100)).toBe(1)
+  })
+  test('follows a rate that changes', () => {
+    const drain = new DrainRate()
+    for (let n = 0; n < 50; n++) drain.ended(n * 400)
+    for (let n = 0; n < 50; n++) drain.ended(20_000 + n * 100)
+    expect(drain.retryAfterS(100, 25_000)).toBeLessThanOrEqual(11)
   })
   test('is at least one second and at most sixty', () => {
     const drain = new DrainRate()

@@ -107,6 +107,33 @@ describe('an idle sandbox', () => {
     expect((await seen.invocation.done).thawMs).toBe(0.04)
   })
 
+  test('thaws, and pages in, outside the time-out of the call it thaws for', async () => {
+    const brief = versionOf('brief', { timeoutMs: 100 })
+    const sandbox = await host.warm(brief)
+    await host.clock.advance(500)
+    const thaw = sandbox.thaw.bind(sandbox)
+    sandbox.thaw = () => {
+      host.clock.pass(300)
+      return thaw()
+    }
+    const seen = host.callNow(brief)
+    await host.clock.advance(200)
+    sandbox.call.sink.started()
+    await host.clock.advance(90)
+    sandbox.call.respond()
+    expect([seen.start, seen.status, seen.failure]).toEqual(['thawed', 200, null])
+  })
+
+  test('that has thawed has no more than the time-out for its own code', async () => {
+    const brief = versionOf('brief', { timeoutMs: 100 })
+    const sandbox = await host.warm(brief)
+    await host.clock.advance(500)
+    const seen = host.callNow(brief)
+    sandbox.call.sink.started()
+    await host.clock.advance(110)
+    expect([seen.start, seen.failure?.code]).toEqual([null, 'FUNCTION_TIMEOUT'])
+  })
+
   test('is not frozen in a steady stream', async () => {
     const sandbox = await host.warm(hello)
     for (let round = 0; round < 40; round++) {

@@ -163,6 +163,37 @@ describe('the queue', () => {
     expect(host.worker.stats().waiting).toBe(0)
   })
 
+  test('tells those who come later to wait in proportion to what is ahead and how fast it drains', async () => {
+    const retryAfterOf = async (gapMs: number, ahead: number) => {
+      const small = new TestWorker({ queue: { perFunction: ahead, perHost: 100, maxWaitMs: 900_000 } })
+      await small.call(one)
+      for (let n = 0; n < 20; n++) {
+        await small.clock.advance(gapMs)
+        small.sandbox(0).call.respond()
+        small.callNow(one)
+      }
+      for (let n = 0; n < ahead; n++) small.callNow(one)
+      const { failure } = small.callNow(one)
+      await small.close()
+      return failure?.retryAfterS
+    }
+    expect(await retryAfterOf(400, 50)).toBe(20)
+    expect(await retryAfterOf(200, 50)).toBe(10)
+    expect(await retryAfterOf(200, 20)).toBe(4)
+  })
+
+  test('forgets callers that leave at once: no sandbox is started for them any more', async () => {
+    await host.call(one)
+    const left = Array.from({ length: 50 }, () => host.callNow(one))
+    const elsewhere = Array.from({ length: 50 }, () => host.callNow(hello))
+    for (const seen of [...left, ...elsewhere]) seen.invocation.abort('client')
+    expect(host.worker.stats().waiting).toBe(0)
+    await host.clock.advance(5000)
+    expect(host.runtime.created.length).toBeLessThanOrEqual(3)
+    const records = await Promise.all(left.map((seen) => seen.invocation.done))
+    expect(records.every((record) => record.status === 499 && record.start === null)).toBe(true)
+  })
+
   test('serves another version of the function although the first version waits for its bound', async () => {
     const first = versionOf('f', { concurrency: 2 })
     const second = versionOf('f', { concurrency: 2 }, 2)
@@ -198,6 +229,32 @@ describe('a host without room', () => {
     expect(busy.destroyed).toBe(false)
     expect(next.failure).toBeNull()
     expect(small.sandbox(2).open).toHaveLength(1)
+  })
+
+  test('evicts the one used least, and counts its use anew when it is back', async () => {
+    for (let n = 0; n < 10; n++) await small.warm(a)
+    await small.warm(b)
+    await small.warm(versionOf('c', { limits }))
+    expect(small.runtime.live.map((sandbox) => sandbox.code?.functionName)).toEqual(['a', 'c'])
+    const again = versionOf('b', { limits, timeoutMs: 900_000 })
+    await small.warm(again)
+    expect(small.runtime.live.map((sandbox) => sandbox.code?.functionName)).toEqual(['a', 'b'])
+  })
+
+  test('gives stems up first, and keeps what minWarm says', async () => {
+    const awake = { limits, freezeGraceMs: 3_600_000 }
+    const stemmed = new TestWorker({ memoryBytes: 300 * MIB, stems: 1 })
+    const names = () => stemmed.runtime.live.map((sandbox) => sandbox.code?.functionName ?? 'stem').sort()
+    await stemmed.worker.verify(versionOf('steady', { ...awake, minWarm: 1 }))
+    await stemmed.clock.advance(5000)
+    await stemmed.warm(versionOf('a', awake))
+    await stemmed.warm(versionOf('a', awake))
+    expect(names()).toEqual(['a', 'steady', 'stem'])
+    await stemmed.warm(versionOf('b', awake))
+    expect(names()).toEqual(['a', 'b', 'steady'])
+    await stemmed.warm(versionOf('c', awake))
+    expect(names()).toEqual(['a', 'c', 'steady'])
+    await stemmed.close()
   })
 
   test('lets calls wait while all are busy, and says HOST_FULL when that takes too long', async () => {
