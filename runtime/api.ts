@@ -2,6 +2,7 @@
 // Nothing above reaches past this file (one composition file excepted), and no word of HTTP, queues or jobs comes in.
 import type { Readable } from 'node:stream'
 import type { Limits } from './limits/limits.ts'
+import type { EgressRule } from './network/egress-rules.ts'
 
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
 export { type SpawnedProcess, type SpawnOptions, spawn } from './host/spawn.ts'
@@ -30,6 +31,12 @@ export {
 } from './limits/limits.ts'
 export { memoryClassBytes } from './limits/memory-class.ts'
 export { formatBytes, formatDuration, parseBytes, parseDurationMs, UnitError } from './limits/units.ts'
+export {
+  type AllowList,
+  isPublicAddress,
+  parseAllowList,
+} from './network/addresses.ts'
+export { type EgressRule, egressRuleText, parseEgressRule } from './network/egress-rules.ts'
 
 /** Structured log lines of the platform itself (never of functions). Injected; pino outside, nothing in tests. */
 export interface Logger {
@@ -55,11 +62,33 @@ export interface SandboxSpec {
   /** Digests (`sha256:…`) of add-on layers, mounted read-only above the base, lowest first. */
   readonly layers: readonly string[]
   readonly limits: Limits
-  readonly network: 'none'
+  readonly network: NetworkMode
   /** Bytes of a copy-on-write root on a bounded tmpfs; null for a read-only root. */
   readonly writableRootBytes: number | null
   /** What is mounted besides; fixed at creation, so a sandbox with any is made for it. Default none. */
   readonly volumes?: readonly VolumeMount[]
+}
+
+/** `none`: the sandbox's own loopback alone. `bridge`: a link of its own, filtered. `host`: the host's interfaces. */
+export type NetworkMode = 'none' | 'bridge' | 'host'
+
+/** Networks of sandboxes. */
+export interface Networks {
+  /** Whether functions may have the host's own network here. */
+  readonly hostAllowed: boolean
+  /** What this host lacks for `bridge`, with what would change it; null: nothing that is known without trying. */
+  readonly missing: string | null
+  /** Throws RuntimeError `NETWORK_REFUSED` (only an administrator can allow it) | `NETWORK_UNAVAILABLE` (this host cannot).
+   *  `rules` null: every public address. */
+  check(mode: NetworkMode, rules: readonly EgressRule[] | null): Promise<void>
+  /** Opens what a sandbox with a bridge may reach: once, before any code is in it. Until then it reaches nothing. */
+  allow(sandboxId: string, rules: readonly EgressRule[] | null): void
+  /** The sandbox with this address on the bridge, or null. The filter sees to it that nobody else sends from there. */
+  sandboxAt(address: string): string | null
+  /** Asked whether `NAME.fn.internal` is somebody for a sandbox; then its name leads to the platform's own address. */
+  answerPeers(isPeer: (sandboxId: string, name: string) => boolean): void
+  /** Told the platform's own address on the bridge when that is made, or now. */
+  onOpen(listener: (address: string) => void): void
 }
 
 /** A volume in a sandbox, at the absolute path `path`. `id` of a named one: `scope/name`, see `VolumeStore`. */
@@ -360,6 +389,8 @@ export interface Runtime {
   readonly host: HostReport
   readonly images: ImageStore
   readonly volumes: VolumeStore
+  /** Absent: sandboxes have no network. */
+  readonly networks?: Networks
   create(spec: SandboxSpec): Promise<Sandbox>
   /** Throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on. Defaults never throw.
    *  `whole`: all limits that would be in force together, where they are known. */

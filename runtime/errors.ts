@@ -38,6 +38,10 @@ export type RuntimeErrorCode =
   | 'VOLUME_IN_USE'
   /** an id, size or host folder that cannot be a volume */
   | 'VOLUME_INVALID'
+  /** this host gives sandboxes no network (programs, kernel, addresses) */
+  | 'NETWORK_UNAVAILABLE'
+  /** a kind of network, or an address, that only an administrator can allow */
+  | 'NETWORK_REFUSED'
   /** another live process holds the state directory */
   | 'STATE_LOCKED'
 

@@ -19,6 +19,8 @@ export interface PlatformFolders {
   readonly mounts: string
   /** Mount points of named volumes on the host. */
   readonly volumes: string
+  /** What the sandboxes' network is made of. */
+  readonly network: string
   /** Images of named volumes: never emptied. */
   readonly volumeImages: string
   /** Images of scratch disks; emptied at start and end. */
@@ -35,6 +37,7 @@ export function platformFolders(stateDir: string, platformId: string): PlatformF
     sandboxes: join(run, 'sandboxes'),
     mounts: join(run, 'mounts'),
     volumes: join(run, 'volumes'),
+    network: join(run, 'network'),
     volumeImages: join(stateDir, 'volumes'),
     scratch: join(stateDir, 'scratch'),
     layers: join(stateDir, 'layers'),
@@ -59,7 +62,8 @@ function makeWalkable(path: string): void {
 
 /** Removes all but layers and volumes; no sandbox is left. */
 export function removeInnerFolders(folders: PlatformFolders): void {
-  for (const path of [folders.oci, folders.sandboxes, folders.scratch]) rmSync(path, { recursive: true, force: true })
+  for (const path of [folders.oci, folders.sandboxes, folders.network, folders.scratch])
+    rmSync(path, { recursive: true, force: true })
 }
 
 /** Removes the platform's run folder and those above where nobody else has anything in them. */

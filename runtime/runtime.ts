@@ -14,7 +14,7 @@ import {
 import { keepGuard, stopOldGuard } from './host/guard.ts'
 import { canMakeDisks, expectLinuxRoot, parseSwapBytes, readHostFacts } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
-import { stateId } from './host/state-id.ts'
+import { RUN_ROOT, stateId } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
 import { becomeSubreaper } from './host/syscalls.ts'
 import { claimUidRanges } from './host/uid-ranges.ts'
@@ -25,6 +25,9 @@ import { buildBaseLayer, buildBootstrapLayer } from './image/base-layer.ts'
 import { openImageStore } from './image/image-store.ts'
 import { dropLayersOfEarlierBoot, removeOldLayers } from './image/layer-folders.ts'
 import { createLimitCheck } from './limit-check.ts'
+import { parseAllowList } from './network/addresses.ts'
+import { missingForNetwork, sweepNetwork } from './network/network.ts'
+import { createNetworks } from './network/networks.ts'
 import { parseHardLimits } from './oci/config.ts'
 import { openOciRuntime } from './oci/oci-runtime.ts'
 import { seccompProfile } from './oci/seccomp.ts'
@@ -61,6 +64,12 @@ export interface RuntimeOptions {
   readonly zramBytes?: number
   /** Folders of the host below which volumes may be bound. Default: none. */
   readonly volumeRoots?: readonly string[]
+  /** Hosts and networks sandboxes may reach besides public addresses. Default: none. */
+  readonly egressAllow?: readonly string[]
+  /** Name servers the sandboxes' resolver asks. Default: the host's. */
+  readonly nameServers?: readonly string[]
+  /** Whether sandboxes may have the host's own network. Default: no. */
+  readonly hostNetwork?: boolean
   /** Creations at once. Default: one a core. */
   readonly maxLaunches?: number
   /** Called after each step of a creation; throwing there fails it (tests). */
@@ -93,13 +102,14 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   ])
   const { uids, cgroups } = await claimHost(folders, platformId, options, unwind)
   await sweep(folders, cgroups, logger)
+  await sweepNetwork(platformId, folders.network, RUN_ROOT)
   await makeInnerFolders(folders)
   unwind.defer('folders', () => removeInnerFolders(folders))
   const baseLayers = await buildLayers(folders.layers, nodeBinary, bootstrap)
   const images = await openImageStore(stateDir)
   unwind.defer('images', () => images.close())
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
-  const supportNow = () => cgroups.support(canMakeDisks())
+  const supportNow = () => cgroups.support(canMakeDisks(), missingForNetwork())
   const support = supportNow()
   const volumes = await openVolumeStore({
     imagesDir: folders.volumeImages,
@@ -109,12 +119,26 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   unwind.defer('volumes', () => volumes.close())
   const weighted = weightedDisks(folders.scratch)
   unwind.defer('weighted disk', () => weighted.close())
+  const networks = createNetworks({
+    platformId,
+    platform: uids.region,
+    platforms: uids.regions,
+    folder: folders.network,
+    sharedFolder: RUN_ROOT,
+    nameServers: options.nameServers ?? [],
+    allow: parseAllowList(options.egressAllow ?? []),
+    hostNetwork: options.hostNetwork ?? false,
+    clock,
+    logger,
+  })
+  unwind.defer('networks', () => networks.close())
   const sandboxes = trackSandboxes(
     {
       sandboxesDir: folders.sandboxes,
       scratchDir: folders.scratch,
       volumesDir: folders.mounts,
       volumes,
+      networks,
       layersDir: folders.layers,
       weightedDisk: () => weighted.open(),
       baseLayers,
@@ -149,6 +173,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     host,
     images,
     volumes,
+    networks,
     create: (spec) => sandboxes.create(spec),
     checkLimits: createLimitCheck({ support, supportNow, hardLimits, resolveDisk, usesBfq, bfqDisks }),
     close: () => keepAlive(unwind.run()),

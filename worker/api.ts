@@ -26,7 +26,10 @@ export interface FunctionConfig {
   /** null: adaptive. */
   readonly freezeGraceMs: number | null
   readonly env: Readonly<Record<string, string>>
-  readonly network: 'none'
+  /** `none`, `bridge`, `host`, or a network of the namespace (registry/network-text.ts). */
+  readonly network: string
+  /** What it may reach (`allowHosts`), each as written; absent: every public address. */
+  readonly allowHosts?: readonly string[]
   readonly writableRootBytes: number | null
   readonly limits: Limits
   readonly maxLimits: Partial<Limits>

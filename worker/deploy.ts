@@ -6,6 +6,7 @@ import {
   type LimitCeiling,
   LimitError,
   type Logger,
+  parseEgressRule,
   parseLimits,
   type Runtime,
   RuntimeError,
@@ -15,6 +16,7 @@ import { WorkerError } from './api.ts'
 import { messageOf } from './failures.ts'
 import type { Registry } from './registry/api.ts'
 import { parseFunctionConfig } from './registry/config.ts'
+import { networkModeOf, networkNameOf } from './registry/network-text.ts'
 
 export interface DeployerOptions {
   readonly runtime: Runtime
@@ -25,6 +27,8 @@ export interface DeployerOptions {
   readonly ceilings?: readonly LimitCeiling[]
   /** Whether a secret is set; default: none is. */
   readonly hasSecret?: (namespace: string, name: string) => boolean
+  /** Whether there is a network of that name; default: there is none. */
+  readonly hasNetwork?: (namespace: string, name: string) => boolean
 }
 
 export function createDeployer(options: DeployerOptions): Deployer {
@@ -99,8 +103,13 @@ class HostDeployer implements Deployer {
   }
 
   /** What the configuration names has to be there. Throws WorkerError DEPLOY_INVALID with the way out. */
-  async #expectParts(namespace: string, { volumes = [], secrets = [] }: FunctionConfig): Promise<void> {
-    const { hasSecret = () => false, runtime } = this.#options
+  async #expectParts(namespace: string, config: FunctionConfig): Promise<void> {
+    const { volumes = [], secrets = [], network, allowHosts } = config
+    const { hasSecret = () => false, hasNetwork = () => false, runtime } = this.#options
+    const networkName = networkNameOf(network)
+    if (networkName !== null && !hasNetwork(namespace, networkName))
+      throw missing(`there is no network ${networkName} in namespace ${namespace}`, `fn network create ${networkName}`)
+    await runtime.networks?.check(networkModeOf(network), allowHosts?.map(parseEgressRule) ?? null)
     for (const name of secrets) {
       if (!hasSecret(namespace, name))
         throw missing(`secret ${name} is not set in namespace ${namespace}`, `fn secret set ${name}`)
@@ -165,8 +174,10 @@ function asWorkerError(error: unknown): unknown {
   if (error instanceof LimitError) return new WorkerError('DEPLOY_INVALID', error.message, { cause: error })
   if (!(error instanceof RuntimeError)) return error
   const { message } = error
-  if (error.code === 'LIMIT_UNSUPPORTED') return new WorkerError('LIMIT_UNSUPPORTED', message, { cause: error })
+  if (error.code === 'LIMIT_UNSUPPORTED' || error.code === 'NETWORK_UNAVAILABLE')
+    return new WorkerError('LIMIT_UNSUPPORTED', message, { cause: error })
   if (error.code === 'DISK_FULL') return new WorkerError('DISK_FULL', message, { cause: error })
+  if (error.code === 'NETWORK_REFUSED') return new WorkerError('DEPLOY_INVALID', message, { cause: error })
   if (error.code === 'IMAGE_INVALID' || error.code === 'VOLUME_INVALID')
     return new WorkerError('DEPLOY_INVALID', message, { cause: error })
   return new WorkerError('SANDBOX_CREATE_FAILED', message, { cause: error })

@@ -14,6 +14,7 @@ interface DeployOptions extends Record<string, unknown> {
   readonly env?: readonly string[]
   readonly secret?: readonly string[]
   readonly volume?: readonly string[]
+  readonly allowHost?: readonly string[]
   readonly alias?: string
   readonly check?: boolean
 }
@@ -62,7 +63,12 @@ export function define(command: Command, context: CommandContext): void {
     .option('--min-warm <n>', 'sandboxes kept ready', wholeNumber(0))
     .option('--keep-alive <duration>', 'how long an idle sandbox is kept', durationText)
     .option('--freeze-grace <duration>', 'how long a sandbox is idle before it is frozen', durationText)
-    .option('--network <mode>', 'network of its sandboxes: none')
+    .option('--network <network>', 'none, bridge, host, or a network made by fn network create')
+    .option(
+      '--allow-host <host>',
+      'with a network: all it may reach; NAME, *.NAME, ADDRESS[/BITS], each [:PORT] (repeatable)',
+      repeated,
+    )
     .option('--writable-root <size>', 'copy-on-write root of that size in memory')
     .option('--no-public', 'callers need a token')
     .option('--on-success <to>', 'function or URL told of asynchronous calls that succeeded')
@@ -74,6 +80,7 @@ export function define(command: Command, context: CommandContext): void {
     'fn deploy ./api --name shop --memory 256m --env LOG=debug',
     'fn deploy ./hello.ts --cpus 0.5 --timeout 5s --alias prod',
     'fn deploy ./site.ts --secret API_KEY --volume uploads:/data --volume tmpfs:/cache:size=64m',
+    'fn deploy ./api.ts --network bridge --allow-host api.example.com:443',
     'fn deploy ./import.ts --scratch 1g --device-write-bps 8m',
     'fn deploy ./hello.ts --check --json',
   ])
@@ -132,6 +139,7 @@ export function manifestFlags(options: DeployOptions, env: Environment): Manifes
   const settings: Record<string, unknown> = {}
   for (const key of SETTINGS) if (options[key] !== undefined) settings[key] = options[key]
   if (options.secret !== undefined) settings.secrets = options.secret
+  if (options.allowHost !== undefined) settings.allowHosts = options.allowHost
   if (options.volume !== undefined) settings.volumes = options.volume
   if (options.retryAttempts !== undefined) settings.retry = { attempts: options.retryAttempts }
   return {

@@ -31,6 +31,11 @@ export function define(command: Command, context: CommandContext): void {
       '--callback-allow <hosts>',
       'hosts or networks callbacks may reach besides public addresses, comma-separated (FN_CALLBACK_ALLOW)',
     )
+    .option(
+      '--egress-allow <hosts>',
+      'hosts or networks functions may reach besides public addresses, comma-separated (FN_EGRESS_ALLOW)',
+    )
+    .option('--host-network', 'functions may ask for the network of the host itself (FN_HOST_NETWORK)')
     .option('--example', 'deploy functions/hello.ts and call it once')
     .option('--once', 'end when the example is done, or right after the start')
     .configureHelp({

@@ -29,7 +29,7 @@ export interface CgroupHost {
   /** Which freezer is used, for the doctor. */
   readonly freezer: string
   /** What enforces each limit here, or why nothing does and what would turn it on. */
-  support(scratchAvailable: boolean): Record<LimitName, LimitSupport>
+  support(scratchAvailable: boolean, missingForNetwork?: string | null): Record<LimitName, LimitSupport>
   /** `cgroupsPath` of the OCI configuration: `/thaw-<platformId>/<sandboxId>`. */
   path(sandboxId: string): string
   /** `linux.resources` of the OCI configuration. The CPU quota is not in it: it comes after load. */
@@ -127,13 +127,14 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
   return {
     mode: tree.mode,
     freezer: describeFreezer(features),
-    support: (scratchAvailable) =>
+    support: (scratchAvailable, missingForNetwork = null) =>
       describeSupport({
         mode: tree.mode,
         features: refreshFeatures(features, sources()),
         memoryVersion: tree.place('memory')?.version ?? 2,
         ioVersion: tree.place('io')?.version ?? null,
         scratchAvailable,
+        missingForNetwork,
       }),
     path: (sandboxId) => `/${parent}/${sandboxId}`,
     ociResources: (limits) => ociResources(limits, features.swapAccounting),

@@ -11,6 +11,8 @@ export interface SupportInput {
   readonly memoryVersion: 1 | 2
   readonly ioVersion: 1 | 2 | null
   readonly scratchAvailable: boolean
+  /** Why sandboxes have no network here, with what would change it; null: they can have one. */
+  readonly missingForNetwork?: string | null
 }
 
 const CHOOSE_BFQ = 'choose it for a disk: echo bfq > /sys/block/DISK/queue/scheduler'
@@ -98,8 +100,14 @@ function ioSupport({ features, ioVersion, scratchAvailable }: SupportInput) {
   }
 }
 
-function fixedSupport({ scratchAvailable }: SupportInput) {
+function fixedSupport({ scratchAvailable, missingForNetwork = null }: SupportInput) {
+  const network = (end: string): LimitSupport =>
+    missingForNetwork === null
+      ? yes(`token bucket (tc tbf) at the ${end} end of the sandbox's link, with network bridge`)
+      : no('sandboxes have no network on this host', missingForNetwork)
   return {
+    networkRxBps: network("host's"),
+    networkTxBps: network("sandbox's"),
     ulimits: yes('rlimits, set when the sandbox is created'),
     tmpfs: yes('size of the tmpfs at /tmp'),
     scratch: scratchAvailable

@@ -26,6 +26,23 @@ remove_zram() {
   esac
 }
 
+# The sandboxes' network: their links went with them; the filter goes when there is nothing left to filter.
+remove_network() {
+  if [ ! -e "$run/network/table" ]; then return; fi
+  for interface in $(sed -n "s/^ *\(thw$id[^: ]*\):.*/\1/p" /proc/self/net/dev); do ip link del "$interface"; done
+  nft delete table inet "thaw-$id"
+  namespace=$(readlink /proc/self/ns/net)
+  shared=${run%/*}/forwarding-${namespace#*[}
+  shared=${shared%]}
+  rm -f "$shared/$id"
+  # The last one puts the host's switch back to where the first found it.
+  for other in "$shared"/*; do
+    case $other in */was-off | *'/*') ;; *) return ;; esac
+  done
+  if [ -e "$shared/was-off" ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; fi
+  rm -rf "$shared"
+}
+
 # The platform's own cgroup holds what it started (never its sandboxes): those go back to the root and it goes away.
 leave_reserve() {
   for reserve in "$cgroups/thaw-$id-platform" "$cgroups"/*/"thaw-$id-platform"; do
@@ -94,6 +111,7 @@ until kill_creators; kill_round || [ "$round" -ge 200 ]; do
 done
 {
   unmount_all
+  remove_network
   detach_disks
   remove_zram
   round=0

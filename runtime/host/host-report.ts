@@ -59,6 +59,7 @@ export function canMakeDisks(): boolean {
   return existsSync('/dev/loop-control') && hasProgram('mkfs.ext4')
 }
 
-function hasProgram(name: string): boolean {
+/** Whether a program is where programs of the system are. */
+export function hasProgram(name: string): boolean {
   return PLAIN_PATH.split(':').some((folder) => existsSync(`${folder}/${name}`))
 }

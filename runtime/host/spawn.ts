@@ -102,13 +102,20 @@ export interface CommandResult extends ProcessExit {
   readonly stderr: string
 }
 
-/** Runs a short command to its end and collects its output (at most 1 MiB each). Never throws for a failed command. */
+/** Runs a short command to its end and collects its output (at most 1 MiB each). Never throws for a failed command.
+ *  `input` is what it reads. */
 export async function run(
   command: string,
   args: readonly string[],
-  options: SpawnOptions = {},
+  options: SpawnOptions & { readonly input?: string } = {},
 ): Promise<CommandResult> {
-  const child = spawn(command, args, { ...options, stdout: 'pipe', stderr: 'pipe' })
+  const { input, ...rest } = options
+  const stdin = input === undefined ? (rest.stdin ?? 'ignore') : 'pipe'
+  const child = spawn(command, args, { ...rest, stdin, stdout: 'pipe', stderr: 'pipe' })
+  if (input !== undefined) {
+    child.stdin?.on('error', () => {}) // one that ends early does not read it
+    child.stdin?.end(input)
+  }
   const [exit, stdout, stderr] = await Promise.all([child.exited, collect(child.stdout), collect(child.stderr)])
   return { ...exit, stdout, stderr }
 }

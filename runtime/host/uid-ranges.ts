@@ -28,6 +28,9 @@ export interface UidRanges {
   /** First host uid of a free range. Throws RuntimeError `CREATE_FAILED` when all are taken. */
   acquire(): number
   release(base: number): void
+  /** Number of the platform's region, below `regions`: no two platforms of a host have the same. */
+  readonly region: number
+  readonly regions: number
   /** The claim, for the guard to remove. */
   readonly file: string
   close(): void
@@ -42,7 +45,7 @@ export function claimUidRanges(platformId: string, runRoot = RUN_ROOT): UidRange
     const region = (start + step) % REGIONS
     const file = join(folder, String(region))
     const fd = claimRegion(file, platformId)
-    if (fd !== null) return createRanges(FIRST_UID + region * RANGES_PER_REGION * RANGE_SIZE, file, fd)
+    if (fd !== null) return createRanges(region, file, fd)
   }
   throw new RuntimeError('HOST_UNSUITABLE', `all ${REGIONS} uid regions in ${folder} are held by other platforms`)
 }
@@ -69,7 +72,8 @@ function isStill(path: string, fd: number): boolean {
   }
 }
 
-function createRanges(firstUid: number, file: string, fd: number): UidRanges {
+function createRanges(region: number, file: string, fd: number): UidRanges {
+  const firstUid = FIRST_UID + region * RANGES_PER_REGION * RANGE_SIZE
   const free = Array.from({ length: RANGES_PER_REGION }, (_none, index) => firstUid + index * RANGE_SIZE)
   const taken = new Set<number>()
   return {
@@ -83,6 +87,8 @@ function createRanges(firstUid: number, file: string, fd: number): UidRanges {
     release: (base) => {
       if (taken.delete(base)) free.push(base)
     },
+    region,
+    regions: REGIONS,
     file,
     close: () => {
       // ORDER: removed while still locked, so that no other platform can be about to lock it.

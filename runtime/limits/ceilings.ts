@@ -27,6 +27,8 @@ export const CEILING_NAMES = [
   'deviceWriteIops',
   'tmpfs',
   'scratch',
+  'networkRxBps',
+  'networkTxBps',
 ] as const satisfies readonly LimitName[]
 export type CeilingName = (typeof CEILING_NAMES)[number]
 

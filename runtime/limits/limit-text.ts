@@ -1,7 +1,9 @@
 // A limit's value for people: sizes as they are written in a configuration. Pure.
 import { formatBytes } from './units.ts'
 
-const IN_BYTES: ReadonlySet<string> = new Set(['memory', 'memorySwap', 'memoryReservation', 'tmpfs', 'scratch'])
+const IN_BYTES: ReadonlySet<string> = new Set([
+  ...['memory', 'memorySwap', 'memoryReservation', 'tmpfs', 'scratch', 'networkRxBps', 'networkTxBps'],
+])
 
 /** `memory`, 67108864 → `64m`; null and −1 are `no limit`. */
 export function limitText(limit: string, value: unknown): string {

@@ -48,6 +48,9 @@ export interface Limits {
   readonly tmpfs: number
   /** Size of the disk at /scratch, bytes; null = none. */
   readonly scratch: number | null
+  /** Bytes a second received and sent by a sandbox with a network. */
+  readonly networkRxBps: number | null
+  readonly networkTxBps: number | null
 }
 export type LimitName = keyof Limits
 
@@ -72,6 +75,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   ulimits: [],
   tmpfs: 64 * 1024 ** 2,
   scratch: null,
+  networkRxBps: null,
+  networkTxBps: null,
 })
 
 /** A limit that is unknown, malformed, out of range, or that contradicts another. */
@@ -204,6 +209,7 @@ function ulimit(value: string | number): Ulimit {
   return { name: match[1]!, soft, hard }
 }
 
+const NETWORK_RATE: Range = { min: 4096, max: 1024 * GIB }
 const MEMORY: Range = { min: 16 * 1024 ** 2, max: 1024 * GIB }
 function define(
   name: LimitName,
@@ -256,6 +262,8 @@ export const LIMITS: readonly LimitDefinition[] = Object.freeze([
     bytes('scratch', { min: 1024 ** 2, max: 1024 * GIB }),
     true,
   ),
+  define('networkRxBps', 'bytes/s', 'network bytes received a second (bridge)', bytes('networkRxBps', NETWORK_RATE)),
+  define('networkTxBps', 'bytes/s', 'network bytes sent a second (bridge)', bytes('networkTxBps', NETWORK_RATE)),
 ])
 const BY_NAME = new Map<string, LimitDefinition>(LIMITS.map((limit) => [limit.name, limit]))
 

@@ -12,6 +12,8 @@ import { mountOwnDisk, mountWeightedDisk, type ScratchDisk } from '../host/scrat
 import { reap } from '../host/syscalls.ts'
 import type { UidRanges } from '../host/uid-ranges.ts'
 import type { WeightedDisk } from '../host/weighted-disk.ts'
+import type { HostNetworks } from '../network/networks.ts'
+import type { SandboxLink } from '../network/sandbox-link.ts'
 import { type HardLimits, INNER_UID, ociConfig, type VolumeSource } from '../oci/config.ts'
 import type { Container, OciRuntime } from '../oci/oci-runtime.ts'
 import type { SeccompProfile } from '../oci/seccomp.ts'
@@ -38,6 +40,7 @@ export interface SandboxHost {
   /** Mount points of volumes, a folder for each sandbox that has any; mode 0711. */
   readonly volumesDir: string
   readonly volumes: HostVolumes
+  readonly networks: HostNetworks
   /** Layers of mount points are kept here. */
   readonly layersDir: string
   readonly uids: UidRanges
@@ -79,6 +82,7 @@ class Build {
   #stuck = false
   #scratch: ScratchDisk | null = null
   #volumes: readonly VolumeSource[] = []
+  #link: SandboxLink | null = null
   #rootPath = ''
   #container: Container | null = null
   #cgroup: SandboxCgroup | null = null
@@ -97,6 +101,7 @@ class Build {
     return [
       { name: 'uids', run: () => this.#takeUids(), undo: () => this.#returnUids() },
       { name: 'folder', run: () => this.#makeFolder(), undo: () => this.#removeFolder() },
+      ...(this.#spec.network === 'bridge' ? [this.#networkStep()] : []),
       ...(scratch === null ? [] : [this.#scratchStep(scratch)]),
       ...((this.#spec.volumes?.length ?? 0) === 0 ? [] : [this.#volumesStep(this.#spec.volumes ?? [])]),
       { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
@@ -150,6 +155,18 @@ class Build {
     }
   }
 
+  #networkStep(): Step {
+    const { networks } = this.#host
+    return {
+      name: 'network',
+      run: async () => {
+        this.#link = await networks.link(this.#id)
+      },
+      // SECURITY: while a process may live on in it, its address is nobody else's.
+      undo: () => (this.#stuck ? undefined : networks.giveBack(this.#id)),
+    }
+  }
+
   #volumesStep(volumes: NonNullable<SandboxSpec['volumes']>): Step {
     const mounts = new SandboxVolumes(this.#host.volumes, join(this.#host.volumesDir, this.#id))
     return {
@@ -168,11 +185,12 @@ class Build {
   async #mountRoot(): Promise<void> {
     const addOns = await Promise.all(this.#spec.layers.map((digest) => this.#host.layerFolder(digest)))
     const volumes = this.#spec.volumes ?? []
+    const settings = [this.#host.networks.layer(this.#spec.network)].filter((layer) => layer !== null)
     const mountPoints = volumes.length === 0 ? [] : [await mountPointLayer(this.#host.layersDir, volumes)]
     this.#rootPath = await mountRoot({
       folder: this.#folder,
       // ORDER: mount points lowest, so that of a folder that is there already its own mode counts.
-      layers: [...mountPoints, ...this.#host.baseLayers, ...addOns],
+      layers: [...mountPoints, ...this.#host.baseLayers, ...settings, ...addOns],
       uidBase: this.#uidBase,
       writableBytes: this.#spec.writableRootBytes,
     })
@@ -190,6 +208,7 @@ class Build {
       resources: cgroups.ociResources(limits),
       seccomp,
       volumes: this.#volumes,
+      networkNamespace: this.#link?.namespacePath ?? (this.#spec.network === 'host' ? 'host' : 'own'),
       scratchPath: limits.scratch === null ? null : this.#scratchPath(),
       hardLimits,
       oomScoreAdj,
@@ -219,7 +238,10 @@ class Build {
     const container = this.#container
     if (container === null) throw new Error('attached before it was started')
     this.#cgroup = cgroups.attach(this.#id, limits, this.#scratch?.majorMinor ?? null)
-    this.#sandbox = new ContainerSandbox({ id: this.#id, container, cgroup: this.#cgroup, limits, clock })
+    this.#link?.attach(container.pid)
+    this.#link?.applyRates(limits)
+    const link = this.#link
+    this.#sandbox = new ContainerSandbox({ id: this.#id, container, cgroup: this.#cgroup, link, limits, clock })
   }
 
   async #removeCgroup(): Promise<void> {

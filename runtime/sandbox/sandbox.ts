@@ -20,6 +20,7 @@ import { coreWaitUs } from '../host/core-wait.ts'
 import { keepAlive } from '../host/keep-alive.ts'
 import { setTimeSlice } from '../host/time-slice.ts'
 import type { Limits } from '../limits/limits.ts'
+import type { NetworkCounters, SandboxLink } from '../network/sandbox-link.ts'
 import type { Container } from '../oci/oci-runtime.ts'
 import { type Channel, createChannel } from './channel.ts'
 import { awaitExit, explainDeath } from './death.ts'
@@ -42,6 +43,8 @@ export interface SandboxParts {
   readonly id: string
   readonly container: Container
   readonly cgroup: SandboxCgroup
+  /** Null: it has no link. */
+  readonly link?: Pick<SandboxLink, 'counters' | 'applyRates'> | null
   readonly limits: Limits
   readonly clock: Clock
 }
@@ -55,6 +58,9 @@ export class ContainerSandbox implements Sandbox {
   readonly gone: Promise<void>
   steps: readonly StepTime[] = []
   readonly #cgroup: SandboxCgroup
+  readonly #link: NonNullable<SandboxParts['link']> | null
+  /** Of the accounting before: traffic between two calls counts to the second. */
+  #traffic: NetworkCounters = { rxBytes: 0, txBytes: 0 }
   readonly #channel: Channel
   readonly #output: Output
   readonly #clock: Clock
@@ -76,6 +82,7 @@ export class ContainerSandbox implements Sandbox {
     this.#clock = parts.clock
     this.createdAtMs = parts.clock.now()
     this.#cgroup = parts.cgroup
+    this.#link = parts.link ?? null
     this.#limits = parts.limits
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
@@ -153,7 +160,9 @@ export class ContainerSandbox implements Sandbox {
   applyLimits(limits: Limits): LimitOutcome {
     if (this.#state === 'stopped') return { applied: true }
     const outcome = this.#cgroup.applyLimits(limits)
-    if (outcome.applied) this.#limits = limits
+    if (!outcome.applied) return outcome
+    this.#link?.applyRates(limits)
+    this.#limits = limits
     return outcome
   }
 
@@ -165,7 +174,16 @@ export class ContainerSandbox implements Sandbox {
   }
 
   endMetering(exact: boolean): Metering {
-    return this.#destroyed === null ? this.#cgroup.endMetering(exact) : NOTHING
+    if (this.#destroyed !== null) return NOTHING
+    const metering = this.#cgroup.endMetering(exact)
+    return this.#link === null ? metering : { ...metering, ...this.#trafficSince(this.#link) }
+  }
+
+  #trafficSince(link: NonNullable<SandboxParts['link']>): Pick<Metering, 'netRxBytes' | 'netTxBytes'> {
+    const before = this.#traffic
+    this.#traffic = link.counters()
+    const { rxBytes, txBytes } = this.#traffic
+    return { netRxBytes: rxBytes - before.rxBytes, netTxBytes: txBytes - before.txBytes }
   }
 
   leaveMetering(): void {

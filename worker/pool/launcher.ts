@@ -4,16 +4,19 @@ import {
   type CallSink,
   type Clock,
   type Code,
+  type EgressRule,
   type Logger,
+  parseEgressRule,
   type Runtime,
   RuntimeError,
   type Sandbox,
   type StoredImage,
   type VolumeMount,
 } from '../../runtime/api.ts'
-import type { FunctionVersion } from '../api.ts'
+import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import { type CodeCaches, cacheBytesFor } from '../code-caches.ts'
 import { messageOf } from '../failures.ts'
+import { networkModeOf } from '../registry/network-text.ts'
 import { SourcePositions } from '../source-map.ts'
 import type { Slot } from './slot.ts'
 import type { Stems } from './stems.ts'
@@ -44,7 +47,7 @@ export async function launchSandbox(slot: Slot, host: LaunchHost): Promise<void>
   const sandbox = await host.runtime.create({
     layers: image.layers,
     limits: pool.config.limits,
-    network: pool.config.network,
+    network: networkModeOf(pool.config.network),
     writableRootBytes: pool.config.writableRootBytes,
     ...volumesOf(pool.version),
   })
@@ -88,6 +91,7 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   if (slot.state !== 'loading') slot.move('loading')
   host.moved(slot)
   try {
+    if (networkModeOf(config.network) === 'bridge') host.runtime.networks?.allow(sandbox.id, egressRulesOf(config))
     const code = withSecrets(codeOf(version, image.source, await cacheOf(slot, image, host)), version, host)
     await sandbox.load(code, config.initTimeoutMs, (stream, line) => host.output(slot, stream, line))
     if (sandbox.state === 'stopped') {
@@ -100,6 +104,11 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   }
   slot.loadedAtMs = host.clock.monotonicMs()
   slot.move('idle')
+}
+
+/** Null: every public address. */
+function egressRulesOf({ allowHosts }: FunctionConfig): readonly EgressRule[] | null {
+  return allowHosts === undefined ? null : allowHosts.map(parseEgressRule)
 }
 
 /** The version's code cache; when there is none yet, the slot may be asked for one once it has run a call. */

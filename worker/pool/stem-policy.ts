@@ -1,6 +1,7 @@
 // Which functions can become of a stem, and how many stems to keep of which kind. Pure; the mechanism is stems.ts.
-import { DEFAULT_LIMITS, memoryClassBytes } from '../../runtime/api.ts'
+import { DEFAULT_LIMITS, memoryClassBytes, type NetworkMode } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
+import { networkModeOf } from '../registry/network-text.ts'
 
 /** What was fixed when a stem booted: two functions of the same kind can both become of it. */
 export interface StemKind {
@@ -8,7 +9,7 @@ export interface StemKind {
   readonly key: string
   /** Class of the memory limit (V8's heap limit is fixed at boot). */
   readonly memoryBytes: number
-  readonly network: FunctionConfig['network']
+  readonly network: NetworkMode
 }
 
 /** The kind of stem a function of this configuration starts from, or why it cannot start from any. Add-on layers count too,
@@ -22,7 +23,8 @@ export function stemKindOf(config: FunctionConfig): StemKind | string {
   if (limits.tmpfs !== DEFAULT_LIMITS.tmpfs) return 'a tmpfs of its own size is mounted when a sandbox is created'
   if (limits.ulimits.length > 0) return 'ulimits are set when the process starts'
   const memoryBytes = memoryClassBytes(limits.memory)
-  return { key: `${memoryBytes}/${network}`, memoryBytes, network }
+  const mode = networkModeOf(network)
+  return { key: `${memoryBytes}/${mode}`, memoryBytes, network: mode }
 }
 
 /** Why a function with add-on layers starts cold. */

@@ -1,10 +1,20 @@
 // The keys of `fn.json` as data: text forms, ranges, defaults, doc lines; and the JSON schema editors use. No other file
 // knows a range or a default of a function's configuration.
 import { z } from 'zod'
-import { formatBytes, formatDuration, LIMITS, parseBytes, parseDurationMs, UnitError } from '../../runtime/api.ts'
+import {
+  egressRuleText,
+  formatBytes,
+  formatDuration,
+  LIMITS,
+  parseBytes,
+  parseDurationMs,
+  parseEgressRule,
+  UnitError,
+} from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
 import { parseDestination } from './destinations.ts'
 import { isDnsLabel } from './names.ts'
+import { isNetwork } from './network-text.ts'
 import { conflictOf, parseVolume } from './volume-text.ts'
 
 const SECOND = 1_000
@@ -28,7 +38,6 @@ export const CONFIG_DEFAULTS = {
 
 /** Keys of the design whose feature does not exist yet: refused, never ignored. */
 export const LATER_KEYS: Readonly<Record<string, string>> = {
-  allowHosts: 'functions have no network',
   leftovers: 'processes left over are always ended',
 }
 
@@ -145,6 +154,29 @@ const volumes = z
     if (conflict !== null) context.issues.push({ code: 'custom', message: conflict, input: context.value, path: [] })
   })
 
+const network = z
+  .string({ error: (issue) => `expected "none", "bridge", "host" or the name of a network, got ${shown(issue.input)}` })
+  .refine(isNetwork, {
+    error: (issue) =>
+      `expected "none", "bridge", "host" or the name of a network (a DNS label), got ${shown(issue.input)}`,
+  })
+
+const MOST_HOSTS = 64
+const allowHost = z
+  .string({ error: (issue) => `expected a text, got ${shown(issue.input)}` })
+  .transform((text, context) => {
+    try {
+      return egressRuleText(parseEgressRule(text))
+    } catch (error) {
+      context.addIssue((error as Error).message)
+      return z.NEVER
+    }
+  })
+const allowHosts = z
+  .array(allowHost, { error: (issue) => `expected a list such as ["api.example.com"], got ${shown(issue.input)}` })
+  .max(MOST_HOSTS, { error: `expected at most ${MOST_HOSTS} entries` })
+  .transform((hosts) => [...new Set(hosts)])
+
 /** A function or URL. */
 const destination = z
   .string({ error: (issue) => `expected a function or URL, got ${shown(issue.input)}` })
@@ -189,7 +221,10 @@ export const configShape = z.strictObject({
   freezeGrace: duration(0, HOUR).optional().describe('idle time after which a sandbox is frozen'),
   isolation: onlyNow('function', ['namespace', 'call', 'version']).optional().describe('what may share a sandbox'),
   env: env.optional().describe('environment of the code'),
-  network: onlyNow('none', ['bridge', 'host']).optional().describe('network of the sandbox'),
+  network: network.optional().describe('"none", "bridge", "host", or a network of the namespace (fn network create)'),
+  allowHosts: allowHosts
+    .optional()
+    .describe('all it may reach: "api.example.com", "*.example.com:443", "10.1.2.3:5432"; needs a network'),
   writableRoot: size(MIB, 64 * 1024 * MIB)
     .optional()
     .describe('size of a copy-on-write root in memory; without it the root is read-only'),

@@ -7,6 +7,7 @@ import { RETRY_DEFAULTS } from '../queue/retry-policy.ts'
 import { RegistryError } from './api.ts'
 import { CONFIG_DEFAULTS, configKeys, configShape, INNER_KEYS, LATER_KEYS } from './config-shape.ts'
 import { checkFunctionName } from './names.ts'
+import { networkModeOf } from './network-text.ts'
 import { suggest } from './suggest.ts'
 
 /** `name` is the name deployed under and wins over the manifest's own. Throws RegistryError CONFIG_INVALID with all `problems`,
@@ -43,6 +44,7 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
       problems.push(`maxLimits.${limit.name}: is fixed when a sandbox is created and cannot change per call`)
     }
   }
+  problems.push(...networkProblems(shape.success ? shape.data : {}, limits, maxLimits))
   const both = shape.success ? (shape.data.secrets ?? []).filter((key) => key in (shape.data.env ?? {})) : []
   for (const key of both) problems.push(`secrets: ${key} is in env as well`)
   if (problems.length > 0 || !shape.success) throw invalid(problems)
@@ -71,6 +73,8 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     public: parsed.public ?? CONFIG_DEFAULTS.public,
     // ORDER: absent when there are none, so that versions from before these keys existed are still the same.
     ...((parsed.volumes?.length ?? 0) > 0 ? { volumes: parsed.volumes! } : {}),
+    ...(parsed.network === undefined ? {} : { network: parsed.network }),
+    ...(parsed.allowHosts === undefined ? {} : { allowHosts: parsed.allowHosts }),
     ...((parsed.secrets?.length ?? 0) > 0 ? { secrets: parsed.secrets! } : {}),
   }
 }
@@ -87,6 +91,27 @@ function retryOf(retry: z.output<typeof configShape>['retry']): { retry?: RetryP
       maxAgeMs: retry.maxAge ?? RETRY_DEFAULTS.maxAgeMs,
     },
   }
+}
+
+/** What is said of a network the function does not have, or that has no filter. */
+function networkProblems(
+  {
+    network = CONFIG_DEFAULTS.network,
+    allowHosts,
+  }: { network?: string | undefined; allowHosts?: readonly string[] | undefined },
+  limits: Limits,
+  maxLimits: Partial<Limits>,
+): string[] {
+  if (networkModeOf(network) === 'bridge') return []
+  const why = network === 'host' ? 'the host’s own network is not filtered' : 'the function has no network'
+  const way = 'say network "bridge", or the name of one, too'
+  const rates = (['networkRxBps', 'networkTxBps'] as const).filter(
+    (name) => limits[name] !== null || maxLimits[name] != null,
+  )
+  return [
+    ...(allowHosts === undefined ? [] : [`allowHosts: ${why}; ${way}`]),
+    ...rates.map((name) => `limits.${name}: ${why}; ${way}`),
+  ]
 }
 
 function parseOwnLimits(value: unknown, problems: string[]): Limits {

@@ -1,6 +1,7 @@
-// Where the end of a call may be told: a function or a URL; and which hosts besides public ones callbacks may reach. Pure.
-import { BlockList, isIP } from 'node:net'
+// Where the end of a call may be told: a function or a URL. Pure.
 import { isDnsLabel } from './names.ts'
+
+export { type AllowList, parseAllowList } from '../../runtime/api.ts'
 
 export type Destination =
   | { readonly kind: 'url'; readonly url: URL }
@@ -26,29 +27,4 @@ export function parseDestination(text: string): Destination {
   const fits = isDnsLabel(name) && more.length === 0 && (reference === null || isDnsLabel(reference))
   if (!fits) throw new Error(`expected a function (NAME or NAME@ALIAS) or an http(s):// URL, got ${shown}`)
   return { kind: 'function', name, reference }
-}
-
-/** Hosts and networks an administrator allows besides public addresses. */
-export interface AllowList {
-  readonly hosts: ReadonlySet<string>
-  readonly networks: BlockList
-}
-
-/** Each entry is a host name, an address or a network (`10.0.0.0/8`). Throws Error naming the bad one. */
-export function parseAllowList(entries: readonly string[]): AllowList {
-  const hosts = new Set<string>()
-  const networks = new BlockList()
-  for (const entry of entries) {
-    const [address = '', bits, ...more] = entry.split('/')
-    const version = isIP(address)
-    const family = version === 6 ? 'ipv6' : 'ipv4'
-    const most = version === 6 ? 128 : 32
-    if (version !== 0 && bits === undefined) networks.addAddress(address, family)
-    else if (version !== 0 && more.length === 0 && /^\d{1,3}$/.test(bits ?? '') && Number(bits) <= most)
-      networks.addSubnet(address, Number(bits), family)
-    else if (bits === undefined && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(entry)) hosts.add(entry.toLowerCase())
-    else
-      throw new Error(`expected a host name, an address or a network such as 10.0.0.0/8, got ${JSON.stringify(entry)}`)
-  }
-  return { hosts, networks }
 }

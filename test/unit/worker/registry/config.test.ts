@@ -138,8 +138,26 @@ describe('problems', () => {
       'volumes.0: expected NAME:/path[:ro|rw], /host/folder:/path[:ro|rw] or tmpfs:/path:size=64m, got "data"',
     ],
     [{ volumes: ['a:/x', 'b:/x/y'] }, 'volumes: /x/y lies within /x'],
-    [{ network: 'bridge' }, 'network: "bridge" is not supported yet; only "none" is'],
-    [{ network: 'wifi' }, 'network: expected "none", got "wifi"'],
+    [
+      { network: 'My Net' },
+      'network: expected "none", "bridge", "host" or the name of a network (a DNS label), got "My Net"',
+    ],
+    [
+      { allowHosts: ['a.example'] },
+      'allowHosts: the function has no network; say network "bridge", or the name of one, too',
+    ],
+    [
+      { network: 'host', allowHosts: [] },
+      'allowHosts: the host’s own network is not filtered; say network "bridge", or the name of one, too',
+    ],
+    [
+      { network: 'bridge', allowHosts: ['10.0.0.0/33'] },
+      'allowHosts.0: expected a network such as 10.1.0.0/16, got "10.0.0.0/33"',
+    ],
+    [
+      { limits: { networkRxBps: '1m' } },
+      'limits.networkRxBps: the function has no network; say network "bridge", or the name of one, too',
+    ],
     [[], 'expected an object of settings, got a list'],
     [null, 'expected an object of settings, got null'],
   ])('%j', (manifest, problem) => {

@@ -1,0 +1,26 @@
+// The network of a function as its author writes it: `none`, `bridge`, `host`, or the name of a network of its namespace, whose
+// functions are on a bridge and can call each other. Pure.
+import type { NetworkMode } from '../../runtime/api.ts'
+import { isDnsLabel } from './names.ts'
+
+const MODES: readonly string[] = ['none', 'bridge', 'host'] satisfies readonly NetworkMode[]
+
+/** Names no network can have. */
+export function isNetworkMode(text: string): text is NetworkMode {
+  return MODES.includes(text)
+}
+
+/** Whether the text can be a function's network. */
+export function isNetwork(text: string): boolean {
+  return isNetworkMode(text) || isDnsLabel(text)
+}
+
+/** What its sandboxes have. */
+export function networkModeOf(network: string): NetworkMode {
+  return isNetworkMode(network) ? network : 'bridge'
+}
+
+/** The network of the namespace it is on; null: on none. */
+export function networkNameOf(network: string): string | null {
+  return isNetworkMode(network) ? null : network
+}
