@@ -6,7 +6,7 @@ import { Hono } from 'hono'
 import type { Control } from './control-gate.ts'
 import { GatewayError, refusalOf, refusalOfError } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
-import { answerProblem } from './problem.ts'
+import { answerProblem, PROBLEM_TYPE } from './problem.ts'
 import { callbackRoutes } from './routes/callbacks.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { functionRoutes } from './routes/functions.ts'
@@ -56,9 +56,12 @@ export function createControl(parts: ControlParts): Control {
   })
   const listener = getRequestListener((request, bindings) => app.fetch(request, bindings), {
     overrideGlobalObjects: false,
+    // HTTP/1.0 has no Host.
+    hostname: 'localhost',
     errorHandler: (error) => {
-      parts.logger.warn({ err: error }, 'control call could not be read')
-      return new Response(null, { status: 400 })
+      parts.logger.info({ err: error }, 'control call could not be read')
+      const { problem } = refusalOf('BAD_REQUEST', 'the request cannot be read')
+      return new Response(JSON.stringify(problem), { status: 400, headers: { 'content-type': PROBLEM_TYPE } })
     },
   })
   return (incoming, outgoing) => {
@@ -79,7 +82,7 @@ function missing(context: ControlContext, routes: readonly Route[]): GatewayErro
   const { path, method } = context.req
   const allowed = routes.filter((route) => matches(route.path, path)).map((route) => route.method)
   if (allowed.length === 0) return new GatewayError('NOT_FOUND', `nothing is at ${path.slice(0, 200)}`)
-  return new GatewayError('METHOD_NOT_ALLOWED', `${method} is not allowed here; ${allowed.join(', ')} is`, {
+  return new GatewayError('METHOD_NOT_ALLOWED', `${method} is not allowed here; allowed: ${allowed.join(', ')}`, {
     headers: ['Allow', allowed.join(', ')],
   })
 }

@@ -148,6 +148,8 @@ class Front {
   readonly #invoker: Invoker
   readonly #gate: ControlGate
   readonly #tokens: TokenCheck
+  /** The last Host that was judged good. */
+  #plainHost: string | null = null
 
   constructor(invoker: Invoker, gate: ControlGate, tokens: TokenCheck) {
     this.#invoker = invoker
@@ -159,6 +161,8 @@ class Front {
     try {
       const headers = readRequestHeaders(incoming.rawHeaders, this.#tokens.isOurs)
       if (headers.hosts !== 1) checkHosts(headers.hosts, incoming)
+      else if (headers.host !== this.#plainHost) this.#plainHost = expectPlainHost(headers.host)
+      if (incoming.httpVersionMajor !== 1) refuseVersion(incoming.httpVersion)
       if (headers.otherCoding !== null) refuseCoding(headers.otherCoding)
       if (incoming.method === 'TRACE') throw new GatewayError('METHOD_NOT_ALLOWED', 'TRACE is not allowed')
       let url = incoming.url!
@@ -190,6 +194,22 @@ function checkHosts(hosts: number, incoming: IncomingMessage): void {
   if (hosts > 1) throw new GatewayError('BAD_REQUEST', 'the request has more than one Host header', { headers })
   if (incoming.httpVersionMinor > 0)
     throw new GatewayError('BAD_REQUEST', 'the request has no Host header', { headers })
+}
+
+/** Whatever reads it later must read the same name out of it. */
+function expectPlainHost(host: string): string {
+  const name = host.replace(/:\d+$/, '').toLowerCase()
+  const url = `http://${host}/`
+  if (/^[\w.:[\]-]+$/.test(host) && URL.canParse(url) && new URL(url).hostname === name) return host
+  const shown = JSON.stringify(host.slice(0, 200))
+  throw new GatewayError('BAD_REQUEST', `the Host header ${shown} is not a host name with or without a port`, {
+    headers: ['Connection', 'close'],
+  })
+}
+
+function refuseVersion(version: string): never {
+  const message = `HTTP/${version} is not spoken here in this form; send HTTP/1.1`
+  throw new GatewayError('BAD_REQUEST', message, { headers: ['Connection', 'close'] })
 }
 
 function serve(options: GatewayOptions, front: Front): Server {
@@ -239,7 +259,8 @@ function answerClientError(error: Error & { code?: string }, socket: Duplex): vo
   }
   // `_httpMessage` is the response in progress on a socket: bytes of ours must not land in the middle of one.
   const open = (socket as Socket & { _httpMessage?: GatewayResponse | null })._httpMessage
-  if (open?.headersSent) socket.destroy()
+  if (open?.lingers) open.end()
+  else if (open?.headersSent) socket.destroy()
   else refuseSocket(socket, refusalOfClientError(error, open !== undefined && open !== null))
 }
 

@@ -43,6 +43,7 @@ export function answerProblem(
   // ORDER: all of the answer first, then read on for a while, then end. Ending at once closes the socket while bytes are
   // unread, and the kernel's reset may take the answer from the client.
   outgoing.write(body)
+  outgoing.lingers = true
   linger(incoming, outgoing)
 }
 

@@ -14,6 +14,8 @@ export class GatewayResponse<Request extends IncomingMessage = IncomingMessage> 
   caller: Caller | null = null
   /** The client sent `Expect: 100-continue` and holds its body back. */
   awaitsContinue = false
+  /** A whole refusal was written, and the rest of the request's body is let run by before the end. */
+  lingers = false
 
   /** Ends a response whose head was just written and whose body is `body` alone. The same bytes as `end(body)`, but head and
    *  body leave as one string in one write: as two chunks they cost a writev and three entries of the socket's queue. */

@@ -207,3 +207,46 @@ describe('bodies', () => {
     expect([statusOf(raw), codeOf(raw)]).toEqual([502, 'FUNCTION_CRASHED'])
   })
 })
+
+describe('what other parsers could read otherwise', () => {
+  test.each([
+    'a b',
+    'local_host:x',
+    'localhost@evil',
+    '127.1',
+    '0x7f.1',
+    '[::1',
+    'localhost:99999',
+    'a%2eb',
+    '',
+    'ä',
+    'localhost:',
+  ])('the host %j is refused, for functions and control calls, and the connection closed', async (host) => {
+    for (const target of ['/fn/hello', '/healthz']) {
+      const raw = await gateway.raw(Buffer.from(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`))
+      expect([statusOf(raw), codeOf(raw)]).toEqual([400, 'BAD_REQUEST'])
+    }
+  })
+
+  test.each(['a_b.example', 'EXAMPLE.org:80', '[::1]:8080', 'xn--bcher-kva.example'])(
+    'the host %s is one',
+    async (host) => {
+      for (const target of ['/fn/hello', '/healthz'])
+        expect(
+          statusOf(await gateway.raw(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)),
+        ).toBe(200)
+    },
+  )
+
+  test('HTTP/1.0 without a host reaches control calls, and HTTP/2.0 in the form of 1 nothing', async () => {
+    expect(await gateway.raw('GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200/)
+    expect(statusOf(await gateway.raw('GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n'))).toBe(400)
+  })
+
+  test('a refusal arrives even when the body behind it is broken', async () => {
+    const raw = await gateway.raw(
+      'POST /fn/nobody HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n',
+    )
+    expect([statusOf(raw), codeOf(raw)]).toEqual([404, 'FUNCTION_NOT_FOUND'])
+  })
+})
