@@ -105,6 +105,15 @@ describe.each(['v1', 'hybrid', 'v2'] as const)('cgroups in mode %s', (mode) => {
     expect(fake.read(PATH, mode === 'v1' ? 'freezer.state' : 'cgroup.freeze')).toBe(mode === 'v1' ? 'THAWED' : '0')
   })
 
+  if (mode !== 'v1') {
+    test('a sandbox whose freeze the kernel does not confirm is not frozen', async () => {
+      fake.confirms = false
+      await expect(cgroup.freeze()).rejects.toMatchObject({ code: 'FREEZE_FAILED' })
+      expect(cgroup.frozen).toBe(false)
+      expect(fake.read(PATH, 'cgroup.freeze')).toBe('0')
+    })
+  }
+
   const cpu = (us: number) => {
     if (mode === 'v1') fake.write(PATH, 'cpuacct.usage', String(us * 1000))
     else {

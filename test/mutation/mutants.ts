@@ -68,8 +68,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'runtime/cgroup/freezer.ts',
     find: 'confirmed: () => events.readField(FROZEN) === 1,',
     replace: 'confirmed: () => events.readField(FROZEN) !== 2,',
-    project: 'kernel',
-    tests: ['freezer'],
+    project: 'contract',
+    tests: ['cgroup'],
   },
   {
     breaks: 'a thaw during a freeze wins',
