@@ -2,11 +2,15 @@
 // out, and a function nobody calls goes away.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { SandboxInfo } from '../../worker/api.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
 import { until } from '../support/until.ts'
 
+const STREAM_CALLS = 40
+const STREAM_GAP_MS = 80
+const STREAM_LEARNED = 5
 let platform: Platform
 const PROBE = join(ROOT, 'test', 'fixtures', 'functions', 'probe.ts')
 beforeAll(async () => {
@@ -57,6 +61,24 @@ test('the call after a freeze says thawed, the one right after it warm, the firs
   expect((await call('/fn/kinds/status/200')).headers.get('fn-start')).toBe('warm')
   await until('it is frozen', allIn('kinds', 'frozen'))
   expect((await call('/fn/kinds/status/200')).headers.get('fn-start')).toBe('thawed')
+})
+
+test('a steady stream never meets the freezer, and when it ends the sandbox is frozen', async () => {
+  await platform.deploy(PROBE, '--name', 'stream')
+  await call('/fn/stream/status/200')
+  let thawed = 0
+  let answeredMs = performance.now()
+  for (let n = 0; n < STREAM_CALLS; n++) {
+    await delay(STREAM_GAP_MS)
+    const gapMs = performance.now() - answeredMs
+    const kind = (await call('/fn/stream/status/200')).headers.get('fn-start')
+    answeredMs = performance.now()
+    // Where this process itself was held up there was a pause in the stream.
+    if (n >= STREAM_LEARNED && gapMs < 2 * STREAM_GAP_MS && kind === 'thawed') thawed++
+  }
+  // Without learning, or with a short fixed grace, every one of them would be.
+  expect(thawed).toBeLessThanOrEqual(2)
+  await until('it is frozen', allIn('stream', 'frozen'))
 })
 
 test('reuse is last in, first out: calls one after another stay in one sandbox', async () => {
