@@ -150,10 +150,22 @@ function isFunctionFault(problem: Problem): boolean {
 function hintsFor(problem: Problem): string[] {
   if (problem.status === 401) return ['set FN_TOKEN, or FN_STATE_DIR to the state directory of that platform']
   if (problem.status === 403 && problem.code === 'FORBIDDEN_HOST') return ['name this host in FN_HOSTS of the platform']
+  if (problem.code === 'FUNCTION_NOT_FOUND' && !problem.detail.includes('did you mean'))
+    return ['which there are: fn ls']
+  if (problem.code === 'FUNCTION_INIT_FAILED') return ['this happened while its code was loaded, before any call']
   if (isFunctionFault(problem) && problem.invocationId !== null) {
-    return [`what it wrote: fn logs --invocation ${problem.invocationId}`]
+    return [...causesOf(problem), `what it wrote: fn logs --invocation ${problem.invocationId}`]
   }
   if (problem.retryAfterS !== null) return [`try again in ${problem.retryAfterS} s`]
+  return []
+}
+
+/** What a newcomer could not know: what a sandbox does not have unless it is asked for. */
+function causesOf({ code, detail, stack }: Problem): string[] {
+  const text = `${detail}\n${stack ?? ''}`
+  if (code === 'FUNCTION_OUT_OF_MEMORY') return ['give it more: fn deploy … --memory SIZE']
+  if (/\b(EAI_AGAIN|ENETUNREACH)\b/.test(text)) return ['a sandbox has no network unless it is deployed with --network']
+  if (/\bEROFS\b/.test(text)) return ['it may write to /tmp; for more see --volume and --scratch of fn deploy']
   return []
 }
 

@@ -86,6 +86,7 @@ async function addVerbs(
   const named = new Set(argv)
   for (const { name, summary, group, load } of VERBS) {
     const command = program.command(name).summary(summary).description(sentence(summary)).helpGroup(`${group}:`)
+    command.showHelpAfterError(`→ fn ${name} --help`)
     if (named.has(name)) await define(command, load)
   }
 }

@@ -1,7 +1,7 @@
 // Whether limits somebody asked for can be enforced on this host. Pure; what was not asked for never fails.
 import type { LimitSupport } from './api.ts'
 import { RuntimeError } from './errors.ts'
-import type { LimitName, Limits } from './limits/limits.ts'
+import { cpusOf, type LimitName, type Limits } from './limits/limits.ts'
 import type { HardLimits } from './oci/config.ts'
 
 export interface LimitCheckOptions {
@@ -10,6 +10,8 @@ export interface LimitCheckOptions {
   /** As it is now; asked only before something is refused. */
   readonly supportNow: () => Readonly<Record<LimitName, LimitSupport>>
   readonly hardLimits: HardLimits
+  /** CPUs sandboxes may use; absent: not known. */
+  readonly hostCpus?: ReadonlySet<number>
   /** Device path → `maj:min`; throws for what is no disk. */
   readonly resolveDisk: (path: string) => string
   /** Whether the disk `maj:min` has the scheduler that knows weights. */
@@ -35,6 +37,7 @@ export function createLimitCheck(options: LimitCheckOptions): (asked: Partial<Li
       const support = options.supportNow()[name]
       if (!support.enforced) throw unsupported(name, support.how, support.fix)
     }
+    if (asked.cpusetCpus != null && options.hostCpus) checkCpus(asked.cpusetCpus, options.hostCpus)
     for (const name of DEVICE_LIMITS) {
       for (const { device } of asked[name] ?? []) if (device !== null) checkDevice(name, device, options)
     }
@@ -60,6 +63,12 @@ function isAsked(asked: Partial<Limits>, name: LimitName): boolean {
   if (value === undefined || value === null) return false
   if (Array.isArray(value)) return value.length > 0
   return !(name === 'memorySwap' && value === asked.memory)
+}
+
+function checkCpus(asked: string, hostCpus: ReadonlySet<number>): void {
+  const absent = [...cpusOf(asked)].find((cpu) => !hostCpus.has(cpu))
+  if (absent === undefined) return
+  throw unsupported('cpusetCpus', `${asked}: there is no CPU ${absent} here`, `name some of ${[...hostCpus].join(',')}`)
 }
 
 function checkDevice(name: LimitName, device: string, options: LimitCheckOptions): void {

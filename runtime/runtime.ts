@@ -12,7 +12,7 @@ import {
   usesBfq,
 } from './cgroup/cgroup.ts'
 import { keepGuard, stopOldGuard } from './host/guard.ts'
-import { canMakeDisks, expectLinuxRoot, parseSwapBytes, readHostFacts } from './host/host-report.ts'
+import { canMakeDisks, expectLinuxRoot, parseAllowedCpus, parseSwapBytes, readHostFacts } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
 import { RUN_ROOT, stateId } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
@@ -175,7 +175,10 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     volumes,
     networks,
     create: (spec) => sandboxes.create(spec),
-    checkLimits: createLimitCheck({ support, supportNow, hardLimits, resolveDisk, usesBfq, bfqDisks }),
+    checkLimits: createLimitCheck({
+      ...{ support, supportNow, hardLimits, resolveDisk, usesBfq, bfqDisks },
+      hostCpus: parseAllowedCpus(readFileSync('/proc/self/status', 'utf8')),
+    }),
     close: () => keepAlive(unwind.run()),
   }
 }

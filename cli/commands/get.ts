@@ -31,6 +31,9 @@ export function define(command: Command, context: CommandContext): void {
     'fn get invocation 0198c0de-… --result --wait 10s',
   ])
   command.action(async (name: string, id: string | undefined, options: GetOptions) => {
+    if (id === undefined && name === 'invocation') {
+      throw new CliError('USAGE', 'which invocation? fn get invocation ID', { hints: ['their ids: fn jobs'] })
+    }
     if (id === undefined) return getFunction(name, context)
     if (name !== 'invocation') {
       throw new CliError('USAGE', `expected one name, or: fn get invocation ID; got ${name} ${id}`)

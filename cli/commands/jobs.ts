@@ -36,6 +36,8 @@ export function define(command: Command, context: CommandContext): void {
   ])
   command.action(async (name: string | undefined, id: string | undefined, options: JobsOptions) => {
     if (id !== undefined) return cancel(name, id, context)
+    if (name === 'cancel')
+      throw new CliError('USAGE', 'which invocation? fn jobs cancel ID', { hints: ['their ids: fn jobs'] })
     const since = options.since === undefined ? undefined : new Date(Date.now() - parseDurationMs(options.since))
     const answer = await context.client().request('GET', '/v1/invocations', {
       query: {
@@ -46,6 +48,10 @@ export function define(command: Command, context: CommandContext): void {
         after: options.after,
       },
     })
+    // Records outlive their function, so that only a name without any may be a mistaken one. Throws for an unknown function.
+    if (name !== undefined && listOf(answer.json).length === 0) {
+      await context.client().request('GET', `/v1/functions/${encodeURIComponent(name)}`)
+    }
     context.show(answer, (json) => {
       const records = listOf<InvocationRecord>(json)
       if (records.length === 0) return 'no invocations'

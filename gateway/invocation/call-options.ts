@@ -63,6 +63,11 @@ const LIMIT_OF_HEADER: ReadonlyMap<string, LimitName> = new Map(
   LIMITS.map((limit) => [`fn-limit-${limit.kebab}`, limit.name]),
 )
 
+/** Those a call may change. */
+const HEADERS_OF_LIMITS = LIMITS.filter(({ perCall }) => perCall)
+  .map(({ kebab }) => `fn-limit-${kebab}`)
+  .join(' ')
+
 interface Draft {
   limits: Record<string, unknown>
   timeoutMs: number | null
@@ -93,10 +98,7 @@ function readHeader(draft: Draft, name: string, value: string, config: FunctionC
   if (name.startsWith('fn-limit-')) {
     const limit = LIMIT_OF_HEADER.get(name)
     if (limit === undefined)
-      throw new GatewayError(
-        'LIMIT_INVALID',
-        `unknown limit header ${name}; known: ${[...LIMIT_OF_HEADER.keys()].join(' ')}`,
-      )
+      throw new GatewayError('LIMIT_INVALID', `unknown limit header ${name}; known: ${HEADERS_OF_LIMITS}`)
     draft.limits[limit] = parsed(name, () => parseLimit(limit, value))
     return
   }

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, release, totalmem } from 'node:os'
 import { RuntimeError } from '../errors.ts'
+import { cpusOf } from '../limits/limits.ts'
 import { PLAIN_PATH, run } from './spawn.ts'
 
 /** Throws RuntimeError `HOST_UNSUITABLE` with the way out unless this is Linux and we are root. */
@@ -42,6 +43,11 @@ export function parseSwapBytes(swaps: string): number {
     .slice(1)
     .map((line) => Number(line.trim().split(/\s+/)[2] ?? 0))
   return sizes.reduce((sum, kib) => sum + (Number.isFinite(kib) ? kib * 1024 : 0), 0)
+}
+
+/** CPUs that the process of this /proc/<pid>/status may run on (proc(5)). */
+export function parseAllowedCpus(status: string): ReadonlySet<number> {
+  return cpusOf(/^Cpus_allowed_list:\s+(\S+)$/m.exec(status)?.[1] ?? '0')
 }
 
 async function versionOf(nodeBinary: string): Promise<string> {

@@ -61,7 +61,7 @@ describe('wrong usage ends with 2 and a way out', () => {
   test.each([
     [[], /Usage: fn VERB/],
     [['delpoy'], /Did you mean deploy\?/],
-    [['deploy'], /missing required argument 'path'/],
+    [['deploy'], /missing required argument 'path'[\s\S]*→ fn deploy --help/],
     [['ls', '--jsn'], /Did you mean --json\?/],
     [['invoke', 'hello', '--memory', '1k'], /memory: expected a size from 16m/],
     [['invoke', 'hello', '--cpus', 'many'], /cpus: expected a number/],
@@ -75,6 +75,8 @@ describe('wrong usage ends with 2 and a way out', () => {
     [['alias', 'hello', 'prod', 'three'], /expected VERSION=PERCENT/],
     [['logs'], /fn logs NAME/],
     [['get', 'hello', 'there'], /fn get invocation ID/],
+    [['get', 'invocation'], /which invocation\? fn get invocation ID[\s\S]*→ their ids: fn jobs/],
+    [['jobs', 'cancel'], /which invocation\? fn jobs cancel ID/],
     [['jobs', '--state', 'lost'], /expected one of queued/],
     [['ls', '--url', 'nowhere'], /FN_URL: expected a URL/],
   ])('%j', async (args, words) => {

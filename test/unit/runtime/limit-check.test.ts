@@ -20,6 +20,7 @@ const check = createLimitCheck({
   },
   usesBfq: () => false,
   bfqDisks: () => [],
+  hostCpus: new Set([0, 1]),
 })
 
 describe('limits asked for', () => {
@@ -30,6 +31,11 @@ describe('limits asked for', () => {
   test('are refused with the limit’s name and what would turn it on', () => {
     expect(() => check({ blkioWeight: 300 })).toThrow('blkioWeight: no bfq disk; set the scheduler to bfq')
     expect(() => check({ blkioWeight: 300 })).toThrow(expect.objectContaining({ code: 'LIMIT_UNSUPPORTED' }))
+  })
+
+  test('name CPUs that are there', () => {
+    expect(() => check({ cpusetCpus: '0-1' })).not.toThrow()
+    expect(() => check({ cpusetCpus: '1-2' })).toThrow('cpusetCpus: 1-2: there is no CPU 2 here; name some of 0,1')
   })
 
   test('pass when what the host lacked at the start is there now', () => {

@@ -25,6 +25,16 @@ beforeAll(async () => {
       invocationId: ID,
       stack: 'Error: no\n    at default (hello.ts:3:9)',
     }),
+    'GET /fn/hello/network': problem(500, 'FUNCTION_THREW', 'function', 'TypeError: fetch failed', {
+      invocationId: ID,
+      stack: 'TypeError: fetch failed\n[cause]: Error: getaddrinfo EAI_AGAIN example.com',
+    }),
+    'GET /fn/hello/disk': problem(500, 'FUNCTION_THREW', 'function', "EROFS: read-only file system, open '/x'", {
+      invocationId: ID,
+    }),
+    'GET /fn/hello/memory': problem(502, 'FUNCTION_OUT_OF_MEMORY', 'function', 'killed at its memory limit of 64m', {
+      invocationId: ID,
+    }),
     'GET /fn/hello/protocol': problem(502, 'FUNCTION_PROTOCOL', 'sandbox', 'nonsense on the wire'),
     'GET /fn/hello/busy': problem(429, 'FUNCTION_BUSY', 'worker', 'too many calls'),
     'GET /fn/hello/full': problem(503, 'HOST_FULL', 'worker', 'no room'),
@@ -141,6 +151,17 @@ describe('exit status', () => {
     const result = await invoke(['hello', '-p', path])
     expect(result.stderr).toMatch(words)
     expect([result.status, result.stdout]).toEqual([status, stdout])
+  })
+})
+
+test.each([
+  ['network', '→ a sandbox has no network unless it is deployed with --network'],
+  ['disk', '→ it may write to /tmp'],
+  ['memory', '→ give it more: fn deploy … --memory SIZE'],
+])('what a sandbox lacks by default is named with what gives it: %s', async (path, hint) => {
+  expect(await invoke(['hello', '--path', `/${path}`])).toMatchObject({
+    status: 3,
+    stderr: expect.stringContaining(hint),
   })
 })
 

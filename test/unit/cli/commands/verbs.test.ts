@@ -142,7 +142,9 @@ describe('deploy', () => {
   test('that does not load shows the stack and ends with 1', async () => {
     const { status, stdout, stderr } = await fn('deploy', 'short-form.ts', '--name', 'broken')
     expect([status, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(/fn: Error: at load \(FUNCTION_INIT_FAILED\)\n {4}at hello\.ts:1:7\n$/)
+    expect(stderr).toMatch(
+      /fn: Error: at load \(FUNCTION_INIT_FAILED\)\n {4}at hello\.ts:1:7\n→ this happened while its code was loaded/,
+    )
   })
 
   test('with --check stops at a type error before anything is sent', async () => {
