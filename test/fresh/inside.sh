@@ -8,18 +8,20 @@ die() {
   tail -n 60 /root/start.log
   exit 1
 }
-for command in runc redis-server python3 gcc; do
+# Whatever goes wrong, the platform ends in an orderly way: its guard would die with this namespace.
+platform=""
+trap '[ -z "$platform" ] || { kill -TERM -"$platform" 2>/dev/null && wait "$platform"; }' EXIT
+# Debian's npm brings python3 and a compiler; nothing here may be what bin/setup is to bring.
+: >/root/start.log
+for command in runc redis-server losetup; do
   if command -v "$command" >/dev/null 2>&1; then die "$command is here already: this is no bare machine"; fi
 done
 say "Node $(node --version), npm $(npm --version), commit $(git rev-parse --short HEAD)"
 
-: >/root/start.log
 # A process group of its own, as a terminal gives it.
-set -m
 began=$(date +%s)
-npm start >/root/start.log 2>&1 &
+setsid npm start >/root/start.log 2>&1 &
 platform=$!
-set +m
 until grep -q 'the next call' /root/start.log; do
   kill -0 "$platform" 2>/dev/null || die "npm start ended by itself"
   [ $(($(date +%s) - began)) -lt 600 ] || die "npm start gave no first answer in 10 minutes"
@@ -33,8 +35,9 @@ say "the tour works as written"
 [ -z "$(git status --porcelain | grep -v greet.ts)" ] || die "the tree changed: $(git status --porcelain)"
 
 id=$(cat .fn/id)
-kill -INT -- "-$platform"
+kill -INT -"$platform"
 wait "$platform" || status=$?
+platform=""
 case "${status:-0}" in 0 | 130) ;; *) die "Ctrl-C: npm start ended with $status" ;; esac
 for left in /run/thaw/"$id" $(find /sys/fs/cgroup -maxdepth 4 -name "*thaw-$id*" 2>/dev/null); do
   [ ! -e "$left" ] || die "left behind: $left"
