@@ -38,7 +38,7 @@ import { LogStore } from './logs/log-store.ts'
 import { DeadlineTimer } from './pool/deadline-timer.ts'
 import { Pool, type PoolOptions, type QueueBounds } from './pool/pool.ts'
 import { runUpkeep } from './pool/pool-upkeep.ts'
-import { readRetention, writeRetention } from './pool/retention-file.ts'
+import { KeptRetention } from './pool/retention-file.ts'
 import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
 import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
@@ -89,6 +89,7 @@ class HostWorker implements Worker, CallHost {
   readonly #logs: LogStore
   readonly #callLog: CallLog
   readonly #caches: CodeCaches
+  readonly #knownCalls: KeptRetention
   readonly #records = new Records()
   readonly #open = new Map<string, Call>()
   readonly #listeners = new Set<(event: PlatformEvent) => void>()
@@ -121,7 +122,8 @@ class HostWorker implements Worker, CallHost {
       moved: (slot) => this.#moved(slot),
       output: (slot, stream, line) => this.#callLog.loading(slot, stream, line),
     })
-    readRetention(this.#knownCalls, this.pool.retention, logger)
+    const path = join(options.stateDir, 'known-calls.json')
+    this.#knownCalls = new KeptRetention({ path, retention: this.pool.retention, logger })
     if (this.pool.supply.stems.setting > 0) this.wakeAt(clock.monotonicMs())
   }
 
@@ -263,13 +265,9 @@ class HostWorker implements Worker, CallHost {
     this.pool.refuseWaiting(draining())
     await this.pool.supply.close('the platform is stopping')
     this.#timer.close()
-    await writeRetention(this.#knownCalls, this.pool.retention, this.#options.logger)
+    await this.#knownCalls.close()
     await this.#logs.close()
     await this.#caches.close()
-  }
-
-  get #knownCalls(): string {
-    return join(this.#options.stateDir, 'known-calls.json')
   }
 
   // ---- for calls ----
@@ -322,7 +320,7 @@ class HostWorker implements Worker, CallHost {
   }
 
   #scan(nowMs: number): number {
-    let nextMs = runUpkeep(this.pool, nowMs)
+    let nextMs = Math.min(runUpkeep(this.pool, nowMs), this.#knownCalls.look(nowMs))
     for (const call of this.#open.values()) nextMs = Math.min(nextMs, call.lookAt(nowMs))
     return nextMs
   }

@@ -17,6 +17,7 @@ export class Retention {
   /** Wall-clock ms at the monotonic instant 0, read once: minutes never step. */
   readonly #originMs: number
   readonly #histories = new Map<string, GapHistory>()
+  #changes = 0
   #decidedMinute = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock) {
@@ -45,9 +46,14 @@ export class Retention {
     return (minute + 2) * MINUTE_MS - this.#originMs
   }
 
-  /** All that is known, to be written down. */
-  snapshot(): Record<string, GapSnapshot> {
-    return Object.fromEntries([...this.#histories].map(([key, history]) => [key, history.snapshot()]))
+  /** Counts what was learned: another number means that there is something new to write down. */
+  get changes(): number {
+    return this.#changes
+  }
+
+  /** All that is known, to be written down, function by function. */
+  *entries(): Generator<readonly [key: string, GapSnapshot]> {
+    for (const [key, history] of this.#histories) yield [key, history.snapshot()]
   }
 
   /** Takes over what was written down; what is damaged is left out. Returns how many functions it knows. */
@@ -70,9 +76,12 @@ export class Retention {
   #learn(fn: FunctionPool, minute: number): void {
     const { lastMs } = fn.arrivals
     const history = this.#histories.get(fn.key) ?? new GapHistory()
+    const before = history.lastMinute
     if (!Number.isNaN(lastMs)) history.called(this.#minuteAt(lastMs))
     if (fn.running + fn.waiting > 0) history.called(minute)
-    if (!Number.isNaN(history.lastMinute)) this.#histories.set(fn.key, history)
+    if (Object.is(history.lastMinute, before)) return
+    this.#changes++
+    this.#histories.set(fn.key, history)
   }
 
   #decide(pool: Pool, fn: FunctionPool, minute: number): void {

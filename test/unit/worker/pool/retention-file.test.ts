@@ -1,11 +1,14 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Retention } from '../../../../worker/pool/retention.ts'
 import { readRetention, writeRetention } from '../../../../worker/pool/retention-file.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { silentLogger } from '../../../support/real-clock.ts'
+import { versionOf } from '../../../support/samples.ts'
+import { TestWorker } from '../../../support/test-worker.ts'
+import { until } from '../../../support/until.ts'
 
 let directory: string
 let path: string
@@ -25,8 +28,53 @@ test('what was known is known after a restart', async () => {
   await writeRetention(path, before, logger)
   const after = new Retention(new FakeClock())
   readRetention(path, after, logger)
-  expect(after.snapshot()).toEqual(known)
+  expect(Object.fromEntries(after.entries())).toEqual(known)
   expect([readdirSync(directory), warnings]).toEqual([['known-calls.json'], 0])
+})
+
+test('ten thousand functions are written in pieces, and are known after a restart', async () => {
+  const before = new Retention(new FakeClock())
+  const gaps = Array.from({ length: 64 }, (_, index) => index + 2)
+  const many = Array.from({ length: 10_000 }, (_, index) => [`default/f${index}`, { lastMinute: 29_000_000, gaps }])
+  before.restore(Object.fromEntries(many))
+  let turns = 0
+  const turning = setInterval(() => turns++, 0)
+  await writeRetention(path, before, logger)
+  clearInterval(turning)
+  expect(turns).toBeGreaterThan(5)
+  const after = new Retention(new FakeClock())
+  readRetention(path, after, logger)
+  expect([...after.entries()]).toHaveLength(10_000)
+  expect(warnings).toBe(0)
+})
+
+describe('a running worker', () => {
+  const MINUTE_MS = 60_000
+  const file = (host: TestWorker) => join(host.stateDir, 'known-calls.json')
+  const text = (host: TestWorker) => (existsSync(file(host)) ? readFileSync(file(host), 'utf8') : '')
+
+  test('has written what it learned when the minute after a call is over, without being stopped', async () => {
+    const host = new TestWorker()
+    await host.warm(versionOf('timer'))
+    expect(text(host)).toBe('')
+    await host.clock.advance(2 * MINUTE_MS)
+    await until('the file is there', () => text(host).includes('default/timer'))
+    await host.close()
+  })
+
+  test('writes nothing while it learns nothing, and at most once a minute', async () => {
+    const host = new TestWorker()
+    await host.warm(versionOf('timer'))
+    await host.clock.advance(2 * MINUTE_MS)
+    await until('the file is there', () => text(host) !== '')
+    rmSync(file(host))
+    await host.clock.advance(30 * MINUTE_MS)
+    expect(text(host)).toBe('')
+    await host.warm(versionOf('timer'))
+    await host.clock.advance(2 * MINUTE_MS)
+    await until('the file is there again', () => text(host).includes('"gaps":[3'))
+    await host.close()
+  })
 })
 
 test('the first start of a state directory has nothing to say', () => {
@@ -39,7 +87,7 @@ for (const text of ['', 'garbage', '{"format":9}', 'null', '[]']) {
     writeFileSync(path, text)
     const retention = new Retention(new FakeClock())
     readRetention(path, retention, logger)
-    expect([retention.snapshot(), warnings]).toEqual([{}, 1])
+    expect([[...retention.entries()], warnings]).toEqual([[], 1])
   })
 }
 
