@@ -30,7 +30,7 @@ function belongs(pid: number, id: string, stateDir: string): boolean {
   if (read(join(folder, 'cgroup')).includes(`/thaw-${id}`)) return true
   if (read(join(folder, 'cmdline')).includes(`/run/thaw/${id}`)) return true
   const command = read(join(folder, 'cmdline'))
-  return command.includes(stateDir) || (command.includes('bin.ts\0up') && hasState(folder, stateDir))
+  return command.includes(stateDir) || (/bin\.ts\0(up|gateway|worker)\0/.test(command) && hasState(folder, stateDir))
 }
 
 function hasState(folder: string, stateDir: string): boolean {

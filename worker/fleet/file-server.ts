@@ -78,7 +78,12 @@ async function give(path: string, outgoing: ServerResponse): Promise<void> {
   const found = await stat(path).catch(() => null)
   if (found === null || !found.isFile()) return say(outgoing, 404, 'no such file')
   outgoing.writeHead(200, { 'content-length': found.size, 'content-type': 'application/octet-stream' })
-  await pipeline(createReadStream(path), outgoing)
+  try {
+    await pipeline(createReadStream(path), outgoing)
+  } catch (error) {
+    // Whoever has all it wanted may be gone before we notice.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+  }
 }
 
 async function take(

@@ -62,6 +62,13 @@ export class LaneCall implements Invocation {
     told.catch(() => {})
   }
 
+  /** Its caller is told `why` now, whatever becomes of the call. */
+  drop(why: InvocationFailure): void {
+    if (this.#left) return
+    this.#sink.failed(why, null, null)
+    this.abort('client')
+  }
+
   async #run(refused: InvocationFailure | null): Promise<InvocationRecord> {
     try {
       if (refused !== null) return this.#fail(refused, null)

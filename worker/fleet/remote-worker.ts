@@ -33,6 +33,7 @@ export interface RemoteWorkerOptions {
 }
 
 export const NO_WORKER = 'no worker is registered; start one on the same Redis: fn worker'
+const STOPPING = failure('DRAINING', 'the platform is stopping', { retryAfterS: 1 })
 const BOUNDS = { perFunction: 2_000, all: 10_000 }
 const NO_WORKER_AGAIN_S = 2
 /** Beside the function's own time to load: a sandbox is made, an image fetched. */
@@ -44,7 +45,7 @@ export class RemoteWorker implements Worker {
   readonly #listeners = new Set<(event: PlatformEvent) => void>()
   /** Function → calls that wait. */
   readonly #waiting = new Map<string, number>()
-  #open = 0
+  readonly #open = new Set<LaneCall>()
   #draining = false
   #drained: () => void = () => {}
 
@@ -58,9 +59,9 @@ export class RemoteWorker implements Worker {
     const key = `${namespace}/${name}`
     const refused = this.#refusal(key)
     this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + 1)
-    this.#open++
     const call = new LaneCall(request, sink, { lane: lane(), clock }, refused)
-    void call.done.then((record) => this.#ended(key, record))
+    this.#open.add(call)
+    void call.done.then((record) => this.#ended(key, call, record))
     return call
   }
 
@@ -143,14 +144,17 @@ export class RemoteWorker implements Worker {
 
   async drain(ms: number): Promise<void> {
     this.#draining = true
-    if (this.#open === 0) return
-    await new Promise<void>((resolve) => {
-      const cancel = this.#options.clock.after(ms, resolve)
-      this.#drained = () => {
-        cancel()
-        resolve()
-      }
-    })
+    if (this.#open.size > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(ms, resolve)
+        this.#drained = () => {
+          cancel()
+          resolve()
+        }
+      })
+    }
+    // Who still waits is told why, before the connections go.
+    for (const call of this.#open) call.drop(STOPPING)
   }
 
   async close(): Promise<void> {
@@ -159,23 +163,23 @@ export class RemoteWorker implements Worker {
 
   #refusal(key: string): InvocationFailure | null {
     const { fleet, bounds = BOUNDS } = this.#options
-    if (this.#draining) return failure('DRAINING', 'the platform is stopping', { retryAfterS: 1 })
+    if (this.#draining) return STOPPING
     if (fleet.workers().length === 0) return failure('HOST_FULL', NO_WORKER, { retryAfterS: NO_WORKER_AGAIN_S })
     const waiting = this.#waiting.get(key) ?? 0
     if (waiting >= bounds.perFunction)
       return failure('FUNCTION_BUSY', `${waiting} calls of ${key} wait already`, { retryAfterS: 1 })
-    if (this.#open >= bounds.all)
-      return failure('HOST_FULL', `${this.#open} calls wait at this gateway already`, { retryAfterS: 1 })
+    if (this.#open.size >= bounds.all)
+      return failure('HOST_FULL', `${this.#open.size} calls wait at this gateway already`, { retryAfterS: 1 })
     return null
   }
 
-  #ended(key: string, record: InvocationRecord): void {
+  #ended(key: string, call: LaneCall, record: InvocationRecord): void {
     const waiting = (this.#waiting.get(key) ?? 1) - 1
     if (waiting === 0) this.#waiting.delete(key)
     else this.#waiting.set(key, waiting)
-    this.#open--
+    this.#open.delete(call)
     for (const listener of this.#listeners) listener({ type: 'invocation', record })
-    if (this.#open === 0) this.#drained()
+    if (this.#open.size === 0) this.#drained()
   }
 }
 
