@@ -25,6 +25,8 @@ export interface MaintenanceOptions {
 
 const SWEEP_MS = 10_000
 const TIDY_MS = 10 * 60_000
+/** Longer than an answer of Redis is waited for (5 s), shorter than it takes to the next sweep. */
+const SUSPECT_MS = 8_000
 /** Of a lock's time: renewed and checked so often; and after so much without renewal the call must not run on beside its
  *  second attempt. */
 const RENEWED = 1 / 3
@@ -34,7 +36,9 @@ const FILE_AGE_MS = 15 * 60_000
 export class Maintenance {
   readonly #options: MaintenanceOptions
   readonly #cancel = new Map<string, () => void>()
-  #suspects: ReadonlySet<string> = new Set()
+  /** Active jobs of nobody's while an answer was awaited: since when, `Clock.monotonicMs`. */
+  #suspects: ReadonlyMap<string, number> = new Map()
+  #sweeping: Promise<unknown> = Promise.resolve()
   #stopped = true
 
   constructor(options: MaintenanceOptions) {
@@ -121,10 +125,17 @@ export class Maintenance {
     }
   }
 
-  /** Asks every queue, in case news got lost; before, what nobody runs goes back to it. */
-  async sweep(): Promise<void> {
+  /** Asks every queue, in case news got lost; before, what nobody runs goes back to it. One at a time: what one has let run the
+   *  next would take away again. */
+  sweep(): Promise<void> {
+    const swept = this.#sweeping.then(() => this.#sweep())
+    this.#sweeping = swept.catch(() => {})
+    return swept
+  }
+
+  async #sweep(): Promise<void> {
     const { store, dispatcher, soleOwner } = this.#options
-    const suspects = new Set<string>()
+    const suspects = new Map<string, number>()
     for (const queueKey of await store.queueKeys()) {
       if (soleOwner) await this.#returnOrphans(queueKey, suspects)
       dispatcher.wake(queueKey)
@@ -134,16 +145,21 @@ export class Maintenance {
   }
 
   /** A fetch whose answer got lost leaves a job active that nobody runs. While no answer is awaited, every active job that is
-   *  not ours is one; else it may be on its way, and must be seen so again at the next sweep. */
-  async #returnOrphans(queueKey: string, suspects: Set<string>): Promise<void> {
-    const { jobs, dispatcher, active, logger } = this.#options
+   *  not ours is one; else it may be on its way, and must be seen so for longer than any answer is waited for. */
+  async #returnOrphans(queueKey: string, suspects: Map<string, number>): Promise<void> {
+    const { jobs, dispatcher, active, logger, clock } = this.#options
     const fetching = dispatcher.isFetching(queueKey)
     // ORDER: what ran when we asked may have ended when the answer comes.
     const before = new Set(active.keys())
     const ids = await jobs.activeIds(queueKey)
-    const nobodys = ids.filter((id) => !before.has(id) && !active.has(id))
-    const orphans = fetching ? nobodys.filter((id) => this.#suspects.has(id)) : nobodys
-    for (const id of nobodys) suspects.add(id)
+    const nowMs = clock.monotonicMs()
+    const orphans: string[] = []
+    for (const id of ids) {
+      if (before.has(id) || active.has(id)) continue
+      const sinceMs = this.#suspects.get(id) ?? nowMs
+      if (!fetching || nowMs - sinceMs >= SUSPECT_MS) orphans.push(id)
+      else suspects.set(id, sinceMs)
+    }
     const moved = await jobs.requeue(queueKey, orphans)
     if (moved > 0) logger.warn({ queue: queueKey, calls: moved }, 'calls that nobody ran are queued again')
   }
