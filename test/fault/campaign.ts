@@ -23,6 +23,8 @@ export interface CampaignOptions {
   readonly limitMs: number
   readonly scale: FaultScale
   readonly logFile?: string | undefined
+  /** No fault begins any more; what there was is accounted for. */
+  readonly stop?: AbortSignal | undefined
   readonly say: (line: string) => void
 }
 
@@ -57,7 +59,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   const running = new Running(options, house)
   let counted: Account | null = null
   try {
-    await deploy(house)
+    running.probes = await deploy(house)
     await running.run()
     counted = await running.count()
     troubles.push(...running.troubles)
@@ -82,6 +84,8 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
 class Running {
   readonly faults: Fault[] = []
   readonly troubles: string[] = []
+  /** Ids of the campaign's own calls. */
+  probes: readonly string[] = []
   readonly #options: CampaignOptions
   readonly #house: House
   readonly #clients: Clients
@@ -122,14 +126,20 @@ class Running {
     const fates = await askFates(this.#house, submitted, DRAIN_MS)
     const listed = await askList(this.#house)
     const runs = (await askJournal(this.#house, FUNCTIONS[0])).filter(({ key }) => key !== PROBE)
-    return account({ submitted, fates, listed, runs, faults: this.faults })
+    return account({
+      submitted,
+      fates,
+      listed: listed.filter((id) => !this.probes.includes(id)),
+      runs,
+      faults: this.faults,
+    })
   }
 
   async #strikeAll(): Promise<void> {
     const endMs = performance.now() + this.#options.limitMs
     for (const [index, kind] of this.#planned.entries()) {
-      if (performance.now() > endMs) {
-        this.#options.say(`time is over after ${index} of ${this.#planned.length} faults`)
+      if (performance.now() > endMs || this.#options.stop?.aborted) {
+        this.#options.say(`stopped after ${index} of ${this.#planned.length} faults`)
         return
       }
       await this.#callsUpTo((index + this.#chance.next()) / this.#planned.length)
@@ -175,7 +185,9 @@ class Running {
   }
 }
 
-async function deploy(house: House): Promise<void> {
+/** Resolves to the ids of one call of each function, which prove that it works. */
+async function deploy(house: House): Promise<string[]> {
+  const probes: string[] = []
   const volume = house.disk === null ? 'journal:/journal' : `${house.journalDir}:/journal:rw`
   if (house.disk === null) await house.fn('volume', 'create', 'journal', '--size', '256m')
   await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[0], '--volume', volume, '--concurrency', '4')
@@ -184,7 +196,9 @@ async function deploy(house: House): Promise<void> {
     const response = await house.request(`/fn/${name}?key=${PROBE}`, { method: 'POST', body: 'x' })
     const text = await response.text()
     if (response.status !== 200) throw new Error(`the function under test does not work: ${response.status} ${text}`)
+    probes.push(response.headers.get('fn-invocation-id') ?? '')
   }
+  return probes
 }
 
 function shuffled<T>(items: readonly T[], chance: Chance): T[] {

@@ -6,6 +6,7 @@ import { run } from '../../runtime/host/spawn.ts'
 import { processesOf } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
 import type { House } from './house.ts'
+import { cutPower, restorePower } from './power-cut.ts'
 import type { Chance } from './random.ts'
 import { say, tearFile } from './redis-wire.ts'
 import { isDead, signal } from './server.ts'
@@ -60,6 +61,13 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     strike: tearRedis,
   },
   { name: 'disk', what: 'the disk filled to the last byte', endsAttempts: true, needs: 'disk', strike: fillDisk },
+  {
+    name: 'power',
+    what: 'what was not synced to the disk is gone, and every process',
+    endsAttempts: false,
+    needs: 'disk',
+    strike: losePower,
+  },
   {
     name: 'clock',
     what: 'the clock of the platform moved by up to two hours, then back',
@@ -186,6 +194,18 @@ function fill(path: string): void {
       // no room for so much at once
     }
   }
+}
+
+async function losePower(house: House, chance: Chance): Promise<boolean> {
+  if (house.disk === null) return false
+  // ORDER: the disk first: whatever is acknowledged before was synced before.
+  cutPower(house.disk)
+  // What still runs may see its disk fail, and must acknowledge nothing.
+  await sleep(chance.below(300))
+  await killOnce(house, 'everything')
+  await restorePower(house.disk, DEAD_MS)
+  await house.start()
+  return true
 }
 
 const OFFSETS_S = [1, 20, 90, 600, 3_600, 7_200]

@@ -25,12 +25,17 @@ async function main(): Promise<number> {
   }
   const campaigns: FaultKind[][] = options.mixed ? [[...options.kinds]] : options.kinds.map((kind) => [kind])
   const results: CampaignResult[] = []
-  for (const kinds of campaigns) results.push(await runOne(kinds, options))
+  const stop = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort())
+  for (const kinds of campaigns) {
+    if (stop.signal.aborted) break
+    results.push(await runOne(kinds, options, stop.signal))
+  }
   process.stdout.write(options.json ? `${JSON.stringify(results, null, 2)}\n` : `${reportOf(results)}\n`)
   return results.every((result) => result.clean) ? 0 : 1
 }
 
-async function runOne(kinds: readonly FaultKind[], options: FaultOptions): Promise<CampaignResult> {
+async function runOne(kinds: readonly FaultKind[], options: FaultOptions, stop: AbortSignal): Promise<CampaignResult> {
   const name = kinds.map((kind) => kind.name).join(', ')
   const say = (line: string): void => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)
   say(`${name}: ${options.kills} of each kind, ${options.calls} calls, --seed ${options.seed}`)
@@ -45,8 +50,10 @@ async function runOne(kinds: readonly FaultKind[], options: FaultOptions): Promi
     limitMs: minutes * 60_000,
     scale: SCALE,
     logFile,
+    stop,
     say,
   })
+  if (!result.clean) say(reportOf([result]))
   say(`${name}: ${result.clean ? 'clean' : 'NOT CLEAN'} after ${result.seconds} s`)
   return result
 }

@@ -1,0 +1,41 @@
+// Cuts the power of a small disk: what was written and not yet synced is gone, as after a real cut on a disk that keeps what it
+// said it kept. The file system is shut down (as xfstests' godown does), never the machine.
+import { closeSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { run } from '../../runtime/host/spawn.ts'
+import { ioctlBuffer } from '../../runtime/host/syscalls.ts'
+import type { Disk } from '../support/disk.ts'
+import { until } from '../support/until.ts'
+
+/** EXT4_IOC_SHUTDOWN (linux/ext4.h), and EXT4_GOING_FLAGS_NOLOGFLUSH: not even the journal is written. */
+const SHUTDOWN = 0x8004587d
+const NOLOGFLUSH = 2
+
+/** From now on every read and write of the disk fails. */
+export function cutPower(disk: Disk): void {
+  const fd = openSync(disk.path, 'r')
+  try {
+    const flags = Buffer.alloc(4)
+    flags.writeUInt32LE(NOLOGFLUSH)
+    ioctlBuffer(fd, SHUTDOWN, flags, disk.path)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Mounts it again when nobody uses it any more; the file system replays its journal. */
+export async function restorePower(disk: Disk, ms: number): Promise<void> {
+  await until('the disk is unused', async () => (await succeeds('umount', [disk.path])) ?? true, ms)
+  // A dying process may hold the old, dead file system in a mount namespace of its own: its loop device would be used again.
+  const image = join(disk.folder, 'disk.img')
+  const holders = async (): Promise<string> => (await run('losetup', ['--associated', image])).stdout.trim()
+  await until('its loop device is gone', async () => (await holders()) || true, ms)
+  const failed = await succeeds('mount', ['-o', 'loop', image, disk.path])
+  if (failed !== null) throw new Error(failed)
+}
+
+/** null: it did. */
+async function succeeds(command: string, args: readonly string[]): Promise<string | null> {
+  const { code, stderr } = await run(command, args)
+  return code === 0 ? null : `${command} ${args.join(' ')}: exit ${code} ${stderr}`
+}
