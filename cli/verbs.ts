@@ -38,6 +38,7 @@ export const VERBS: readonly Verb[] = [
   verb('Functions', 'rollback', 'move latest to an earlier version', () => import('./commands/rollback.ts')),
   verb('Platform', 'secret', 'set, list and remove secrets of functions', () => import('./commands/secret.ts')),
   verb('Platform', 'volume', 'make, list and remove named volumes', () => import('./commands/volume.ts')),
+  verb('Platform', 'network', 'make, list and remove networks of functions', () => import('./commands/network.ts')),
   verb('Platform', 'token', 'make, list and remove tokens of callers', () => import('./commands/token.ts')),
   verb('Invocations', 'invoke', 'call a function', () => import('./commands/invoke.ts')),
   verb('Invocations', 'jobs', 'list invocations', () => import('./commands/jobs.ts')),

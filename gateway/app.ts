@@ -12,7 +12,7 @@ import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { functionRoutes } from './routes/functions.ts'
 import { invocationRoutes } from './routes/invocations.ts'
 import { logRoutes } from './routes/logs.ts'
-import { notBuiltRoutes } from './routes/not-built.ts'
+import { networkRoutes } from './routes/networks.ts'
 import { platformRoutes } from './routes/platform.ts'
 import type { ControlContext, ControlEnv, ControlParts, Route } from './routes/route.ts'
 import { sandboxRoutes } from './routes/sandboxes.ts'
@@ -33,9 +33,9 @@ export function controlRoutes(parts: ControlParts): Route[] {
     ...logRoutes(parts),
     ...sandboxRoutes(parts),
     ...volumeRoutes(parts),
+    ...networkRoutes(parts),
     ...secretRoutes(parts),
     ...tokenRoutes(parts),
-    ...notBuiltRoutes(),
     ...platformRoutes(parts, () => openApiDocument(routes, parts.version)),
   )
   return routes

@@ -24,6 +24,8 @@ export type GatewayErrorCode =
   | 'VOLUME_EXISTS'
   | 'VOLUME_IN_USE'
   | 'VOLUME_INVALID'
+  /** functions call each other deeper than allowed */
+  | 'CALL_LOOP'
   /** no such route */
   | 'NOT_FOUND'
   | 'METHOD_NOT_ALLOWED'
@@ -132,6 +134,9 @@ export const ERRORS = {
   VOLUME_EXISTS: { status: 409, title: 'The volume exists', component: 'worker' },
   VOLUME_IN_USE: { status: 409, title: 'The volume is in use', component: 'worker' },
   VOLUME_INVALID: { status: 400, title: 'The volume is not valid', component: 'worker' },
+  NETWORK_NOT_FOUND: { status: 404, title: 'No such network', component: 'gateway' },
+  NETWORK_IN_USE: { status: 409, title: 'Functions are on the network', component: 'gateway' },
+  CALL_LOOP: { status: 508, title: 'Functions call each other in a circle', component: 'gateway' },
   FORBIDDEN_HOST: { status: 403, title: 'Unknown host name', component: 'gateway' },
   FORBIDDEN_ORIGIN: { status: 403, title: 'Another origin may not do this', component: 'gateway' },
   NOT_FOUND: { status: 404, title: 'Not found', component: 'gateway' },

@@ -4,10 +4,11 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Clock, HostReport, Limits, Logger, VolumeStore } from '../runtime/api.ts'
+import type { Clock, HostReport, Limits, Logger, Networks, VolumeStore } from '../runtime/api.ts'
 import type { Deployer, Fleet, Worker } from '../worker/api.ts'
 import type { Callbacks, DurableLane, Schedules } from '../worker/queue/api.ts'
 import type { Registry } from '../worker/registry/api.ts'
+import type { FunctionNetworks } from '../worker/registry/networks.ts'
 import type { Secrets } from '../worker/registry/secrets.ts'
 import type { Tokens } from '../worker/registry/tokens.ts'
 import { createControl } from './app.ts'
@@ -24,6 +25,7 @@ import { parseHostTarget, parsePathTarget, toOriginForm } from './invocation/tar
 import { UploadWatch } from './invocation/upload-watch.ts'
 import { LiveStreams } from './live-stream.ts'
 import { Metrics } from './metrics.ts'
+import { PeerListener } from './peers/peer-listener.ts'
 import { answerProblem, refuseSocket } from './problem.ts'
 import { GatewayResponse } from './response.ts'
 import { removeStaleUploads } from './upload/read-upload.ts'
@@ -49,6 +51,10 @@ export interface GatewayOptions {
   readonly fleet?: Fleet
   /** Not given: volumes are 501. */
   readonly volumes?: VolumeStore
+  /** Not given: networks are 501. */
+  readonly networks?: FunctionNetworks
+  /** Of the sandboxes of this process; not given: functions do not call each other by name here. */
+  readonly sandboxNetworks?: Networks | undefined
   readonly listen: { readonly host: string; readonly port: number }
   /** Further host names under which `/v1` answers (FN_HOSTS). */
   readonly hosts: readonly string[]
@@ -104,6 +110,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     behindProxy: options.behindProxy ?? false,
     secure: options.tls !== undefined,
   })
+  const { sandboxNetworks } = options
+  const peers =
+    sandboxNetworks === undefined ? null : new PeerListener({ ...options, networks: sandboxNetworks, invoker })
   const control = createControl({ ...options, streams, metrics, secure: options.tls !== undefined })
   const gate = new ControlGate({
     control,
@@ -132,12 +141,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     server,
     renewTls: (tls) => (server as unknown as TlsServer).setSecureContext({ ...TLS_RULES, ...tls }),
     close: (graceMs) => {
-      closing ??= closeServer(server, streams, options.clock, graceMs).finally(() => {
-        metrics.close()
-        invoker.close()
-        watch.close()
-        return audit.close()
-      })
+      closing ??= Promise.all([closeServer(server, streams, options.clock, graceMs), peers?.close(graceMs)]).then(
+        () => {
+          metrics.close()
+          invoker.close()
+          watch.close()
+          return audit.close()
+        },
+      )
       return closing
     },
   }

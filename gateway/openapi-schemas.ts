@@ -180,6 +180,7 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
     createdAt: time,
     functions: names,
   }),
+  Network: object({ namespace: text, name: text, createdAt: time, functions: names }),
   Secret: object({ namespace: text, name: text, createdAt: time, updatedAt: time, functions: names }),
   Token: object(token),
   NewToken: object({ ...token, token: text }),

@@ -2,7 +2,7 @@
 // Nothing above reaches past this file (one composition file excepted), and no word of HTTP, queues or jobs comes in.
 import type { Readable } from 'node:stream'
 import type { Limits } from './limits/limits.ts'
-import type { EgressRule } from './network/egress-rules.ts'
+import type { NetworkMode, Networks } from './network/api.ts'
 
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
 export { type SpawnedProcess, type SpawnOptions, spawn } from './host/spawn.ts'
@@ -36,6 +36,7 @@ export {
   isPublicAddress,
   parseAllowList,
 } from './network/addresses.ts'
+export type { NetworkMode, Networks } from './network/api.ts'
 export { type EgressRule, egressRuleText, parseEgressRule } from './network/egress-rules.ts'
 
 /** Structured log lines of the platform itself (never of functions). Injected; pino outside, nothing in tests. */
@@ -67,28 +68,6 @@ export interface SandboxSpec {
   readonly writableRootBytes: number | null
   /** What is mounted besides; fixed at creation, so a sandbox with any is made for it. Default none. */
   readonly volumes?: readonly VolumeMount[]
-}
-
-/** `none`: the sandbox's own loopback alone. `bridge`: a link of its own, filtered. `host`: the host's interfaces. */
-export type NetworkMode = 'none' | 'bridge' | 'host'
-
-/** Networks of sandboxes. */
-export interface Networks {
-  /** Whether functions may have the host's own network here. */
-  readonly hostAllowed: boolean
-  /** What this host lacks for `bridge`, with what would change it; null: nothing that is known without trying. */
-  readonly missing: string | null
-  /** Throws RuntimeError `NETWORK_REFUSED` (only an administrator can allow it) | `NETWORK_UNAVAILABLE` (this host cannot).
-   *  `rules` null: every public address. */
-  check(mode: NetworkMode, rules: readonly EgressRule[] | null): Promise<void>
-  /** Opens what a sandbox with a bridge may reach: once, before any code is in it. Until then it reaches nothing. */
-  allow(sandboxId: string, rules: readonly EgressRule[] | null): void
-  /** The sandbox with this address on the bridge, or null. The filter sees to it that nobody else sends from there. */
-  sandboxAt(address: string): string | null
-  /** Asked whether `NAME.fn.internal` is somebody for a sandbox; then its name leads to the platform's own address. */
-  answerPeers(isPeer: (sandboxId: string, name: string) => boolean): void
-  /** Told the platform's own address on the bridge when that is made, or now. */
-  onOpen(listener: (address: string) => void): void
 }
 
 /** A volume in a sandbox, at the absolute path `path`. `id` of a named one: `scope/name`, see `VolumeStore`. */

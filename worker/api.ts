@@ -310,6 +310,8 @@ export interface Worker {
   retire(keep: (version: { namespace: string; name: string; version: number }) => boolean): Promise<void>
   /** Replaces the sandboxes of these versions: idle ones now, busy ones when their calls end. */
   renew(which: (version: FunctionVersion) => boolean): void
+  /** Ids of the calls that run in a sandbox now, those whose response has ended included. Absent: nobody asks here. */
+  callsIn?(sandboxId: string): string[]
   /** Of one namespace, or of all and then with the stems, which belong to none: state `stem`, function and namespace empty. */
   sandboxes(namespace: string | null): SandboxInfo[]
   /** Why sandboxes of the version never become of a stem but always start cold; null: they may. Rejects RuntimeError
@@ -356,5 +358,5 @@ export interface Deployer {
 
 /** A failure inside a sandbox as the worker reports it. */
 export type SandboxFault = Fault
-export type { Registry }
 export type { Fleet, FleetMember, FleetSandbox } from './fleet/api.ts'
+export type { Registry }

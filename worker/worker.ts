@@ -202,6 +202,12 @@ class HostWorker implements Worker, CallHost {
     return listSandboxes(this.pool, namespace)
   }
 
+  callsIn(sandboxId: string): string[] {
+    const found: string[] = []
+    for (const [id, call] of this.#open) if (call.sandboxId === sandboxId) found.push(id)
+    return found
+  }
+
   act(sandboxId: string, action: SandboxAction): Promise<SandboxInfo> {
     return actOnSandbox(this.pool, sandboxId, action)
   }

@@ -13,6 +13,8 @@ export interface UpOptions {
   readonly behindProxy?: boolean | undefined
   readonly zram?: string | undefined
   readonly callbackAllow?: string | undefined
+  readonly egressAllow?: string | undefined
+  readonly hostNetwork?: boolean | undefined
   readonly stems?: string | undefined
   /** Deploy `functions/hello.ts` and call it once up. */
   readonly example?: boolean | undefined

@@ -15,7 +15,17 @@ import { ensureToken } from './token.ts'
 export interface FrontParts
   extends Pick<
     GatewayOptions,
-    'worker' | 'deployer' | 'registry' | 'runtimeHost' | 'volumes' | 'checkLimits' | 'ready' | 'fleet' | 'bodyLimits'
+    | 'worker'
+    | 'deployer'
+    | 'registry'
+    | 'runtimeHost'
+    | 'volumes'
+    | 'networks'
+    | 'sandboxNetworks'
+    | 'checkLimits'
+    | 'ready'
+    | 'fleet'
+    | 'bodyLimits'
   > {
   readonly redis: RedisStore
   readonly lane: NonNullable<GatewayOptions['lane']>

@@ -94,7 +94,7 @@ async function compose(
     () => createRegistry({ redis, images: ownRuntime.images, logger, clock }),
     (made) => made.close(),
   )
-  const { secrets, tokens } = await openBooks(base, redis)
+  const { secrets, tokens, networks } = await openBooks(base, redis)
   const { images, host: machine } = ownRuntime
   const fleet = embedded ? null : await openFleet(base, { redis, role: 'platform', secrets, images, machine })
   const runtime = fleet === null ? ownRuntime : { ...ownRuntime, images: pulledImages(images, fleet.files) }
@@ -105,7 +105,9 @@ async function compose(
   )
   const worker = await openWorker(base, runtime, secrets, tracing)
   const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
-  const deployer = createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings, hasSecret })
+  const hasNetwork = (namespace: string, name: string) => networks.has(namespace, name)
+  const { ceilings } = config
+  const deployer = createDeployer({ runtime, worker, registry, logger, ceilings, hasSecret, hasNetwork })
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))
   const lane = await steps.run(
@@ -136,6 +138,8 @@ async function compose(
     tls,
     runtimeHost: runtime.host,
     volumes: runtime.volumes,
+    networks,
+    sandboxNetworks: runtime.networks,
     checkLimits: (asked) => runtime.checkLimits(asked),
     ...(fleet === null ? {} : { fleet: fleet.view }),
     ready: () =>

@@ -9,6 +9,7 @@ import { lockStateDir } from '../../runtime/host/lock.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
 import { Documents } from '../../worker/registry/documents.ts'
+import { FunctionNetworks, type StoredNetwork } from '../../worker/registry/networks.ts'
 import type { createRegistry } from '../../worker/registry/registry.ts'
 import { Secrets, type StoredSecret } from '../../worker/registry/secrets.ts'
 import { type StoredToken, Tokens } from '../../worker/registry/tokens.ts'
@@ -74,11 +75,11 @@ export async function openRuntime({ config, steps, logger, progress }: ProcessBa
   )
 }
 
-/** Secrets and tokens: in memory, the same as in Redis. */
+/** Secrets, tokens and networks: in memory, the same as in Redis. */
 export async function openBooks(
   { config, steps, logger }: ProcessBase,
   redis: RedisStore,
-): Promise<{ readonly secrets: Secrets; readonly tokens: Tokens }> {
+): Promise<{ readonly secrets: Secrets; readonly tokens: Tokens; readonly networks: FunctionNetworks }> {
   const { stateDir } = config
   const key = secretKey(stateDir, config.secretKeyFile)
   const documents = <T>(kind: string) =>
@@ -90,6 +91,7 @@ export async function openBooks(
   return {
     secrets: new Secrets({ documents: await documents<StoredSecret>('secrets'), key, clock: systemClock }),
     tokens: new Tokens(await documents<StoredToken>('tokens'), systemClock),
+    networks: new FunctionNetworks(await documents<StoredNetwork>('networks'), systemClock),
   }
 }
 

@@ -80,13 +80,15 @@ export class Invoker {
     this.#proto = options.secure ? 'https' : 'http'
   }
 
-  /** Answers a call of `/fn/…` or of a function's own host. Never throws. */
+  /** Answers a call of `/fn/…` or of a function's own host. `trusted`: a function of the same network calls, which needs no
+   *  token. Gives the id of the call, or null for one that was refused. Never throws. */
   invoke(
     incoming: IncomingMessage,
     outgoing: GatewayResponse,
     headers: RequestHeaders,
     target: InvocationTarget,
-  ): void {
+    trusted = false,
+  ): string | null {
     let id: string | null = null
     let version: FunctionVersion | null = null
     try {
@@ -95,7 +97,7 @@ export class Invoker {
       const namespace = (caller === null ? named : namespaceFor(caller, named)) ?? DEFAULT_NAMESPACE
       const candidate = this.#ids.next()
       version = this.#routes.find(namespace, target.spec, candidate)
-      const authorised = authorise(caller, version)
+      const authorised = trusted || authorise(caller, version)
       id = candidate
       const options = parseCallOptions(headers.own, version.config)
       const lane: Lane = prefersAsync(headers.prefer) ? 'accept' : options.durable ? 'dispatch' : 'sync'
@@ -121,8 +123,10 @@ export class Invoker {
       }
       if (headers.chunked || headers.contentLength > 0) this.#takeBody(call)
       else this.#start(call, null)
+      return id
     } catch (error) {
       this.#refuse(incoming, outgoing, error, id, version)
+      return null
     }
   }
 

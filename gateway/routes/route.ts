@@ -19,6 +19,7 @@ export interface ControlParts
     | 'tokens'
     | 'secrets'
     | 'volumes'
+    | 'networks'
     | 'fleet'
     | 'lane'
     | 'schedules'

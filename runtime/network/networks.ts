@@ -2,9 +2,10 @@
 // What layers above may ask of networks is `Networks` in runtime/api.ts, implemented here.
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, Logger, NetworkMode, Networks } from '../api.ts'
+import type { Clock, Logger } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import { type AllowList, addressText, isPublicAddress, networkRange } from './addresses.ts'
+import type { NetworkMode, Networks } from './api.ts'
 import { type EgressRule, egressRuleText } from './egress-rules.ts'
 import { missingForNetwork, SandboxNetwork } from './network.ts'
 import type { SandboxLink } from './sandbox-link.ts'
@@ -42,11 +43,11 @@ export function createNetworks(options: NetworksOptions): HostNetworks {
 class PlatformNetworks implements HostNetworks {
   readonly #options: NetworksOptions
   readonly #links = new Map<string, SandboxLink>()
-  readonly #owners = new Map<SandboxLink, string>()
+  readonly #owners = new Map<SandboxLink, { readonly id: string; readonly owner: string }>()
   readonly #listeners: ((address: string) => void)[] = []
   #opening: Promise<SandboxNetwork> | null = null
   #network: SandboxNetwork | null = null
-  #isPeer: (sandboxId: string, name: string) => boolean = () => false
+  #isPeer: Parameters<Networks['answerPeers']>[0] = () => false
 
   constructor(options: NetworksOptions) {
     this.#options = options
@@ -77,16 +78,19 @@ class PlatformNetworks implements HostNetworks {
     await this.#open()
   }
 
-  allow(sandboxId: string, rules: readonly EgressRule[] | null): void {
-    this.#links.get(sandboxId)?.open(rules)
+  allow(sandboxId: string, rules: readonly EgressRule[] | null, owner: string): void {
+    const link = this.#links.get(sandboxId)
+    if (link === undefined) return
+    link.open(rules)
+    this.#owners.set(link, { id: sandboxId, owner })
   }
 
-  sandboxAt(address: string): string | null {
+  sandboxAt(address: string): { readonly id: string; readonly owner: string } | null {
     const link = this.#network?.linkAt(address)
     return link == null ? null : (this.#owners.get(link) ?? null)
   }
 
-  answerPeers(isPeer: (sandboxId: string, name: string) => boolean): void {
+  answerPeers(isPeer: Parameters<Networks['answerPeers']>[0]): void {
     this.#isPeer = isPeer
   }
 
@@ -98,7 +102,6 @@ class PlatformNetworks implements HostNetworks {
   async link(sandboxId: string): Promise<SandboxLink> {
     const link = await (await this.#open()).take()
     this.#links.set(sandboxId, link)
-    this.#owners.set(link, sandboxId)
     return link
   }
 
@@ -134,7 +137,7 @@ class PlatformNetworks implements HostNetworks {
       ...this.#options,
       isPeer: (link, label) => {
         const owner = this.#owners.get(link)
-        return owner !== undefined && this.#isPeer(owner, label)
+        return owner !== undefined && this.#isPeer(owner.owner, label)
       },
     }).then(
       (network) => {

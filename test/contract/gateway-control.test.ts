@@ -228,7 +228,7 @@ describe('the platform', () => {
       expect(Object.keys(schemas)).toContain(name)
   })
 
-  test('says which rows are not built yet, which methods fit, and what is nowhere', async () => {
+  test('says what this platform lacks, which methods fit, and what is nowhere', async () => {
     for (const path of ['/v1/networks', '/v1/networks/x']) expect((await gateway.fetch(path)).status).toBe(501)
     const wrong = await gateway.fetch('/v1/functions', { method: 'DELETE' })
     expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET'])

@@ -119,7 +119,7 @@ describe('a request that is wrong', () => {
     ['/nowhere', {}, { status: 404, code: 'NOT_FOUND', component: 'gateway', words: '/nowhere' }],
     ['/v1/functions/nobody', {}, { status: 404, code: 'FUNCTION_NOT_FOUND', component: 'gateway', words: 'nobody' }],
     ['/v1/invocations/nothing', {}, { status: 404, code: 'INVOCATION_NOT_FOUND', component: 'gateway' }],
-    ['/v1/networks', {}, { status: 501, code: 'NOT_IMPLEMENTED', component: 'gateway' }],
+    ['/v1/networks/nothing', {}, { status: 404, code: 'NETWORK_NOT_FOUND', component: 'gateway', words: 'nothing' }],
     [
       '/v1/functions',
       { authorization: 'Bearer wrong' },

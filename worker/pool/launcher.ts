@@ -16,7 +16,7 @@ import {
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import { type CodeCaches, cacheBytesFor } from '../code-caches.ts'
 import { messageOf } from '../failures.ts'
-import { networkModeOf } from '../registry/network-text.ts'
+import { networkModeOf, networkOwner } from '../registry/network-text.ts'
 import { SourcePositions } from '../source-map.ts'
 import type { Slot } from './slot.ts'
 import type { Stems } from './stems.ts'
@@ -91,7 +91,8 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
   if (slot.state !== 'loading') slot.move('loading')
   host.moved(slot)
   try {
-    if (networkModeOf(config.network) === 'bridge') host.runtime.networks?.allow(sandbox.id, egressRulesOf(config))
+    if (networkModeOf(config.network) === 'bridge')
+      host.runtime.networks?.allow(sandbox.id, egressRulesOf(config), networkOwner(version))
     const code = withSecrets(codeOf(version, image.source, await cacheOf(slot, image, host)), version, host)
     await sandbox.load(code, config.initTimeoutMs, (stream, line) => host.output(slot, stream, line))
     if (sandbox.state === 'stopped') {

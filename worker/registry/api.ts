@@ -23,6 +23,9 @@ export type RegistryErrorCode =
   | 'SECRET_NOT_FOUND'
   /** functions name it */
   | 'SECRET_IN_USE'
+  | 'NETWORK_NOT_FOUND'
+  /** functions are on it */
+  | 'NETWORK_IN_USE'
   /** Redis is away: reads go on, writes do not */
   | 'REGISTRY_UNAVAILABLE'
 

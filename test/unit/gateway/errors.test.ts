@@ -31,6 +31,7 @@ describe('the table of errors', () => {
         "404 DEAD_LETTER_NOT_FOUND queue",
         "404 FUNCTION_NOT_FOUND gateway",
         "404 INVOCATION_NOT_FOUND gateway",
+        "404 NETWORK_NOT_FOUND gateway",
         "404 NOT_FOUND gateway",
         "404 RESULT_NOT_FOUND gateway",
         "404 SANDBOX_NOT_FOUND worker",
@@ -42,6 +43,7 @@ describe('the table of errors', () => {
         "405 METHOD_NOT_ALLOWED gateway",
         "408 REQUEST_TIMEOUT gateway",
         "409 LIMIT_BELOW_USE worker",
+        "409 NETWORK_IN_USE gateway",
         "409 NOT_CANCELLABLE queue",
         "409 SANDBOX_STATE worker",
         "409 SECRET_IN_USE gateway",
@@ -78,6 +80,7 @@ describe('the table of errors', () => {
         "503 SANDBOX_CREATE_FAILED sandbox",
         "504 FUNCTION_TIMEOUT function",
         "507 DISK_FULL worker",
+        "508 CALL_LOOP gateway",
       ]
     `)
   })

@@ -1,0 +1,111 @@
+// Networks of namespaces by name: functions deployed onto one are on a bridge, know each other by name and call each other through
+// the platform. A network is its name alone; who is on it is what the functions' configurations say.
+import type { Clock } from '../../runtime/api.ts'
+import type { FunctionVersion } from '../api.ts'
+import { type Registry, RegistryError } from './api.ts'
+import type { Documents } from './documents.ts'
+import { checkNamespace, isDnsLabel } from './names.ts'
+import { isNetworkMode, networkNameOf } from './network-text.ts'
+import { didYouMean } from './suggest.ts'
+
+export interface StoredNetwork {
+  readonly createdAt: string
+}
+export interface FunctionNetwork extends StoredNetwork {
+  readonly namespace: string
+  readonly name: string
+}
+
+export class FunctionNetworks {
+  readonly #documents: Documents<StoredNetwork>
+  readonly #clock: Clock
+
+  constructor(documents: Documents<StoredNetwork>, clock: Clock) {
+    this.#documents = documents
+    this.#clock = clock
+  }
+
+  /** Makes a network, or finds it. Throws RegistryError NAME_INVALID | REGISTRY_UNAVAILABLE. */
+  async create(
+    namespace: string,
+    name: string,
+  ): Promise<{ readonly network: FunctionNetwork; readonly created: boolean }> {
+    checkNamespace(namespace)
+    checkNetworkName(name)
+    const stored: StoredNetwork = { createdAt: new Date(this.#clock.now()).toISOString() }
+    const created = await this.#documents.put(`${namespace}/${name}`, stored, 'new')
+    return { network: created ? { namespace, name, ...stored } : this.get(namespace, name), created }
+  }
+
+  /** Sorted by name. */
+  list(namespace: string): FunctionNetwork[] {
+    return [...this.#documents.entries()]
+      .map(([key, stored]) => viewOf(key, stored))
+      .filter((network) => network.namespace === namespace)
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  has(namespace: string, name: string): boolean {
+    return this.#documents.get(`${namespace}/${name}`) !== undefined
+  }
+
+  /** Throws RegistryError NETWORK_NOT_FOUND. */
+  get(namespace: string, name: string): FunctionNetwork {
+    const key = `${namespace}/${name}`
+    const stored = this.#documents.get(key)
+    if (stored !== undefined) return viewOf(key, stored)
+    const near = didYouMean(
+      name,
+      this.list(namespace).map((network) => network.name),
+    )
+    throw new RegistryError('NETWORK_NOT_FOUND', `there is no network ${name.slice(0, 80)}${near}`)
+  }
+
+  /** `users`: the functions on it. Throws RegistryError NETWORK_NOT_FOUND | NETWORK_IN_USE | REGISTRY_UNAVAILABLE. */
+  async remove(namespace: string, name: string, users: readonly string[]): Promise<void> {
+    this.get(namespace, name)
+    if (users.length > 0) {
+      const message = `functions are on the network: ${users.join(', ')}; remove or redeploy them first`
+      throw new RegistryError('NETWORK_IN_USE', message)
+    }
+    await this.#documents.remove(`${namespace}/${name}`)
+  }
+}
+
+/** Functions with a version on the network. */
+export function functionsOn(registry: Pick<Registry, 'list'>, namespace: string, network: string): string[] {
+  return registry
+    .list(namespace)
+    .filter(({ versions }) => versions.some(({ config }) => networkNameOf(config.network) === network))
+    .map(({ name }) => name)
+}
+
+/** The version that calls of a function's peers get: its latest, when that is on the network. Null: there is none. */
+export function peerOn(
+  registry: Pick<Registry, 'resolve'>,
+  namespace: string,
+  network: string,
+  name: string,
+): FunctionVersion | null {
+  try {
+    const version = registry.resolve(namespace, name, null, 0)
+    return networkNameOf(version.config.network) === network ? version : null
+  } catch (error) {
+    if (error instanceof RegistryError) return null
+    throw error
+  }
+}
+
+function checkNetworkName(name: string): void {
+  if (isDnsLabel(name) && !isNetworkMode(name)) return
+  const shown = JSON.stringify(name.slice(0, 80))
+  throw new RegistryError(
+    'NAME_INVALID',
+    `network name ${shown}: expected a DNS label other than none, bridge and host`,
+  )
+}
+
+function viewOf(key: string, stored: StoredNetwork): FunctionNetwork {
+  const [namespace = '', name = ''] = key.split('/')
+  return { namespace, name, ...stored }
+}
