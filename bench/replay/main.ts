@@ -20,6 +20,7 @@ policies and prints how many minutes with calls began cold, and what was held id
     --functions M         so many functions of the trace, spread over it by activity (default 20)
     --minutes N           the first N minutes only (default: all)
     --function NAME       call this deployed function instead of deploying one each; repeatable
+                          prints the cold share measured, and simulated for the same calls; SIGINT ends it cleanly
 
 Examples
   npm run replay -- ../shared/data/azure2019/200_inv.csv
@@ -28,6 +29,9 @@ Examples
 
 /** Arguments that make no sense; the message is for the user. */
 class UsageError extends Error {}
+
+/** As a shell says it of SIGINT. */
+const INTERRUPTED = 130
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -100,7 +104,12 @@ function tiersOf(flags: Flags): Tiers {
 }
 
 function liveOptionsOf(flags: Flags): LiveOptions {
+  const stop = new AbortController()
+  // Twice means at once: then what was deployed stays.
+  process.once('SIGINT', () => stop.abort())
+  process.once('SIGTERM', () => stop.abort())
   return {
+    signal: stop.signal,
     url: process.env.FN_URL ?? 'http://127.0.0.1:8080',
     speed: numberOf('--speed', flags.speed, 60, [0.1, 10_000]),
     functions: Math.round(numberOf('--functions', flags.functions, 20, [1, 1000])),
@@ -123,10 +132,11 @@ async function drive(trace: Parameters<typeof runLive>[0], options: LiveOptions,
   else {
     const starts = Object.entries(seen.starts).map(([kind, count]) => `${kind} ${count}`)
     console.log(
-      `${seen.calls} calls in ${seen.activeMinutes} minutes with calls: ${starts.join(', ')}; failed ${seen.failed}`,
+      `${seen.calls} calls in ${seen.minutes} minutes of the trace: ${starts.join(', ')}; failed ${seen.failed}`,
     )
-    console.log(`cold: ${seen.coldPercent} % of the minutes with calls`)
+    console.log(`cold: measured ${seen.coldPercent} %, simulated ${seen.simulatedColdPercent} % of the calls`)
   }
+  if (options.signal.aborted) return INTERRUPTED
   return seen.failed > 0 ? 1 : 0
 }
 

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { pickFunctions } from '../../../../bench/replay/live.ts'
+import { onTheWall, pickFunctions } from '../../../../bench/replay/live.ts'
 import { replay } from '../../../../bench/replay/operating-points.ts'
 import { fixedKeepAlive, hazardsOf, simulate } from '../../../../bench/replay/simulate.ts'
 import { ALWAYS_RUNNING, MEASURED_TIERS, shareInMinute } from '../../../../bench/replay/tiers.ts'
@@ -98,6 +98,28 @@ test('line ends, blank lines, the original column names and a lack of memory fig
   expect([...trace.functions[0]!.calls]).toEqual([0, 2, 0])
   expect(trace.functions[0]!.memoryMb).toBeGreaterThan(0)
   expect(trace.notes.join()).toContain('no memory file')
+})
+
+test('a function without a call costs nothing, one with calls in each minute is cold once', () => {
+  const path = join(directory, 'ends_inv.csv')
+  const minutes = Array.from({ length: 120 }, (_, index) => index + 1)
+  const line = (name: string, calls: number) => [name, ...minutes.map(() => calls)].join(',')
+  writeFileSync(path, `${['HashFunction', ...minutes].join(',')}\n${line('never', 0)}\n`)
+  for (const row of replay(readTrace(path), MEASURED_TIERS, 0.04).rows) {
+    expect(row).toMatchObject({ coldPercent: 0, idleMinutes: 0, idleMbMinutes: 0 })
+  }
+  writeFileSync(path, `${['HashFunction', ...minutes].join(',')}\n${line('always', 3)}\n`)
+  for (const row of replay(readTrace(path), MEASURED_TIERS, 0.04).rows) {
+    expect(row).toMatchObject({ coldPercent: 0.833, idleMinutes: 0, idleMbMinutes: 0 })
+  }
+})
+
+test('a trace that is sped up is laid on the minutes of the clock on the wall', () => {
+  const one = { name: 'a', memoryMb: 1, calls: Uint32Array.from([1, 0, 0, 2, 0, 1, 0]) }
+  const wall = onTheWall([one], 7, 3)
+  expect(wall.minutes).toBe(3)
+  expect([...wall.functions[0]!.calls]).toEqual([1, 3, 0])
+  expect([...onTheWall([one], 2, 3).functions[0]!.calls]).toEqual([1])
 })
 
 test('functions to drive a platform with are spread over the activity of the trace', () => {
