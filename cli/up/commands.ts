@@ -29,6 +29,8 @@ interface Running {
   /** What is printed when it is ready. */
   readonly banner: string
   readonly reloadTls: (() => void) | null
+  /** Why it is up and yet not ready; null: it is. */
+  trouble?(): string | null
   close(drainMs: number): Promise<void>
 }
 type Verb = 'up' | 'gateway' | 'worker'
@@ -63,7 +65,8 @@ export function worker(options: UpOptions): Promise<number> {
 }
 
 function running(platform: Platform): Running {
-  return { banner: platform.url, reloadTls: platform.reloadTls, close: (drainMs) => platform.close(drainMs) }
+  const { url, reloadTls, trouble } = platform
+  return { banner: url, reloadTls, trouble, close: (drainMs) => platform.close(drainMs) }
 }
 
 async function runInForeground(
@@ -92,9 +95,10 @@ async function runInForeground(
   }
   let code = 0
   try {
-    process.stdout.write(
-      `${pc.green('ready')} ${started.banner} ${pc.dim(`(${((performance.now() - startedMs) / 1000).toFixed(1)} s, state in ${config.stateDir})`)}\n`,
-    )
+    const took = pc.dim(`(${((performance.now() - startedMs) / 1000).toFixed(1)} s, state in ${config.stateDir})`)
+    const trouble = started.trouble?.() ?? null
+    process.stdout.write(`${trouble === null ? pc.green('ready') : pc.yellow('not ready')} ${started.banner} ${took}\n`)
+    if (trouble !== null) process.stderr.write(`fn ${verb}: ${trouble}\n`)
     await started.example?.()
     if (!options.once) await stop
   } catch (error) {

@@ -90,6 +90,11 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const runtime = runtimeOfWorkers(images, fleet)
   const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
   let stopping = false
+  const trouble = () => {
+    if (stopping) return 'the gateway is stopping'
+    if (!lane.available()) return 'Redis is away: no call can be taken'
+    return fleet.members.workers().length > 0 ? null : NO_WORKER
+  }
   const front = await openFront(base, {
     redis,
     registry,
@@ -105,9 +110,8 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     checkLimits: (asked) => runtime.checkLimits(asked),
     bodyLimits: { sync: MOST_BODY_BYTES, async: MOST_BODY_BYTES },
     ready: () => {
-      if (stopping) return { ready: false, reason: 'the gateway is stopping' }
-      if (!lane.available()) return { ready: false, reason: 'Redis is away: no call can be taken' }
-      return fleet.members.workers().length > 0 ? { ready: true } : { ready: false, reason: NO_WORKER }
+      const reason = trouble()
+      return reason === null ? { ready: true } : { ready: false, reason }
     },
   })
   await lane.start()
@@ -118,6 +122,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     token: front.token,
     timings: steps.timings,
     reloadTls: front.reloadTls,
+    trouble,
     async close(drainMs) {
       stopping = true
       const callsMs = Math.max(0, drainMs - LAST_ANSWERS_MS)

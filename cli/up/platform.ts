@@ -34,6 +34,8 @@ export interface Platform {
   readonly timings: Steps['timings']
   /** Reads the certificate's files anew; null: the listener speaks plain HTTP. */
   readonly reloadTls: (() => void) | null
+  /** What `/readyz` gives as its reason; null: ready. */
+  trouble(): string | null
   /** Finishes running calls for up to `drainMs`, then takes everything down. Never throws. */
   close(drainMs: number): Promise<void>
 }
@@ -126,6 +128,10 @@ async function compose(
     (made) => made.close(),
   )
   let ready = false
+  const trouble = () => {
+    if (!ready) return 'the platform is starting or stopping'
+    return lane.available() ? null : 'Redis is away: synchronous calls work, asynchronous ones and deploys do not'
+  }
   const front = await openFront(base, {
     redis,
     registry,
@@ -142,12 +148,10 @@ async function compose(
     sandboxNetworks: runtime.networks,
     checkLimits: (asked) => runtime.checkLimits(asked),
     ...(fleet === null ? {} : { fleet: fleet.view }),
-    ready: () =>
-      !ready
-        ? { ready: false, reason: 'the platform is starting or stopping' }
-        : lane.available()
-          ? { ready: true }
-          : { ready: false, reason: 'Redis is away: synchronous calls work, asynchronous ones and deploys do not' },
+    ready: () => {
+      const reason = trouble()
+      return reason === null ? { ready: true } : { ready: false, reason }
+    },
   })
   await steps.run('queue', () => lane.start())
   front.start()
@@ -159,6 +163,7 @@ async function compose(
     token: front.token,
     timings: steps.timings,
     reloadTls: front.reloadTls,
+    trouble,
     async close(drainMs) {
       ready = false
       await fleet?.drain()
