@@ -24,6 +24,8 @@ export interface PlatformOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments after `up`. */
   readonly args?: readonly string[]
+  /** Run it in this network namespace (a path) and listen on this address of it, which this process must reach. */
+  readonly within?: { readonly namespace: string; readonly address: string }
   /** Use this state directory and leave it at `stop`; default: a temporary one, removed at `stop`. */
   readonly stateDir?: string
 }
@@ -68,16 +70,18 @@ interface Running {
 /** Starts a platform and waits for `/readyz`. Throws with what it printed when it ends first. */
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
+  const host = options.within?.address ?? '127.0.0.1'
+  const url = `http://${host}:${port}`
   const stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'thaw-state-'))
   const env = {
     PATH: PLAIN_PATH,
     HOME: stateDir,
     ...options.env,
-    FN_LISTEN: `127.0.0.1:${port}`,
+    ...(options.within === undefined ? {} : { FN_BEHIND_PROXY: '1' }),
+    FN_LISTEN: `${host}:${port}`,
     FN_STATE_DIR: stateDir,
   }
-  const start = () => startProcess(options.args ?? [], env, url)
+  const start = () => startProcess(options.args ?? [], env, url, options.within?.namespace ?? null)
   let running: Running | null = await start()
   const token = readFileSync(join(stateDir, 'token'), 'utf8').trim()
   const id = readFileSync(join(stateDir, 'id'), 'utf8').trim()
@@ -139,8 +143,15 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   }
 }
 
-async function startProcess(args: readonly string[], env: Record<string, string>, url: string): Promise<Running> {
-  const child = spawn(FN, ['up', ...args], { env, cwd: ROOT })
+async function startProcess(
+  args: readonly string[],
+  env: Record<string, string>,
+  url: string,
+  namespace: string | null,
+): Promise<Running> {
+  // nsenter becomes the command: the pid is the platform's.
+  const [command, ...first] = namespace === null ? [FN] : ['nsenter', `--net=${namespace}`, FN]
+  const child = spawn(command as string, [...first, 'up', ...args], { env, cwd: ROOT })
   // A test runner that ends early must not leave a platform behind.
   const endWithUs = () => child.kill('SIGTERM')
   process.once('exit', endWithUs)
