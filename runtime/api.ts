@@ -116,6 +116,8 @@ export interface Code {
   readonly version: string
   /** What `codeCache` gave of the same code of the same version; null or absent: none. One that V8 rejects does no harm. */
   readonly cache?: Buffer | null
+  /** The process inside ends itself after a call that leaves timers or children; absent: they stay. */
+  readonly leftovers?: 'kill'
 }
 
 /** One request for the code in a sandbox. Header lists are flat `[name, value, name, value, …]`, latin1. */
@@ -292,6 +294,8 @@ export interface Sandbox {
   /** µs since its start in which its main thread was ready and had no core; null where the kernel does not tell. */
   coreWaitUs(): number | null
   memoryBytes(): number
+  /** Processes inside beside the one that runs the code (a read of the kernel's list). */
+  otherProcesses(): number
   /** Whether its code computes for long at a stretch: then what wakes beside it need not wait for its turn to end. Its share of
    *  the CPU stays what it is. Nothing happens where the kernel knows no such thing (before 6.12). */
   setComputing(computes: boolean): void

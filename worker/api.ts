@@ -46,6 +46,10 @@ export interface FunctionConfig {
   readonly volumes?: readonly VolumeUse[]
   /** Names of secrets that become variables of the environment; absent: none. */
   readonly secrets?: readonly string[]
+  /** `call`: a sandbox runs one call and is destroyed; absent: it is used again. */
+  readonly isolation?: 'call'
+  /** `kill`: a sandbox in which something is left running after a call is destroyed; absent: it is frozen as it is. */
+  readonly leftovers?: 'kill'
 }
 
 /** Why an asynchronous call is tried again. `5xx` is also what threw, `4xx` all others but 429. */

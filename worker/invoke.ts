@@ -219,7 +219,8 @@ export class Call implements Invocation, CallSink, PoolCall {
     const nowMs = this.#host.clock.monotonicMs()
     slot.ended(nowMs, nowMs - this.#times.handedOverAtMs, metering)
     // The next call is handed over before this one is written up.
-    this.#host.pool.release(slot, reusable && (metering === null || metering.oomKills === 0))
+    const spoilt = (metering !== null && metering.oomKills > 0) || hasLeftovers(slot)
+    this.#host.pool.release(slot, reusable && !spoilt)
     slot.justMetered = false
     this.#finish(metering)
   }
@@ -377,6 +378,11 @@ export class Call implements Invocation, CallSink, PoolCall {
     this.#host.ended(this, record)
     this.#resolve?.(record)
   }
+}
+
+/** True when the function wants to be rid of what runs on after a call, and something does. */
+function hasLeftovers({ pool, sandbox }: Slot): boolean {
+  return pool.config.leftovers === 'kill' && sandbox!.otherProcesses() > 0
 }
 
 /** A body that can be sent from its start once more. */

@@ -28,6 +28,8 @@ const SETTINGS = [
   'minWarm',
   'keepAlive',
   'freezeGrace',
+  'isolation',
+  'leftovers',
   'network',
   'writableRoot',
   'public',
@@ -63,6 +65,8 @@ export function define(command: Command, context: CommandContext): void {
     .option('--min-warm <n>', 'sandboxes kept ready', wholeNumber(0))
     .option('--keep-alive <duration>', 'how long an idle sandbox is kept', durationText)
     .option('--freeze-grace <duration>', 'how long a sandbox is idle before it is frozen', durationText)
+    .option('--isolation <what>', 'function: sandboxes are used again; call: a fresh one for every call')
+    .option('--leftovers <fate>', 'what still runs after a response: freeze it, or kill it before the next call')
     .option('--network <network>', 'none, bridge, host, or a network made by fn network create')
     .option(
       '--allow-host <host>',

@@ -16,6 +16,8 @@ export function formatSettings(version: FunctionVersion, style: Style): string {
     ['min warm', config.minWarm > 0 ? String(config.minWarm) : null],
     ['keep alive', config.keepAliveMs === null ? null : formatDuration(config.keepAliveMs)],
     ['freeze grace', config.freezeGraceMs === null ? null : formatDuration(config.freezeGraceMs)],
+    ['isolation', config.isolation === 'call' ? 'a fresh sandbox for every call' : null],
+    ['leftovers', config.leftovers === 'kill' ? 'killed before the next call' : null],
     ['root', config.writableRootBytes === null ? 'read-only' : `writable, ${formatBytes(config.writableRootBytes)}`],
     ['network', config.network],
     ['env', Object.keys(config.env).length === 0 ? null : Object.keys(config.env).join(' ')],

@@ -16,6 +16,8 @@ export const { createRequire } = process.getBuiltinModule('node:module')
 export const { inspect, types } = process.getBuiltinModule('node:util')
 
 export const { nextTick } = process
+/** Names of what keeps the process busy; references are taken, for code may replace them. */
+export const activeResources: () => string[] = process.getActiveResourcesInfo.bind(process)
 export const exitProcess: (code: number) => never = process.exit.bind(process)
 export const now: () => number = Date.now
 export const schedule: (fire: () => void, ms: number) => NodeJS.Timeout = setTimeout

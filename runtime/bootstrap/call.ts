@@ -28,6 +28,10 @@ export interface CallHost {
   enter(call: Call, fire: () => unknown): unknown
   /** The call sent IDLE; forget it. */
   finished(call: Call): void
+  /** True when the process is to end rather than rest: something was left running. */
+  leaves(): boolean
+  /** Ends the process. */
+  leave(): void
 }
 
 /** One invocation under way. */
@@ -165,13 +169,15 @@ export class Call implements OutputOwner {
 
   /** The answer in one frame, with IDLE on it when nothing goes on in the background. */
   #sendWhole(answer: Answer, body: string | Uint8Array | null, bytes: number, length: string | null): void {
-    const idle = this.#background === 0
+    const over = this.#background === 0
+    const idle = over && !this.#host.leaves()
     const flags = FLAG.END | (this.#started ? 0 : FLAG.STARTED) | (idle ? FLAG.IDLE : 0)
     flushLines(this.#host.outbox, this)
     this.#host.outbox.head(this.id, flags, headText(answer, length), body, bytes)
     this.#started = true
     this.#ended = true
     if (idle) this.#finish()
+    else if (over) this.#host.leave()
   }
 
   #sendLarge(answer: Answer, body: Uint8Array): void {
@@ -279,6 +285,7 @@ export class Call implements OutputOwner {
 
   #idle(): void {
     flushLines(this.#host.outbox, this)
+    if (this.#host.leaves()) this.#host.leave()
     this.#host.outbox.signal(FRAME.IDLE, this.id)
     this.#finish()
   }

@@ -8,6 +8,7 @@ import { AsyncLocalStorage, exitProcess, Socket } from './builtins.ts'
 import { Call, type CallHost, describeError } from './call.ts'
 import { Inflow } from './inflow.ts'
 import { lambdaVariables } from './lambda.ts'
+import { Leftovers } from './leftovers.ts'
 import { type Loaded, loadHandler } from './load.ts'
 import { Outbox, writeTo } from './outbox.ts'
 import { flushLines, installOutput, type OutputOwner, PartialLines } from './output.ts'
@@ -23,6 +24,7 @@ const owners = new AsyncLocalStorage<Call>()
 const process0: OutputOwner = { id: 0, lines: new PartialLines() }
 let init: { readonly sizes: InitSizes; readonly bytes: Buffer; filled: number } | null = null
 let loaded: Loaded | null = null
+let leftovers: Leftovers | null = null
 let exitSaid = false
 
 /** Whose output it is: the call the code runs for, else the only one under way, else nobody's. */
@@ -38,6 +40,11 @@ const host: CallHost = {
   handler: (call) => loaded!.handler(call),
   enter: (call, fire) => owners.run(call, fire),
   finished: (call) => calls.delete(call.id),
+  leaves: () => leftovers?.any() === true,
+  leave() {
+    outbox.flushNow()
+    exitProcess(0)
+  },
 }
 
 function onFrame(type: number, id: number, payload: Buffer): void {
@@ -124,6 +131,7 @@ function load(): void {
     outbox.fault(FRAME.FAIL, 0, { code: 'LOAD_FAILED', ...describeError(error) })
     return
   }
+  if (config.leftovers === 'kill') leftovers = new Leftovers()
   flushLines(outbox, process0)
   outbox.signal(FRAME.LOADED, 0)
 }

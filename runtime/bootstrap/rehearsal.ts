@@ -25,7 +25,14 @@ const HEAD = { id: '', timeoutMs: 1000, attempt: 1, method: 'POST', target: '/',
 export function rehearse(): void {
   const outbox = new Outbox((_buffer, _offset, length) => length)
   const { handler } = loadHandler(Buffer.from(SOURCE), CONFIG)
-  const host: CallHost = { outbox, handler, enter: (_call, fire) => fire(), finished: () => undefined }
+  const host: CallHost = {
+    outbox,
+    handler,
+    enter: (_call, fire) => fire(),
+    finished: () => undefined,
+    leaves: () => false,
+    leave: () => undefined,
+  }
   const payload = encodeInvoke(1, FLAG.END, HEAD, Buffer.of(32)).subarray(FRAME_HEADER_BYTES)
   const bodyAt = bodyOffset(payload)
   const inflow = new Inflow(1, outbox, payload.subarray(bodyAt), true)

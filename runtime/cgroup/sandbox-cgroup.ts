@@ -145,6 +145,10 @@ export class AttachedCgroup implements SandboxCgroup {
     return this.#meter.oomKills
   }
 
+  processes(): number {
+    return pidsIn(this.#procsDirectory()).length
+  }
+
   kill(): void {
     this.#killing = true
     // ORDER: killed first, so that nothing inside runs again; thawed all the same, or the OCI runtime calls it paused.

@@ -18,6 +18,8 @@ export interface InitConfig {
   readonly functionName: string
   readonly version: string
   readonly memoryBytes: number
+  /** The process is to end itself after a call that leaves timers or children. */
+  readonly leftovers?: 'kill'
 }
 
 /** What the DATA frames after INIT carry, in this order. */

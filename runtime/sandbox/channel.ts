@@ -233,10 +233,11 @@ class SocketChannel implements Channel {
   }
 
   #sendCode(code: Code): void {
-    const { fileName, form, env, functionName, version, source, cache = null } = code
+    const { fileName, form, env, functionName, version, source, cache = null, leftovers } = code
     const memoryBytes = this.#options.memoryBytes?.() ?? DEFAULT_MEMORY_BYTES
+    const fate = leftovers === undefined ? {} : { leftovers }
     const config = Buffer.from(
-      JSON.stringify({ fileName, form, env, functionName, version, memoryBytes } satisfies InitConfig),
+      JSON.stringify({ fileName, form, env, functionName, version, memoryBytes, ...fate } satisfies InitConfig),
     )
     this.#socket.cork()
     this.#socket.write(encodeInit(config.length, source.length, cache?.length ?? 0))

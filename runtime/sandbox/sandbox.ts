@@ -235,6 +235,10 @@ export class ContainerSandbox implements Sandbox {
     return this.#cgroup.memoryBytes()
   }
 
+  otherProcesses(): number {
+    return this.#state === 'stopped' ? 0 : Math.max(0, this.#cgroup.processes() - 1)
+  }
+
   kill(fault: Fault): void {
     if (this.#state === 'stopped') return
     this.#state = move(this.#state, 'stopped')

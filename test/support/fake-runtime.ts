@@ -110,15 +110,15 @@ export class FakeSandbox implements Sandbox {
   readonly stopped: Promise<StopReason>
   state: SandboxState = 'running'
   code: Code | null = null
-  /** Calls now inside, in the order they came. */
+  /** Calls now inside, in the order they came; and all ever. */
   readonly open: FakeCall[] = []
-  /** All calls ever. */
   readonly calls: FakeCall[] = []
   readonly killedWith: Fault[] = []
   destroyed = false
   limits: Limits
   /** What a limit is compared with. */
   usedBytes = 16 * MIB
+  otherProcesses = (): number => 0
   metering: Metering = ZERO_METERING
   beginnings: { atOnce: boolean }[] = []
   meterings: { exact: boolean }[] = []

@@ -148,5 +148,6 @@ export function codeOf(version: FunctionVersion, source: Buffer, cache: Buffer |
     env: config.env,
     functionName: version.name,
     version: String(version.version),
+    ...(config.leftovers === undefined ? {} : { leftovers: config.leftovers }),
   }
 }

@@ -132,7 +132,8 @@ export class Pool {
     fn.running--
     slot.inFlight--
     pool.lastUsedMs = nowMs
-    if (!reusable || slot.condemned || pool.retired || slot.sandbox!.state === 'stopped') {
+    const spent = !reusable || pool.config.isolation === 'call'
+    if (spent || slot.condemned || pool.retired || slot.sandbox!.state === 'stopped') {
       if (slot.inFlight === 0) void this.supply.discard(slot)
       else this.condemn(slot, slot.killAtMs)
       this.supply.want(pool)

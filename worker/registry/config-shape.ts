@@ -36,11 +36,6 @@ export const CONFIG_DEFAULTS = {
   public: true,
 } as const satisfies Partial<FunctionConfig>
 
-/** Keys of the design whose feature does not exist yet: refused, never ignored. */
-export const LATER_KEYS: Readonly<Record<string, string>> = {
-  leftovers: 'processes left over are always ended',
-}
-
 function duration(minMs: number, maxMs: number) {
   const expected = `expected a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
   return z
@@ -83,16 +78,6 @@ function whole(min: number, max: number) {
 function oneOf<const T extends string>(...values: readonly T[]) {
   return z.enum(values, {
     error: (issue) => `expected ${values.map((value) => `"${value}"`).join(' or ')}, got ${shown(issue.input)}`,
-  })
-}
-
-/** One value that exists, others that will. */
-function onlyNow<const T extends string>(value: T, later: readonly string[]) {
-  return z.literal(value, {
-    error: (issue) =>
-      later.includes(issue.input as string)
-        ? `${shown(issue.input)} is not supported yet; only "${value}" is`
-        : `expected "${value}", got ${shown(issue.input)}`,
   })
 }
 
@@ -219,7 +204,12 @@ export const configShape = z.strictObject({
     .optional()
     .describe('idle time after which a sandbox goes'),
   freezeGrace: duration(0, HOUR).optional().describe('idle time after which a sandbox is frozen'),
-  isolation: onlyNow('function', ['namespace', 'call', 'version']).optional().describe('what may share a sandbox'),
+  isolation: oneOf('function', 'call')
+    .optional()
+    .describe('"call": a fresh sandbox for every call; "function": calls of one version use the same ones again'),
+  leftovers: oneOf('freeze', 'kill')
+    .optional()
+    .describe('processes and timers after the response: "freeze" until the next call, or "kill" before it'),
   env: env.optional().describe('environment of the code'),
   network: network.optional().describe('"none", "bridge", "host", or a network of the namespace (fn network create)'),
   allowHosts: allowHosts

@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS, LIMITS, LimitError, type Limits, mergeLimits, parseLimi
 import type { FunctionConfig, RetryPolicy } from '../api.ts'
 import { RETRY_DEFAULTS } from '../queue/retry-policy.ts'
 import { RegistryError } from './api.ts'
-import { CONFIG_DEFAULTS, configKeys, configShape, INNER_KEYS, LATER_KEYS } from './config-shape.ts'
+import { CONFIG_DEFAULTS, configKeys, configShape, INNER_KEYS } from './config-shape.ts'
 import { checkFunctionName } from './names.ts'
 import { networkModeOf } from './network-text.ts'
 import { suggest } from './suggest.ts'
@@ -20,11 +20,10 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
   const problems: string[] = []
   const known: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(manifest)) {
-    if (key in LATER_KEYS) problems.push(`${key}: not supported yet (${LATER_KEYS[key]})`)
-    else if (configKeys.has(key)) known[key] = value
+    if (configKeys.has(key)) known[key] = value
     else if (LIMITS.some((limit) => limit.name === key))
       problems.push(`unknown key ${key}; did you mean limits.${key}?`)
-    else if (key !== '$schema') problems.push(unknownKey(key, [...configKeys, ...Object.keys(LATER_KEYS)]))
+    else if (key !== '$schema') problems.push(unknownKey(key, [...configKeys]))
   }
   const { limits: ownLimits, maxLimits: highest, ...rest } = known
   if (typeof rest.retry === 'number') rest.retry = { attempts: rest.retry }
@@ -45,6 +44,12 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     }
   }
   problems.push(...networkProblems(shape.success ? shape.data : {}, limits, maxLimits))
+  if (shape.success && (shape.data.sandboxConcurrency ?? 1) > 1) {
+    const { isolation, leftovers } = shape.data
+    const alone = 'needs calls one at a time in a sandbox: leave sandboxConcurrency at 1'
+    if (isolation === 'call') problems.push(`isolation: "call" ${alone}`)
+    if (leftovers === 'kill') problems.push(`leftovers: "kill" ${alone}`)
+  }
   const both = shape.success ? (shape.data.secrets ?? []).filter((key) => key in (shape.data.env ?? {})) : []
   for (const key of both) problems.push(`secrets: ${key} is in env as well`)
   if (problems.length > 0 || !shape.success) throw invalid(problems)
@@ -76,6 +81,8 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     ...(parsed.network === undefined ? {} : { network: parsed.network }),
     ...(parsed.allowHosts === undefined ? {} : { allowHosts: parsed.allowHosts }),
     ...((parsed.secrets?.length ?? 0) > 0 ? { secrets: parsed.secrets! } : {}),
+    ...(parsed.isolation === 'call' ? { isolation: parsed.isolation } : {}),
+    ...(parsed.leftovers === 'kill' ? { leftovers: parsed.leftovers } : {}),
   }
 }
 

@@ -2,6 +2,7 @@
 import { startBomb } from './bombs.ts'
 import { type KernelCall, makeCalls } from './caller.ts'
 import { speak } from './forged.ts'
+import { leave } from './leave.ts'
 import { poison } from './poison.ts'
 import { type Step, takeSteps } from './steps.ts'
 
@@ -14,6 +15,7 @@ export default async (request: Request, ctx: { waitUntil(promise: Promise<unknow
   if (kind === 'calls') return Response.json(makeCalls((await request.json()) as KernelCall[]))
   if (kind === 'steps') return Response.json(await takeSteps((await request.json()) as Step[]))
   if (kind === 'bomb') return Response.json(await startBomb(name))
+  if (kind === 'leave') return leave(name)
   if (kind === 'wire') return speak(name, calls)
   if (kind === 'poison') return poison(name, ctx)
   return Response.json({ born, calls })

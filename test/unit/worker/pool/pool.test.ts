@@ -50,6 +50,24 @@ describe('slots', () => {
     expect(second.ends).toBe(1)
   })
 
+  test('hold one call and are gone after it, where the function wants a fresh one for every call', async () => {
+    const alone = versionOf('alone', { isolation: 'call' })
+    for (let nth = 0; nth < 3; nth++) await host.warm(alone)
+    expect(host.runtime.created).toHaveLength(3)
+    expect(host.runtime.created.map((sandbox) => sandbox.state)).toEqual(['stopped', 'stopped', 'stopped'])
+  })
+
+  test('are gone after a call that leaves processes behind, where the function wants those killed', async () => {
+    const tidy = versionOf('tidy', { leftovers: 'kill' })
+    await host.warm(tidy)
+    await host.warm(tidy)
+    expect(host.runtime.created).toHaveLength(1)
+    host.sandbox(0).otherProcesses = () => 1
+    await host.warm(tidy)
+    await host.warm(tidy)
+    expect(host.runtime.created.map((sandbox) => sandbox.state)).toEqual(['stopped', 'running'])
+  })
+
   test('hold several where the function says so; their metering is not exact', async () => {
     const shared = versionOf('shared', { sandboxConcurrency: 3 })
     await host.call(shared)
