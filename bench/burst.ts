@@ -4,11 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { SandboxInfo } from '../worker/api.ts'
 import { openClient } from './clients.ts'
 import { type Latency, latencyOf } from './latency.ts'
-import { startMetronome } from './metronome.ts'
-import { createOpenLoop } from './open-loop.ts'
 import { get } from './rounds.ts'
 import { killAll, settled } from './starts.ts'
-import type { Subjects } from './subjects.ts'
+import { runLoad, type Subjects } from './subjects.ts'
 
 export interface Burst {
   readonly calls: number
@@ -38,14 +36,16 @@ const NEIGHBOUR_RATE = 200
 const NEIGHBOUR_CONNECTIONS = 16
 const QUIET_MS = 4000
 const POLL_MS = 20
-/** Around the last burst in the timeline. */
-const BEFORE_MS = 200
+/** The generator starts, and a second of calls before the burst; the calls end long after it. */
+const BEFORE_MS = 1200
+const AROUND_MS = 3500
+const WARM_UP_MS = 200
 
 type Seen = Burst['sandboxes'][number] & { readonly launches: number }
 
 export async function runBursts(subjects: Subjects, options: BurstOptions): Promise<Burst> {
   const { platform } = subjects
-  const quiet = await steadyCalls(subjects, async () => delay(QUIET_MS))
+  const quiet = await steadyCalls(subjects, QUIET_MS)
   const during: number[] = []
   let failed = 0
   let last: OneBurst | null = null
@@ -54,18 +54,16 @@ export async function runBursts(subjects: Subjects, options: BurstOptions): Prom
   for (let n = 0; n < options.bursts; n++) {
     await killAll(platform, 'busy')
     await settled(platform)
-    let burst: OneBurst | null = null
-    const steady = await steadyCalls(subjects, async () => {
-      await delay(BEFORE_MS)
-      burst = await oneBurst(subjects, options.calls)
-      await delay(BEFORE_MS)
-    })
-    const { startMs, endMs, ...seen } = burst!
+    const neighbour = steadyCalls(subjects, AROUND_MS)
+    await delay(BEFORE_MS)
+    const burst = await oneBurst(subjects, options.calls)
+    const steady = await neighbour
+    const { startMs, endMs, ...seen } = burst
     during.push(...steady.filter(([due]) => due >= startMs && due <= endMs).map(([, took]) => took))
     failed += seen.failed
     mostSandboxes = Math.max(mostSandboxes, ...seen.sandboxes.map((row) => row.starting + row.live))
     mostLaunches = Math.max(mostLaunches, ...seen.sandboxes.map((row) => row.launches))
-    last = { ...burst!, neighbour: steady.map(([due, took]) => [due - startMs, took] as const) }
+    last = { ...burst, neighbour: steady.map(([due, took]) => [due - startMs, took] as const) }
   }
   return {
     calls: options.calls,
@@ -123,30 +121,16 @@ async function watch({ platform }: Subjects, startMs: number, goesOn: () => bool
   return seen
 }
 
-/** Calls the second function at its rate for as long as `meanwhile` takes: due at, took. */
+/** Calls the second function at its rate, from a process of its own: how long the burst takes to be sent is not its matter. */
 async function steadyCalls(
   { thaw }: Subjects,
-  meanwhile: () => Promise<unknown>,
-): Promise<(readonly [dueMs: number, tookMs: number])[]> {
-  const target = get(thaw.port, '/fn/hello')
-  const clients = await Promise.all(Array.from({ length: NEIGHBOUR_CONNECTIONS }, () => openClient('lean', target)))
-  const calls: (readonly [number, number])[] = []
-  const startMs = performance.now() + 50
-  const loop = createOpenLoop({
-    ...{ startMs, ratePerS: NEIGHBOUR_RATE, durationMs: 60_000, warmUpMs: 0, connections: NEIGHBOUR_CONNECTIONS },
-    now: () => performance.now(),
-    call: async (connection, n) => {
-      await clients[connection]!.exchange(n).catch(() => null)
-      const due = startMs + (n * 1000) / NEIGHBOUR_RATE
-      calls.push([due, performance.now() - due])
-    },
+  durationMs: number,
+): Promise<readonly (readonly [dueMs: number, tookMs: number])[]> {
+  const { timeline } = await runLoad({
+    ...{ mode: 'open', timeline: true, target: get(thaw.port, '/fn/hello') },
+    ...{ ratePerS: NEIGHBOUR_RATE, connections: NEIGHBOUR_CONNECTIONS, durationMs, warmUpMs: WARM_UP_MS },
   })
-  const metronome = startMetronome(startMs, 1000 / NEIGHBOUR_RATE, () => loop.tick())
-  await meanwhile()
-  await metronome.stop()
-  await delay(100)
-  for (const client of clients) client.close()
-  return calls
+  return timeline.map(([due, took]) => [due - performance.timeOrigin, took] as const)
 }
 
 function round(ms: number): number {

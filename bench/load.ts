@@ -26,7 +26,7 @@ interface OneTarget {
 
 export type Load =
   | (OneTarget & { readonly mode: 'closed'; readonly client: ClientKind })
-  | (OneTarget & { readonly mode: 'open'; readonly ratePerS: number })
+  | (OneTarget & { readonly mode: 'open'; readonly ratePerS: number; readonly timeline?: boolean })
   | { readonly mode: 'paced'; readonly targets: readonly Target[]; readonly gapMs: number; readonly calls: number }
 
 export interface LoadResult {
@@ -43,11 +43,14 @@ export interface LoadResult {
   readonly lateness: Latency | null
   readonly errors: number
   readonly firstError: string | null
+  /** When each counted call was due (ms, by the wall clock) and what it took; only of an open loop that is asked for it. */
+  readonly timeline: readonly (readonly [dueMs: number, tookMs: number])[]
   /** How calls got their sandbox (`Fn-Start`), a count for each target; only when paced. */
   readonly starts: readonly Readonly<Record<string, number>>[]
 }
 
-type Measured = Pick<LoadResult, 'latencies' | 'curves' | 'rate'> & Partial<Pick<LoadResult, 'lateness' | 'starts'>>
+type Measured = Pick<LoadResult, 'latencies' | 'curves' | 'rate'> &
+  Partial<Pick<LoadResult, 'lateness' | 'starts' | 'timeline'>>
 
 const MAX_CONNECTIONS = 64
 const MAX_DURATION_MS = 60_000
@@ -121,10 +124,13 @@ async function runOpen(load: Load & { mode: 'open' }, caller: Caller): Promise<M
       ),
   })
   const metronome = startMetronome(startMs, 1000 / load.ratePerS, () => loop.tick())
-  const { samples, lateness, ratePerS } = await loop.done
+  const { samples, dues, lateness, ratePerS } = await loop.done
   await metronome.stop()
   for (const client of clients) client.close()
-  return { latencies: [latencyOf(samples)], curves: [curveOf(samples)], rate: ratePerS, lateness: latencyOf(lateness) }
+  const measured = { latencies: [latencyOf(samples)], curves: [curveOf(samples)], rate: ratePerS }
+  if (load.timeline !== true) return { ...measured, lateness: latencyOf(lateness) }
+  const timeline = samples.map((took, n) => [performance.timeOrigin + dues[n]!, took] as const)
+  return { ...measured, lateness: latencyOf(lateness), timeline }
 }
 
 async function runPaced(load: Load & { mode: 'paced' }, caller: Caller): Promise<Measured> {
@@ -169,7 +175,7 @@ const measured = await runLoad(JSON.parse(process.argv[2] ?? '{}') as Load, call
 const { user, system } = process.cpuUsage(before)
 const { calls, errors, firstError } = caller
 const result: LoadResult = {
-  ...{ lateness: null, starts: [], ...measured },
+  ...{ lateness: null, starts: [], timeline: [], ...measured },
   ...{ calls, cpuMs: (user + system) / 1000, errors, firstError },
 }
 process.stdout.write(`${JSON.stringify(result)}\n`)
