@@ -1,9 +1,10 @@
 // Builds the bootstrap (runtime/bootstrap) into the one CommonJS file that runs inside every sandbox.
 // The result is cached by the hash of its sources; esbuild is loaded only when it must be built.
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { writeDurable } from '../../runtime/host/durable-file.ts'
 
 const RUNTIME = fileURLToPath(new URL('../../runtime', import.meta.url))
 const FOLDERS = ['protocol', 'bootstrap']
@@ -15,16 +16,13 @@ const OPTIONS_VERSION = '1'
 export async function buildBootstrap(cacheDir: string | null): Promise<Buffer> {
   if (cacheDir === null) return build()
   const path = join(cacheDir, `bootstrap-${await hashSources()}.cjs`)
-  try {
-    return await readFile(path)
-  } catch {
-    const built = await build()
-    await mkdir(cacheDir, { recursive: true })
-    const temporary = `${path}.${process.pid}`
-    await writeFile(temporary, built)
-    await rename(temporary, path)
-    return built
-  }
+  const cached = await readFile(path).catch(() => null)
+  // Empty: what a power cut leaves of a file whose name was on disk before its content.
+  if (cached !== null && cached.length > 0) return cached
+  const built = await build()
+  await mkdir(cacheDir, { recursive: true })
+  await writeDurable(path, built)
+  return built
 }
 
 async function build(): Promise<Buffer> {

@@ -1,8 +1,9 @@
 // The key that secrets are encrypted with: a file of the administrator's, or one made once in the state directory, 0600.
 import { randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RuntimeError } from '../../runtime/api.ts'
+import { writeOwnerFile } from './owner-file.ts'
 
 const KEY_BYTES = 32
 
@@ -18,15 +19,7 @@ export function secretKey(stateDir: string, keyFile: string | null): Buffer {
     if ((error as { cause?: NodeJS.ErrnoException }).cause?.code !== 'ENOENT') throw error
   }
   const key = randomBytes(KEY_BYTES)
-  const temporary = `${path}.${process.pid}`
-  const fd = openSync(temporary, 'w', 0o600)
-  try {
-    writeSync(fd, `${key.toString('base64')}\n`)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  renameSync(temporary, path)
+  writeOwnerFile(path, `${key.toString('base64')}\n`)
   return key
 }
 

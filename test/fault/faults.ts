@@ -6,7 +6,7 @@ import { run } from '../../runtime/host/spawn.ts'
 import { processesOf } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
 import type { House } from './house.ts'
-import { cutPower, restorePower } from './power-cut.ts'
+import { cutPower, restorePower } from './own-disk.ts'
 import type { Chance } from './random.ts'
 import { say, tearFile } from './redis-wire.ts'
 import { isDead, signal } from './server.ts'
@@ -204,6 +204,8 @@ async function losePower(house: House, chance: Chance): Promise<boolean> {
   await sleep(chance.below(300))
   await killOnce(house, 'everything')
   await restorePower(house.disk, DEAD_MS)
+  // After a real cut the machine would have another one: what is kept for one boot alone is not relied on.
+  rmSync(join(house.stateDir, 'layers', 'boot-id'), { force: true })
   await house.start()
   return true
 }

@@ -4,10 +4,11 @@ import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, r
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PLAIN_PATH, run } from '../../runtime/host/spawn.ts'
-import { type Disk, mountDisk } from '../support/disk.ts'
+import type { Disk } from '../support/disk.ts'
 import { freePort, ROOT } from '../support/platform.ts'
 import { leftovers } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
+import { leaveFolder, mountSeenByAll } from './own-disk.ts'
 import { isDead, Server } from './server.ts'
 
 export interface HouseOptions {
@@ -63,7 +64,7 @@ export class House {
   /** Needs root. Started and ready when it resolves. */
   static async open(options: HouseOptions): Promise<House> {
     const folder = mkdtempSync(join(tmpdir(), 'thaw-fault-'))
-    const disk = options.ownDisk ? await mountDisk(folder, DISK_MB) : null
+    const disk = options.ownDisk ? await mountSeenByAll(folder, DISK_MB) : null
     const house = new House(folder, await freePort(), disk, options)
     house.setClock(0)
     try {
@@ -156,7 +157,10 @@ export class House {
       const left = (): string[] => leftovers(this.#id, this.stateDir)
       await until('nothing is left', () => left().join(', ') || true, 10_000).catch(() => wrong.push(...left()))
     }
-    await this.disk?.unmount().catch((error: Error) => wrong.push(error.message))
+    if (this.disk !== null) {
+      await this.disk.unmount().catch((error: Error) => wrong.push(error.message))
+      await leaveFolder(this.#folder)
+    }
     rmSync(this.#folder, { recursive: true, force: true })
     return wrong
   }

@@ -1,15 +1,32 @@
-// Cuts the power of a small disk: what was written and not yet synced is gone, as after a real cut on a disk that keeps what it
+// A small disk that can be filled and whose power can be cut: what was written and not yet synced is gone, as after a real cut on a disk that keeps what it
 // said it kept. The file system is shut down (as xfstests' godown does), never the machine.
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '../../runtime/host/spawn.ts'
 import { ioctlBuffer } from '../../runtime/host/syscalls.ts'
-import type { Disk } from '../support/disk.ts'
+import { type Disk, mountDisk } from '../support/disk.ts'
 import { until } from '../support/until.ts'
 
 /** EXT4_IOC_SHUTDOWN (linux/ext4.h), and EXT4_GOING_FLAGS_NOLOGFLUSH: not even the journal is written. */
 const SHUTDOWN = 0x8004587d
 const NOLOGFLUSH = 2
+
+/** A disk whose unmounting is seen in every mount namespace, also those that other platforms on this machine make meanwhile:
+ *  they would hold it otherwise. `folder` becomes a mount of its own; `leaveFolder` undoes that. */
+export async function mountSeenByAll(folder: string, megabytes: number): Promise<Disk> {
+  for (const args of [
+    ['--bind', folder, folder],
+    ['--make-shared', folder],
+  ]) {
+    const failed = await succeeds('mount', args)
+    if (failed !== null) throw new Error(failed)
+  }
+  return await mountDisk(folder, megabytes)
+}
+
+export async function leaveFolder(folder: string): Promise<void> {
+  await succeeds('umount', [folder])
+}
 
 /** From now on every read and write of the disk fails. */
 export function cutPower(disk: Disk): void {
