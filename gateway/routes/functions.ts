@@ -128,6 +128,8 @@ async function removeFunction(context: ControlContext, parts: ControlParts): Pro
   // ORDER: schedules first: none may queue a call of a function that is gone.
   await parts.schedules?.removeAll(namespace, name)
   await registry.removeFunction(namespace, name)
+  // A function of this name that is deployed later is another one, and nobody paused it.
+  await lane?.pauseFunction(namespace, name, false)
   await worker.retire((version) => isKept(registry, version))
   return context.body(null, 204)
 }

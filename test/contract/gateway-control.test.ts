@@ -111,6 +111,14 @@ describe('functions', () => {
     expect((await gateway.fetch('/fn/hello')).status).toBe(404)
     expect((await gateway.fetch('/v1/functions/hello', { method: 'DELETE' })).status).toBe(404)
   })
+
+  test('are not paused when another of the same name comes', async () => {
+    gateway.registry.add('hello')
+    await gateway.fetch('/v1/functions/hello/state', { method: 'PUT', body: '{"paused": true}' })
+    expect(gateway.lane.paused.size).toBe(1)
+    expect((await gateway.fetch('/v1/functions/hello', { method: 'DELETE' })).status).toBe(204)
+    expect(gateway.lane.paused.size).toBe(0)
+  })
 })
 
 describe('aliases', () => {
