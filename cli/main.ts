@@ -8,6 +8,7 @@ import { ConfigError } from './config.ts'
 import { CliError, EXIT } from './errors.ts'
 import { formatFailure } from './output/failure.ts'
 import { createStyle } from './output/style.ts'
+import { textFor } from './output/terminal-text.ts'
 import { VERBS } from './verbs.ts'
 
 /** Runs one command line (without the program's name). Resolves to the exit status: 0 done, 1 failed, 2 usage, 3 the function failed. */
@@ -99,8 +100,8 @@ function report(error: unknown, io: Io, env: Environment, json: boolean): number
     for (const problem of error.problems) io.stderr.write(formatFailure(new CliError('USAGE', problem), style))
     return EXIT.usage
   }
-  if (json && error instanceof ClientError) io.stdout.write(`${error.body.trimEnd()}\n`)
-  io.stderr.write(formatFailure(error, style))
+  if (json && error instanceof ClientError) io.stdout.write(`${textFor(io.stdout, error.body.trimEnd())}\n`)
+  io.stderr.write(textFor(io.stderr, formatFailure(error, style)))
   return error instanceof CliError ? error.exitCode : EXIT.failed
 }
 

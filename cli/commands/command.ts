@@ -5,6 +5,7 @@ import { type Client, type ClientAnswer, createClient } from '../client.ts'
 import { type Config, parseConfig, readToken } from '../config.ts'
 import { createProgress, type Progress } from '../output/progress.ts'
 import { createStyle, type Style } from '../output/style.ts'
+import { textFor } from '../output/terminal-text.ts'
 
 /** The process's streams and place, injected. */
 export interface Io {
@@ -72,10 +73,10 @@ export function createContext(
       const config = context.config()
       return createClient({ url: config.url, token: readToken(config), namespace: config.namespace })
     },
-    print: (text) => void io.stdout.write(`${text}\n`),
-    note: (text) => void io.stderr.write(`${text}\n`),
+    print: (text) => void io.stdout.write(`${textFor(io.stdout, text)}\n`),
+    note: (text) => void io.stderr.write(`${textFor(io.stderr, text)}\n`),
     show(answer, text) {
-      if (context.globals.json) io.stdout.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`)
+      if (context.globals.json) context.print(answer.text.replace(/\n$/, ''))
       else context.print(text(answer.json))
     },
     exit,

@@ -232,6 +232,22 @@ describe('invocations', () => {
     })
   })
 
+  test('logs shows a terminal what a function printed without obeying it', async () => {
+    const wild = [
+      {
+        time: '2026-01-02T03:04:05.678Z',
+        stream: 'stdout',
+        line: '\u001b]0;owned\u0007\u001b[2Jtext',
+        function: 'wild',
+      },
+    ]
+    const gateway = await startFakeGateway({ 'GET /v1/functions/wild/logs': { body: wild } })
+    const read = (isTTY: boolean) => runFn(['logs', 'wild', '--url', gateway.url], { isTTY, env: { NO_COLOR: '1' } })
+    expect((await read(true)).stdout).toBe('\\u001b]0;owned\\u0007\\u001b[2Jtext\n')
+    expect((await read(false)).stdout).toBe('\u001b]0;owned\u0007\u001b[2Jtext\n')
+    await gateway.close()
+  })
+
   test('logs prints lines, with -t their time; of a function, followed, or of an invocation', async () => {
     expect((await fn('logs', 'hello', '-n', '5')).stdout).toBe('out\nerr\nREPORT x\n')
     expect(last().target).toBe('/v1/functions/hello/logs?tail=5')
