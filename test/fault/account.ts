@@ -60,7 +60,7 @@ export interface Account {
 }
 
 /** Between a run's end and the writing down of its outcome on a busy machine; clocks of client and function are one. */
-const SETTLE_MS = 1_000
+const SETTLE_MS = 3_000
 const ENDS = new Set(['succeeded', 'failed', 'timed-out', 'cancelled', 'expired'])
 
 export function account(seen: Seen): Account {

@@ -48,6 +48,7 @@ const FUNCTIONS = ['journal', 'journal-shared'] as const
 const PROBE = 'probe'
 const DRAIN_MS = 60_000
 const GAP_MS = 1_200
+const STRIKES_MAX = 50
 
 /** Runs it to its end. Needs root. Rejects only when it cannot be begun. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
@@ -151,13 +152,22 @@ class Running {
 
   async #strike(kind: FaultKind, index: number): Promise<void> {
     const fromMs = Date.now()
-    const struck = await kind.strike(this.#house, this.#chance, this.#options.scale)
+    const struck = await this.#strikeWhenThereIs(kind)
     const untilMs = Date.now()
     if (struck) this.faults.push({ kind: kind.name, fromMs, untilMs, endsAttempts: kind.endsAttempts })
     else this.troubles.push(`${kind.name} ${index + 1} found nothing to strike`)
     this.#options.say(
       `${index + 1}/${this.#planned.length} ${kind.name}: ${struck ? `${untilMs - fromMs} ms` : 'nothing to strike'}, ${this.#clients.acknowledged} calls acknowledged`,
     )
+  }
+
+  /** A sandbox may just be between two lives. */
+  async #strikeWhenThereIs(kind: FaultKind): Promise<boolean> {
+    for (let tries = 0; tries < STRIKES_MAX; tries++) {
+      if (await kind.strike(this.#house, this.#chance, this.#options.scale)) return true
+      await sleep(100)
+    }
+    return false
   }
 
   /** Until this share of the calls is acknowledged. */

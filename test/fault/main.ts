@@ -4,6 +4,8 @@ import type { FaultKind } from './faults.ts'
 import { type FaultOptions, parseOptions, UsageError, usage } from './options.ts'
 import { reportOf } from './report.ts'
 
+/** What was running when the platform died runs again so soon after /readyz. */
+const RERUN_MS = 10_000
 const SCALE = { fullDiskMs: 5_000, clockMs: 3_000 }
 
 async function main(): Promise<number> {
@@ -32,7 +34,10 @@ async function main(): Promise<number> {
     results.push(await runOne(kinds, options, stop.signal))
   }
   process.stdout.write(options.json ? `${JSON.stringify(results, null, 2)}\n` : `${reportOf(results)}\n`)
-  return results.every((result) => result.clean) ? 0 : 1
+  const late = results.filter(({ account }) => account.rerunMs.some((ms) => ms > RERUN_MS))
+  for (const { kinds } of late)
+    process.stderr.write(`late: ${kinds.join(', ')}: a call ran again more than ${RERUN_MS} ms after /readyz\n`)
+  return late.length === 0 && results.every((result) => result.clean) ? 0 : 1
 }
 
 async function runOne(kinds: readonly FaultKind[], options: FaultOptions, stop: AbortSignal): Promise<CampaignResult> {
