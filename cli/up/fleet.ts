@@ -6,6 +6,7 @@ import { stateId } from '../../runtime/host/state-id.ts'
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
 import type { FleetRole, MemberLoad } from '../../worker/fleet/api.ts'
 import { Asks } from '../../worker/fleet/asks.ts'
+import { EventRelay } from '../../worker/fleet/event-relay.ts'
 import { FleetFiles } from '../../worker/fleet/file-client.ts'
 import { createFileServer } from '../../worker/fleet/file-server.ts'
 import { FleetView } from '../../worker/fleet/fleet-view.ts'
@@ -81,13 +82,25 @@ export async function openFleet(base: ProcessBase, parts: FleetParts): Promise<F
     () => new Asks({ redis, self: id, clock, logger }),
     (made) => made.close(),
   )
+  const view = new FleetView({ members, asks, redis, clock })
+  const relay: { current: EventRelay | null } = { current: null }
+  await steps.run(
+    'events',
+    () => relay,
+    () => relay.current?.close(),
+  )
   return {
     members,
     files: new FleetFiles({ members, secret, clock, keeps: images !== null }),
-    view: new FleetView(members, asks),
+    view,
     async join(worker, verified) {
       place.worker = worker
-      if (worker !== null) asks.serve(answersOf(worker, verified))
+      if (worker !== null) {
+        const events = new EventRelay(redis, id, clock, worker)
+        relay.current = events
+        view.include(worker)
+        asks.serve(answersOf(worker, { verified, tell: () => events.tell() }))
+      }
       await members.join()
     },
     async drain() {

@@ -1,6 +1,6 @@
 // Owns the log route of a function: what was written so far, and with `follow` what comes.
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import type { LogLine, LogQuery } from '../../worker/api.ts'
+import type { LogLine, LogQuery, PlatformEvent } from '../../worker/api.ts'
 import { namespaceOf, wholeOf, wordOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -28,19 +28,28 @@ export function logRoutes(parts: ControlParts): Route[] {
   ]
 }
 
-async function follow(context: ControlContext, { worker, streams }: ControlParts, query: LogQuery): Promise<Response> {
+async function follow(
+  context: ControlContext,
+  { worker, fleet, streams }: ControlParts,
+  query: LogQuery,
+): Promise<Response> {
   const asEvents = (context.req.header('accept') ?? '').includes('text/event-stream')
   const format = (line: LogLine): string =>
     asEvents ? `event: log\ndata: ${JSON.stringify(line)}\n\n` : `${JSON.stringify(line)}\n`
   // ORDER: listen first, then read what was written so far, else lines in between are lost. Those that came both ways go once.
   let early: string[] | null = []
-  const unsubscribe = worker.subscribe((event) => {
+  const listener = (event: PlatformEvent): void => {
     if (event.type !== 'log' || event.line.function !== query.function || event.line.namespace !== query.namespace)
       return
     const text = format(event.line)
     if (early === null) stream.send(text)
     else early.push(text)
-  })
+  }
+  const unsubscribe = fleet ? await fleet.follow(listener) : worker.subscribe(listener)
+  if (context.env.outgoing.destroyed) {
+    unsubscribe()
+    return RESPONSE_ALREADY_SENT
+  }
   const stream = streams.start(
     context.env.outgoing,
     asEvents ? 'text/event-stream' : 'application/x-ndjson',

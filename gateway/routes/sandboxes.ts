@@ -46,19 +46,28 @@ export function sandboxRoutes(parts: ControlParts): Route[] {
       id: 'streamEvents',
       summary: 'What happens on the platform, live: events invocation, sandbox and log',
       answers: { 200: { doc: 'server-sent events', type: 'text/event-stream' } },
-      handle: (context) => streamEvents(context, parts),
+      handle: async (context) => await streamEvents(context, parts),
     },
   ]
 }
 
-function streamEvents(context: ControlContext, { worker, streams }: ControlParts): Response {
+async function streamEvents(context: ControlContext, { worker, fleet, streams }: ControlParts): Promise<Response> {
   const namespace = givenNamespace(context)
-  const unsubscribe = worker.subscribe((event) => {
+  const early: string[] = []
+  let send = (text: string): void => void early.push(text)
+  const listener = (event: PlatformEvent): void => {
     const subject = subjectOf(event)
     if (namespace !== null && subject.namespace !== namespace) return
-    stream.send(`event: ${event.type}\ndata: ${JSON.stringify(subject)}\n\n`)
-  })
+    send(`event: ${event.type}\ndata: ${JSON.stringify(subject)}\n\n`)
+  }
+  const unsubscribe = fleet ? await fleet.follow(listener) : worker.subscribe(listener)
+  if (context.env.outgoing.destroyed) {
+    unsubscribe()
+    return RESPONSE_ALREADY_SENT
+  }
   const stream = streams.start(context.env.outgoing, 'text/event-stream', ': beat\n\n', unsubscribe)
+  send = (text) => void stream.send(text)
+  for (const text of early) send(text)
   return RESPONSE_ALREADY_SENT
 }
 

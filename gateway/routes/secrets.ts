@@ -54,6 +54,7 @@ export function secretRoutes(parts: ControlParts): Route[] {
       },
       handle: async (context) => {
         const namespace = namespaceOf(context)
+        expectOneKey(parts)
         const value = await readValue(context)
         const { secret, created } = await secretsOf(parts).set(namespace, nameOf(context), value)
         return context.json({ ...secret, functions: usersOf(namespace, secret.name, parts) }, created ? 201 : 200)
@@ -84,6 +85,16 @@ export function secretRoutes(parts: ControlParts): Route[] {
 function secretsOf({ secrets }: ControlParts): NonNullable<ControlParts['secrets']> {
   if (secrets === undefined) throw new GatewayError('NOT_IMPLEMENTED', 'this platform has no secrets')
   return secrets
+}
+
+/** A secret that a worker could not read would fail its functions' calls, and nobody would know why. */
+function expectOneKey({ secrets, fleet }: ControlParts): void {
+  const other = fleet?.members().find(({ secretKeyId }) => secretKeyId !== secrets?.keyId)
+  if (other === undefined) return
+  throw new GatewayError(
+    'SECRET_INVALID',
+    `${other.role} ${other.id} on ${other.hostName} has another key and could not read it; start all with the same FN_SECRET_KEY_FILE (here it is \`secret-key\` in the state directory, unless that is set)`,
+  )
 }
 
 function nameOf(context: ControlContext): string {

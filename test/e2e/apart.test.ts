@@ -123,7 +123,23 @@ describe('a gateway apart from its workers', () => {
     })
   })
 
-  test('shows logs and sandboxes of all workers', async () => {
+  test('refuses what several machines cannot keep: a secret only some could read, a volume that lies on one', async () => {
+    const secret = await gateway.request('/v1/secrets/PASSWORD', { method: 'PUT', body: 'x' })
+    expect(secret.status).toBe(400)
+    expect(((await secret.json()) as { detail: string }).detail).toMatch(
+      /worker .* has another key.*FN_SECRET_KEY_FILE/,
+    )
+    const volume = await gateway.fn('deploy', ECHO, '--name', 'kept', '--volume', 'files:/files')
+    expect([volume.code, volume.stderr]).toEqual([1, expect.stringContaining('a named volume lies on one machine')])
+  })
+
+  test('shows logs, events and sandboxes of all workers', async () => {
+    const leaving = new AbortController()
+    const events = await gateway.request('/v1/events', { signal: leaving.signal })
+    const seenLive = readUntil(events, 'event: invocation')
+    await gateway.request('/fn/echo?live', { method: 'POST', headers: respondAsync })
+    expect(await seenLive).toContain('"function":"echo"')
+    leaving.abort()
     const logs = await gateway.fn('logs', 'echo', '--json')
     expect(logs.stdout).toContain('REPORT')
     const seen = await sandboxes()
@@ -196,6 +212,16 @@ describe('two whole platforms on one Redis', () => {
     expect((await fires()).length).toBeLessThanOrEqual(dueTimes)
   })
 })
+
+async function readUntil(response: Response, text: string): Promise<string> {
+  let read = ''
+  const decoder = new TextDecoder()
+  for await (const chunk of response.body!) {
+    read += decoder.decode(chunk, { stream: true })
+    if (read.includes(text) && read.endsWith('\n\n')) return read
+  }
+  return read
+}
 
 function idOf(headers: Headers): string | undefined {
   return headers.get('location')?.split('/').at(-1)

@@ -1,7 +1,7 @@
 // What processes that share a Redis know of each other: who is there, what each can do, and what may be asked of it.
 // Plain data: it crosses Redis as JSON.
 import type { HostReport } from '../../runtime/api.ts'
-import type { InvocationRecord, RecordQuery, SandboxAction, SandboxInfo, SlotState } from '../api.ts'
+import type { InvocationRecord, PlatformEvent, RecordQuery, SandboxAction, SandboxInfo, SlotState } from '../api.ts'
 
 /** `platform` is `fn up`: both in one. */
 export type FleetRole = 'gateway' | 'worker' | 'platform'
@@ -52,6 +52,8 @@ export interface Fleet {
   sandboxes(namespace: string | null): Promise<FleetSandbox[]>
   /** Throws WorkerError SANDBOX_NOT_FOUND | SANDBOX_STATE. */
   act(sandboxId: string, action: SandboxAction): Promise<SandboxInfo>
+  /** What happens on all workers from now on. The returned function stops. */
+  follow(listener: (event: PlatformEvent) => void): Promise<() => void>
   /** Synchronous calls the workers remember, newest first. */
   records(query: RecordQuery): Promise<InvocationRecord[]>
 }

@@ -19,18 +19,24 @@ export interface Questions {
   record: { args: { id: string }; answer: InvocationRecord | null }
   records: { args: { query: RecordQuery }; answer: InvocationRecord[] }
   logs: { args: { query: LogQuery }; answer: LogLine[] }
+  /** Tell the channel of events for a while (event-relay.ts). */
+  tell: { args: null; answer: null }
 }
 
 type Answers = { [Q in keyof Questions]: (args: Questions[Q]['args']) => Promise<Questions[Q]['answer']> }
 
-/** `verified` is told of a version before it is loaded: the registry may not know it yet. */
-export function answersOf(
-  worker: Worker,
-  verified: (version: FunctionVersion) => void,
-): (method: string, args: unknown) => Promise<unknown> {
+/** What a worker is told besides by those who ask. */
+export interface Asked {
+  /** This version is about to be loaded: the registry may not know it yet. */
+  verified(version: FunctionVersion): void
+  /** Somebody wants to know what happens. */
+  tell(): void
+}
+
+export function answersOf(worker: Worker, asked: Asked): (method: string, args: unknown) => Promise<unknown> {
   const answers: Answers = {
     verify: async ({ version }) => {
-      verified(version)
+      asked.verified(version)
       await worker.verify(version)
       return null
     },
@@ -40,6 +46,10 @@ export function answersOf(
     record: ({ id }) => worker.record(id),
     records: async ({ query }) => worker.records(query),
     logs: ({ query }) => worker.logs(query),
+    tell: async () => {
+      asked.tell()
+      return null
+    },
   }
   return async (method, args) => {
     if (!Object.hasOwn(answers, method)) throw new Error(`this worker does not know the question ${method}`)
