@@ -87,6 +87,7 @@ async function abandon(stem: Sandbox, error: unknown, host: LaunchHost): Promise
 async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: LaunchHost): Promise<void> {
   const { version, config } = slot.pool
   slot.sandbox = sandbox
+  slot.compute(true)
   slot.createdAtMs = host.clock.monotonicMs()
   if (slot.state !== 'loading') slot.move('loading')
   host.moved(slot)

@@ -82,7 +82,7 @@ export class Slot {
     if (metering === null || !(runMs > 0)) return
     const cpuMs = (metering.cpuUserUs + metering.cpuSystemUs) / 1000
     fn.used(cpuMs)
-    this.#tellComputing()
+    this.compute(fn.computes)
     this.#tookMs += runMs
     this.#cpuMs += cpuMs
     this.#throttledMs += metering.throttledUs / 1000
@@ -102,12 +102,11 @@ export class Slot {
   /** To be told when the sandbox is loaded. */
   loaded(): void {
     this.#loadCpuUs = this.sandbox!.cpuUs()
-    this.#tellComputing()
     this.#look(this.loadedAtMs)
   }
 
-  #tellComputing(): void {
-    const { computes } = this.pool.fn
+  /** Whether what runs in it computes for long: so does every start until its first call has ended. Others go first then. */
+  compute(computes: boolean): void {
     if (computes === this.#computes) return
     this.#computes = computes
     this.sandbox!.setComputing(computes)

@@ -141,7 +141,10 @@ describe('a function that computes', () => {
     sandbox.call.respond()
   }
 
-  test('is known by its calls’ CPU time; its sandboxes, later ones too, let others that wake go first', async () => {
+  test('is known by its calls’ CPU time, as is every start before; its sandboxes, later ones too, let others that wake go first', async () => {
+    await host.call(version)
+    expect(host.sandbox(0).computing).toBe(true)
+    host.sandbox(0).call.respond()
     await callUsing(1)
     expect(host.sandbox(0).computing).toBe(false)
     for (let n = 0; n < 30; n++) await callUsing(50)
