@@ -12,16 +12,23 @@ const STACK_LINES = 40
 export class CallLog {
   readonly #clock: Clock
   readonly #write: (line: LogLine) => void
+  /** Of what sandboxes print while they load. */
+  readonly #loadCaps = new WeakMap<Slot, LogCap>()
 
   constructor(clock: Clock, write: (line: LogLine) => void) {
     this.#clock = clock
     this.#write = write
   }
 
-  /** Output while the code loads. */
+  /** Output while the code loads, capped like a call's. */
   loading(slot: Slot, stream: 'stdout' | 'stderr', text: string): void {
-    const sandbox = slot.sandbox?.id ?? ''
-    this.#add(slot.pool.version, null, sandbox, stream, slot.pool.mapPositions(text))
+    const { pool, sandbox } = slot
+    const cap = this.#loadCaps.get(slot) ?? new LogCap()
+    this.#loadCaps.set(slot, cap)
+    const verdict = cap.take(text)
+    if (verdict === 'drop') return
+    const line = verdict === 'notice' ? LOG_CAP_NOTICE : pool.mapPositions(text)
+    this.#add(pool.version, null, sandbox?.id ?? '', verdict === 'notice' ? 'stderr' : stream, line)
   }
 
   /** A line of the call's output. */

@@ -1,4 +1,4 @@
-// How much one invocation may write into its log. Pure state.
+// How much one invocation, or one load of a sandbox, may write into the log. Pure state.
 
 export const CALL_LOG_BYTES = 1024 ** 2
 export const CALL_LOG_LINES = 10_000
@@ -19,4 +19,4 @@ export class LogCap {
   }
 }
 
-export const LOG_CAP_NOTICE = `the rest of this invocation's output is dropped: it is above ${CALL_LOG_LINES} lines or 1 MiB`
+export const LOG_CAP_NOTICE = `the rest of this output is dropped: it is above ${CALL_LOG_LINES} lines or 1 MiB`

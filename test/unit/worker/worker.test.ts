@@ -176,13 +176,27 @@ describe('logs', () => {
     expect(lines).toMatchObject([{ invocation: null, line: 'loading', sandbox: 'sb1' }])
   })
 
+  test('of a load are capped like those of a call', async () => {
+    host.runtime.onCreate = async (sandbox) => {
+      sandbox.onLoad = async (_code, log) => {
+        for (let line = 0; line < 12_000; line++) log('stdout', 'at load')
+      }
+    }
+    await host.warm(versionOf('loud'))
+    const lines = (await host.worker.logs({ namespace: 'default', function: 'loud' })).filter(
+      (line) => line.invocation === null,
+    )
+    expect(lines).toHaveLength(10_001)
+    expect(lines.at(-1)?.line).toContain('the rest of this output')
+  })
+
   test('cap what one call may write, and say so once', async () => {
     const seen = await host.call(hello)
     for (let index = 0; index < 10_050; index++) host.sandbox(0).call.sink.log('stdout', 'x')
     host.sandbox(0).call.respond()
     const lines = await host.worker.logs({ namespace: 'default', invocation: seen.invocation.id })
     expect(lines).toHaveLength(10_002)
-    expect(lines.at(-2)?.line).toContain('the rest of this invocation')
+    expect(lines.at(-2)?.line).toContain('the rest of this output')
   })
 })
 
