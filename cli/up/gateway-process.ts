@@ -62,7 +62,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     () => createRegistry({ redis, images, logger, clock }),
     (made) => made.close(),
   )
-  const { secrets, tokens } = await openBooks(base, redis)
+  const { secrets, tokens, networks } = await openBooks(base, redis)
   requireSecretKey(secrets, 'gateway')
   const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
   const tracing = await steps.run(
@@ -89,6 +89,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   )
   const runtime = runtimeOfWorkers(images, fleet)
   const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
+  const hasNetwork = (namespace: string, name: string) => networks.has(namespace, name)
   let stopping = false
   const trouble = () => {
     if (stopping) return 'the gateway is stopping'
@@ -100,7 +101,8 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     registry,
     lane,
     worker,
-    deployer: createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings, hasSecret }),
+    networks,
+    deployer: createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings, hasSecret, hasNetwork }),
     secrets,
     tokens,
     settings,

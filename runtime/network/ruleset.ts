@@ -34,7 +34,7 @@ export function rulesetText(options: RulesetOptions): string {
   const { table, interfacePrefix, gateway, subnet, allowed, keepOthersApart } = options
   const ours = `"${interfacePrefix}*"`
   const anybodys = `"${INTERFACE_PREFIX}*"`
-  const refuse = 'reject with icmpx admin-prohibited'
+  const refuse = 'goto refuse'
   const { perSecond, burst, open } = CONNECTION_LIMITS
   const elements = (list: readonly string[]) => (list.length === 0 ? '' : ` elements = { ${list.join(', ')} };`)
   return `
@@ -86,6 +86,10 @@ table inet ${table} {
     update @rate { ip saddr limit rate over ${perSecond}/second burst ${burst} packets } ${refuse}
     add @count { ip saddr ct count over ${open} } ${refuse}
     accept
+  }
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
   }
   chain translate {
     type nat hook postrouting priority srcnat; policy accept;

@@ -101,7 +101,7 @@ class Build {
     return [
       { name: 'uids', run: () => this.#takeUids(), undo: () => this.#returnUids() },
       { name: 'folder', run: () => this.#makeFolder(), undo: () => this.#removeFolder() },
-      ...(this.#spec.network === 'bridge' ? [this.#networkStep()] : []),
+      ...(this.#spec.network === 'none' ? [] : [this.#networkStep()]),
       ...(scratch === null ? [] : [this.#scratchStep(scratch)]),
       ...((this.#spec.volumes?.length ?? 0) === 0 ? [] : [this.#volumesStep(this.#spec.volumes ?? [])]),
       { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
@@ -160,7 +160,9 @@ class Build {
     return {
       name: 'network',
       run: async () => {
-        this.#link = await networks.link(this.#id)
+        // SECURITY: what an administrator allowed when the function was deployed may be allowed no more.
+        if (this.#spec.network === 'host') await networks.check('host', null)
+        else this.#link = await networks.link(this.#id)
       },
       // SECURITY: while a process may live on in it, its address is nobody else's.
       undo: () => (this.#stuck ? undefined : networks.giveBack(this.#id)),
