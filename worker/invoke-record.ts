@@ -9,6 +9,7 @@ import type {
   StartKind,
 } from './api.ts'
 import { FAILURES, stateOfFailure } from './failures.ts'
+import type { RecordInstants } from './record-columns.ts'
 
 /** Instants of one call, monotonic ms. NaN: it never got there. */
 export interface CallTimes {
@@ -57,13 +58,25 @@ export interface CallOutcome {
   readonly limits: Limits
 }
 
-/** `nowMs` and `wallMs` are the same instant on both clocks. */
+/** The instants of an ended call on the wall clock. `nowMs` and `wallMs` are the same instant on both clocks. */
+export function instantsOf(
+  request: InvocationRequest,
+  times: CallTimes,
+  nowMs: number,
+  wallMs: number,
+): RecordInstants {
+  return {
+    createdAtMs: request.acceptedAtMs,
+    startedAtMs: wallMs - (nowMs - times.handedOverAtMs),
+    endedAtMs: wallMs - (nowMs - times.endedAtMs),
+  }
+}
+
 export function recordOf(
   request: InvocationRequest,
   times: CallTimes,
   outcome: CallOutcome,
-  nowMs: number,
-  wallMs: number,
+  instants: RecordInstants,
 ): InvocationRecord {
   const { version } = request
   const phases = phasesOf(times, times.endedAtMs)
@@ -78,9 +91,9 @@ export function recordOf(
     start,
     status: error === null ? outcome.status : FAILURES[error.code].status,
     error,
-    createdAt: isoTime(request.acceptedAtMs),
-    startedAt: Number.isNaN(times.handedOverAtMs) ? null : isoTime(wallMs - (nowMs - times.handedOverAtMs)),
-    endedAt: isoTime(wallMs - (nowMs - times.endedAtMs)),
+    createdAt: isoTime(instants.createdAtMs),
+    startedAt: Number.isNaN(instants.startedAtMs) ? null : isoTime(instants.startedAtMs),
+    endedAt: isoTime(instants.endedAtMs),
     queueMs: phases.queueMs,
     startMs: phases.startMs,
     thawMs: phases.thawMs,

@@ -11,11 +11,12 @@ import type {
 } from './api.ts'
 import { failure, failureOfFault } from './failures.ts'
 import { CallClock, SLOW_CLIENT_MS } from './invoke-clock.ts'
-import { type CallTimes, phasesOf, recordOf } from './invoke-record.ts'
+import { type CallTimes, instantsOf, phasesOf, recordOf } from './invoke-record.ts'
 import type { LogCap } from './logs/log-cap.ts'
 import type { Pool } from './pool/pool.ts'
 import type { Slot } from './pool/slot.ts'
 import type { PoolCall, VersionPool } from './pool/version-pool.ts'
+import type { RecordInstants } from './record-columns.ts'
 import { type InvocationTrace, withTraceparent } from './tracing.ts'
 
 /** What a call needs of the worker. */
@@ -26,7 +27,7 @@ export interface CallHost {
   wakeAt(atMs: number): void
   log(call: Call, stream: 'stdout' | 'stderr', line: string): void
   /** The call is over and accounted; called exactly once. */
-  ended(call: Call, record: InvocationRecord): void
+  ended(call: Call, record: InvocationRecord, instants: RecordInstants): void
 }
 
 /** After its time-out a handler may still end by itself for so long; then its sandbox is killed. */
@@ -349,7 +350,9 @@ export class Call implements Invocation, CallSink, PoolCall {
     }
     try {
       const metering = slot.sandbox!.endMetering(alone)
-      if (!alone) slot.share(metering, nowMs)
+      // What is read when nobody else is left is no reading for calls that begin after it.
+      if (slot.inFlight > 1) slot.share(metering, nowMs)
+      else slot.sharedMetering = null
       slot.justMetered = true
       return metering
     } catch {
@@ -373,9 +376,10 @@ export class Call implements Invocation, CallSink, PoolCall {
     const nowMs = this.#host.clock.monotonicMs()
     if (Number.isNaN(this.#times.endedAtMs)) this.#times.endedAtMs = nowMs
     const outcome = { start: this.#start, status: this.#status, error: this.#failure, metering, limits: this.limits }
-    const record = recordOf(this.request, this.#times, outcome, nowMs, this.#host.clock.now())
+    const instants = instantsOf(this.request, this.#times, nowMs, this.#host.clock.now())
+    const record = recordOf(this.request, this.#times, outcome, instants)
     this.#record = record
-    this.#host.ended(this, record)
+    this.#host.ended(this, record, instants)
     this.#resolve?.(record)
   }
 }

@@ -43,6 +43,7 @@ import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
 import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
 import type { VersionPool } from './pool/version-pool.ts'
+import type { RecordInstants } from './record-columns.ts'
 import { Records } from './records.ts'
 import { actOnSandbox, listSandboxes } from './sandbox-actions.ts'
 import type { Tracing } from './tracing.ts'
@@ -286,9 +287,9 @@ class HostWorker implements Worker, CallHost {
     this.#callLog.output(call, stream, line)
   }
 
-  ended(call: Call, record: InvocationRecord): void {
+  ended(call: Call, record: InvocationRecord, instants: RecordInstants): void {
     if (this.#open.get(call.id) === call) this.#open.delete(call.id)
-    this.#records.add(record)
+    this.#records.add(record, instants)
     this.#callLog.ended(call, record)
     if (this.#listeners.size > 0) this.#publish({ type: 'invocation', record })
     call.trace?.end(record)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type CallTimes, isoTime, phasesOf, recordOf, reportLine } from '../../../worker/invoke-record.ts'
+import { type CallTimes, instantsOf, isoTime, phasesOf, recordOf, reportLine } from '../../../worker/invoke-record.ts'
 import { limitsWith, ZERO_METERING } from '../../support/fake-runtime.ts'
 import { versionOf } from '../../support/samples.ts'
 
@@ -76,7 +76,7 @@ describe('a record', () => {
 
   test('has wall-clock instants that fit its phases', () => {
     const ran = times({ handedOverAtMs: 105, endedAtMs: 125 })
-    const record = recordOf(request, ran, outcome, 130, Date.UTC(2026, 0, 1) + 30)
+    const record = recordOf(request, ran, outcome, instantsOf(request, ran, 130, Date.UTC(2026, 0, 1) + 30))
     expect(record).toMatchObject({
       createdAt: '2026-01-01T00:00:00.000Z',
       startedAt: '2026-01-01T00:00:00.005Z',
@@ -92,7 +92,7 @@ describe('a record', () => {
 
   test('of a response of 400 and above is failed, without an error of ours', () => {
     const ran = times({ handedOverAtMs: 105, endedAtMs: 125 })
-    const record = recordOf(request, ran, { ...outcome, status: 404 }, 130, 0)
+    const record = recordOf(request, ran, { ...outcome, status: 404 }, instantsOf(request, ran, 130, 0))
     expect(record).toMatchObject({ state: 'failed', status: 404, error: null })
   })
 })

@@ -77,7 +77,7 @@ describe('a call', () => {
       metering: { exact: true, cpuUserUs: 500 },
     })
     expect(record?.limits.memory).toBe(128 * 1024 ** 2)
-    expect(await host.worker.record(seen.invocation.id)).toBe(record)
+    expect(await host.worker.record(seen.invocation.id)).toEqual(record)
     expect(await host.worker.record('nobody')).toBeNull()
   })
 
