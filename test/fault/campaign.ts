@@ -7,10 +7,11 @@ import { type Account, account, type Fault, isClean } from './account.ts'
 import { askFates, askJournal, askList } from './ask.ts'
 import { Clients } from './clients.ts'
 import type { FaultKind, FaultScale } from './faults.ts'
-import { House } from './house.ts'
+import { House, type HouseKind } from './house.ts'
 import { type Chance, chanceOf } from './random.ts'
 
 export interface CampaignOptions {
+  readonly house: HouseKind
   readonly kinds: readonly FaultKind[]
   /** At least so many calls, and so many faults of each kind. */
   readonly calls: number
@@ -29,6 +30,7 @@ export interface CampaignOptions {
 }
 
 export interface CampaignResult {
+  readonly house: HouseKind
   readonly kinds: readonly string[]
   readonly seed: number
   readonly kills: number
@@ -55,7 +57,8 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   const startedMs = performance.now()
   const { kinds } = options
   const needs = (what: string): boolean => kinds.some((kind) => kind.needs === what)
-  const house = await House.open({ ownDisk: needs('disk'), ownClock: needs('clock'), logFile: options.logFile })
+  const { house: kind, logFile } = options
+  const house = await House.open({ kind, ownDisk: needs('disk'), ownClock: needs('clock'), logFile })
   const troubles: string[] = []
   const running = new Running(options, house)
   let counted: Account | null = null
@@ -64,14 +67,15 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     await running.run()
     counted = await running.count()
     troubles.push(...running.troubles)
-    if (!isClean(counted)) troubles.push(`its last lines:\n${house.server.lastLines()}`)
+    if (!isClean(counted)) troubles.push(`its last lines:\n${house.lastLines()}`)
   } catch (error) {
-    troubles.push(...running.troubles, (error as Error).message, house.server.lastLines())
+    troubles.push(...running.troubles, (error as Error).message, house.lastLines())
   }
   troubles.push(...(await house.close()))
   const result = counted ?? account({ submitted: [], fates: new Map(), listed: [], runs: [], faults: [] })
   return {
-    kinds: kinds.map((kind) => kind.name),
+    house: options.house,
+    kinds: kinds.map((one) => one.name),
     seed: options.seed,
     kills: running.faults.length,
     seconds: Math.round((performance.now() - startedMs) / 1000),
@@ -198,8 +202,9 @@ class Running {
 /** Resolves to the ids of one call of each function, which prove that it works. */
 async function deploy(house: House): Promise<string[]> {
   const probes: string[] = []
-  const volume = house.disk === null ? 'journal:/journal' : `${house.journalDir}:/journal:rw`
-  if (house.disk === null) await house.fn('volume', 'create', 'journal', '--size', '256m')
+  const isNamed = house.disk === null && house.kind === 'together'
+  const volume = isNamed ? 'journal:/journal' : `${house.journalDir}:/journal:rw`
+  if (isNamed) await house.fn('volume', 'create', 'journal', '--size', '256m')
   await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[0], '--volume', volume, '--concurrency', '4')
   await house.fn('deploy', FIXTURE, '--name', FUNCTIONS[1], '--volume', volume, '--sandbox-concurrency', '8')
   for (const name of FUNCTIONS) {

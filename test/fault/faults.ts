@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../../runtime/host/spawn.ts'
 import { processesOf } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
-import type { House } from './house.ts'
+import { type House, type HouseKind, idOf, type Member } from './house.ts'
 import { cutPower, restorePower } from './own-disk.ts'
 import type { Chance } from './random.ts'
 import { say, tearFile } from './redis-wire.ts'
@@ -18,6 +18,8 @@ export interface FaultKind {
   /** A run that it ends counts as an attempt. */
   readonly endsAttempts: boolean
   readonly needs?: 'disk' | 'clock'
+  /** Where it can strike, first where it does unless asked otherwise. */
+  readonly houses: readonly HouseKind[]
   /** False: there was nothing to strike. */
   strike(house: House, chance: Chance, scale: FaultScale): Promise<boolean>
 }
@@ -29,42 +31,75 @@ export interface FaultScale {
 }
 
 const DEAD_MS = 5_000
-const BACK_MS = 60_000
 /** Of the starts after a kill, how many are killed again before they are ready. */
 const SECOND_KILL = 0.2
+
+const BOTH: readonly HouseKind[] = ['together', 'apart']
 
 export const FAULT_KINDS: readonly FaultKind[] = [
   {
     name: 'sandbox',
     what: 'kill -9 of a sandbox, a busy one where there is one',
     endsAttempts: true,
+    houses: BOTH,
     strike: killSandbox,
   },
   {
     name: 'platform',
     what: 'kill -9 of fn up, one in five again while it starts',
     endsAttempts: false,
+    houses: ['together'],
     strike: (house, chance) => killPlatform(house, chance, 'platform'),
   },
   {
     name: 'everything',
     what: 'kill -9 of every process: platform, guard, Redis, sandboxes',
     endsAttempts: false,
+    houses: ['together'],
     strike: (house, chance) => killPlatform(house, chance, 'everything'),
   },
-  { name: 'redis', what: 'kill -9 of Redis', endsAttempts: false, strike: killRedis },
-  { name: 'pause', what: 'CLIENT PAUSE of Redis for 0.1 to 8 s', endsAttempts: false, strike: pauseRedis },
+  {
+    name: 'gateway',
+    what: 'kill -9 of fn gateway',
+    endsAttempts: false,
+    houses: ['apart'],
+    strike: (house, chance) => killMember(house, house.front, chance),
+  },
+  {
+    name: 'worker',
+    what: 'kill -9 of one of two fn worker',
+    endsAttempts: false,
+    houses: ['apart'],
+    strike: (house, chance) => killMember(house, chance.pick(house.workers), chance),
+  },
+  { name: 'redis', what: 'kill -9 of Redis', endsAttempts: false, houses: BOTH, strike: killRedis },
+  {
+    name: 'pause',
+    what: 'CLIENT PAUSE of Redis for 0.1 to 8 s',
+    endsAttempts: false,
+    houses: BOTH,
+    strike: pauseRedis,
+  },
   {
     name: 'torn',
     what: 'kill -9 of Redis and a torn record at the end of its file',
     endsAttempts: false,
+    houses: BOTH,
     strike: tearRedis,
   },
-  { name: 'disk', what: 'the disk filled to the last byte', endsAttempts: true, needs: 'disk', strike: fillDisk },
+  {
+    name: 'disk',
+    what: 'the disk filled to the last byte',
+    endsAttempts: true,
+    houses: ['together'],
+    needs: 'disk',
+    strike: fillDisk,
+  },
   {
     name: 'power',
     what: 'what was not synced to the disk is gone, and every process',
     endsAttempts: false,
+    houses: ['together'],
     needs: 'disk',
     strike: losePower,
   },
@@ -72,6 +107,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'clock',
     what: 'the clock of the platform moved by up to two hours, then back',
     endsAttempts: false,
+    houses: BOTH,
     needs: 'clock',
     strike: moveClock,
   },
@@ -101,7 +137,7 @@ async function killPlatform(house: House, chance: Chance, scope: 'platform' | 'e
   await killOnce(house, scope)
   await sleep(pauseMs)
   if (again !== null) {
-    house.server.start()
+    house.front.server.start()
     await sleep(again)
     await killOnce(house, scope)
   }
@@ -110,32 +146,26 @@ async function killPlatform(house: House, chance: Chance, scope: 'platform' | 'e
 }
 
 async function killOnce(house: House, scope: 'platform' | 'everything'): Promise<void> {
-  const gone = house.server.end('SIGKILL')
+  const gone = house.front.server.end('SIGKILL')
   // ORDER: the platform first: it must not see its sandboxes die.
-  if (scope === 'everything') for (const pid of processesOf(house.id, house.stateDir)) signal(pid, 'SIGKILL')
+  if (scope === 'everything')
+    for (const pid of processesOf(idOf(house.front), house.front.stateDir)) signal(pid, 'SIGKILL')
   await gone
+}
+
+async function killMember(house: House, { server }: Member, chance: Chance): Promise<boolean> {
+  await server.end('SIGKILL')
+  await sleep(chance.below(500))
+  await house.start()
+  return true
 }
 
 async function killRedis(house: House): Promise<boolean> {
   const pid = house.redisPid()
   if (pid === null || !signal(pid, 'SIGKILL')) return false
   await until('Redis is dead', () => isDead(pid), DEAD_MS)
-  await redisIsBack(house, pid)
+  await house.redisIsBack(pid)
   return true
-}
-
-/** Another Redis answers, and the platform knows. */
-async function redisIsBack(house: House, deadPid: number): Promise<void> {
-  const answers = async (): Promise<boolean | string> => {
-    const pid = house.redisPid()
-    if (pid === null || pid === deadPid) return 'no other process'
-    return await say(house.redisSocket, 'PING', 1_000).then(
-      (answer) => answer === '+PONG' || answer,
-      (error: Error) => error.message,
-    )
-  }
-  await until('Redis is back', answers, BACK_MS)
-  await house.ready()
 }
 
 async function pauseRedis(house: House, chance: Chance): Promise<boolean> {
@@ -149,18 +179,18 @@ async function pauseRedis(house: House, chance: Chance): Promise<boolean> {
 
 async function tearRedis(house: House, chance: Chance): Promise<boolean> {
   const pid = house.redisPid()
-  const platform = house.server.pid
-  if (pid === null || platform === null) return false
-  // ORDER: the platform stands still, so that it starts no Redis on a file that is being torn.
-  signal(platform, 'SIGSTOP')
+  // ORDER: who would start another Redis stands still, so that none reads a file that is being torn.
+  const supervisor = house.redis === null ? house.front.server.pid : null
+  if (pid === null || (supervisor === null && house.redis === null)) return false
+  if (supervisor !== null) signal(supervisor, 'SIGSTOP')
   try {
     if (!signal(pid, 'SIGKILL')) return false
     await until('Redis is dead', () => isDead(pid), DEAD_MS)
     tearFile(house.redisDir, chance)
   } finally {
-    signal(platform, 'SIGCONT')
+    if (supervisor !== null) signal(supervisor, 'SIGCONT')
   }
-  await redisIsBack(house, pid)
+  await house.redisIsBack(pid)
   return true
 }
 
@@ -205,7 +235,7 @@ async function losePower(house: House, chance: Chance): Promise<boolean> {
   await killOnce(house, 'everything')
   await restorePower(house.disk, DEAD_MS)
   // After a real cut the machine would have another one: what is kept for one boot alone is not relied on.
-  rmSync(join(house.stateDir, 'layers', 'boot-id'), { force: true })
+  rmSync(join(house.front.stateDir, 'layers', 'boot-id'), { force: true })
   await house.start()
   return true
 }

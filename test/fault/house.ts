@@ -1,6 +1,6 @@
-// The product under faults as one thing: its processes, its address, its state directory, its disk and its clock. Starts it,
-// waits for it, takes it down and looks for what is left. It strikes nothing by itself.
-import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// The product under faults as one thing: its processes, its address, its Redis, its disk and its clock. Starts it, waits for it,
+// takes it down and looks for what is left. It strikes nothing by itself.
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PLAIN_PATH, run } from '../../runtime/host/spawn.ts'
@@ -8,10 +8,16 @@ import type { Disk } from '../support/disk.ts'
 import { freePort, ROOT } from '../support/platform.ts'
 import { leftovers } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
+import { clockEnvironment } from './own-clock.ts'
 import { leaveFolder, mountSeenByAll } from './own-disk.ts'
+import { redisArguments, say } from './redis-wire.ts'
 import { isDead, Server } from './server.ts'
 
+/** `together`: fn up with its own Redis. `apart`: fn gateway, two fn worker and a Redis of the campaign's. */
+export type HouseKind = 'together' | 'apart'
+
 export interface HouseOptions {
+  readonly kind: HouseKind
   /** Its state directory lies on a small disk of its own, which may be filled. */
   readonly ownDisk: boolean
   /** Its clock can be moved (`setClock`). */
@@ -20,45 +26,67 @@ export interface HouseOptions {
   readonly logFile?: string | undefined
 }
 
+/** A process with a state directory. */
+export interface Member {
+  readonly server: Server
+  readonly stateDir: string
+}
+
 const FN = join(ROOT, 'bin', 'fn')
 const SANDBOX_USER = 1000
 const DISK_MB = 700
 const READY_MS = 60_000
-const CLOCK_LIBRARIES = ['x86_64', 'aarch64'].map((arch) => `/usr/lib/${arch}-linux-gnu/faketime/libfaketime.so.1`)
+const WORKERS = 2
 
 export class House {
+  readonly kind: HouseKind
   readonly url: string
-  readonly stateDir: string
   /** Where the function's journal lies: not on the disk that may be filled. */
   readonly journalDir: string
   readonly disk: Disk | null
-  readonly server: Server
+  /** fn up or fn gateway. */
+  readonly front: Member
+  readonly workers: readonly Member[]
+  /** null: fn up has its own. */
+  readonly redis: Server | null
   readonly #folder: string
   readonly #clockFile: string
   #token = ''
-  #id = ''
 
   private constructor(folder: string, port: number, disk: Disk | null, options: HouseOptions) {
+    this.kind = options.kind
     this.#folder = folder
     this.disk = disk
     this.url = `http://127.0.0.1:${port}`
-    this.stateDir = join(disk?.path ?? folder, 'state')
     this.journalDir = join(folder, 'journal')
     this.#clockFile = join(folder, 'clock')
     mkdirSync(this.journalDir)
     // The user inside, as whom a writable folder of the host is bound.
     chownSync(this.journalDir, SANDBOX_USER, SANDBOX_USER)
-    const env = {
+    const isApart = options.kind === 'apart'
+    const base = {
       PATH: PLAIN_PATH,
       HOME: folder,
-      FN_LISTEN: `127.0.0.1:${port}`,
-      FN_STATE_DIR: this.stateDir,
       FN_VOLUME_ROOTS: folder,
       FN_STEMS: '1',
       ...(options.ownClock ? clockEnvironment(this.#clockFile) : {}),
+      ...(isApart ? { REDIS_URL: `unix://${join(folder, 'redis.sock')}` } : {}),
     }
     const { logFile } = options
-    this.server = new Server({ name: 'fn up', command: FN, args: ['up'], env, cwd: ROOT, logFile })
+    const member = (verb: string, stateDir: string, more: Readonly<Record<string, string>>): Member => {
+      const env = { ...base, ...more, FN_STATE_DIR: stateDir }
+      return {
+        stateDir,
+        server: new Server({ name: `fn ${verb}`, command: FN, args: [verb], env, cwd: ROOT, logFile }),
+      }
+    }
+    const listen = { FN_LISTEN: `127.0.0.1:${port}` }
+    this.front = member(isApart ? 'gateway' : 'up', join(disk?.path ?? folder, 'state'), listen)
+    const numbers = isApart ? Array.from({ length: WORKERS }, (_, index) => index + 1) : []
+    this.workers = numbers.map((number) => member('worker', join(folder, `worker-${number}`), {}))
+    if (isApart) mkdirSync(this.redisDir)
+    const args = redisArguments(this.redisDir, join(folder, 'redis.sock'))
+    this.redis = isApart ? new Server({ name: 'redis', command: 'redis-server', args, env: base, logFile }) : null
   }
 
   /** Needs root. Started and ready when it resolves. */
@@ -69,40 +97,40 @@ export class House {
     house.setClock(0)
     try {
       await house.start()
-      house.#token = readFileSync(join(house.stateDir, 'token'), 'utf8').trim()
-      house.#id = readFileSync(join(house.stateDir, 'id'), 'utf8').trim()
+      house.#token = readFileSync(join(house.front.stateDir, 'token'), 'utf8').trim()
+      return house
     } catch (error) {
       await house.close()
       throw error
     }
-    return house
   }
 
-  /** Of the state directory: part of the name of all it makes in the kernel. */
-  get id(): string {
-    return this.#id
+  get servers(): readonly Server[] {
+    const redis = this.redis === null ? [] : [this.redis]
+    return [...redis, this.front.server, ...this.workers.map(({ server }) => server)]
   }
 
-  get token(): string {
-    return this.#token
-  }
-
-  /** Starts what does not run and waits until all is ready. Throws with its last lines. */
+  /** Starts what does not run and waits until all is ready. Throws with last lines. */
   async start(): Promise<void> {
-    this.server.start()
+    for (const server of this.servers) server.start()
     await this.ready()
   }
 
   async ready(): Promise<void> {
     try {
-      await until('/readyz answers 200', () => this.isReady(), READY_MS)
+      await until('/readyz answers 200', () => this.#isReady(), READY_MS)
     } catch (error) {
-      throw new Error(`${(error as Error).message}\n${this.server.lastLines()}`)
+      throw new Error(`${(error as Error).message}\n${this.lastLines()}`)
     }
   }
 
-  async isReady(): Promise<boolean | string> {
-    if (this.server.pid === null) return `fn up does not run\n${this.server.lastLines()}`
+  lastLines(): string {
+    return this.servers.map((server) => `${server.name}:\n${server.lastLines()}`).join('\n')
+  }
+
+  async #isReady(): Promise<boolean | string> {
+    const ended = this.servers.find(({ pid }) => pid === null)
+    if (ended !== undefined) return `${ended.name} does not run`
     return await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
       async (response) => response.status === 200 || `${response.status} ${await response.text()}`,
       (error: Error) => error.message,
@@ -118,21 +146,22 @@ export class House {
 
   /** Runs `bin/fn`. Throws with its own words when it fails. */
   async fn(...args: string[]): Promise<void> {
-    const env = { PATH: PLAIN_PATH, FN_URL: this.url, FN_TOKEN: this.#token, FN_STATE_DIR: this.stateDir }
+    const env = { PATH: PLAIN_PATH, FN_URL: this.url, FN_TOKEN: this.#token, FN_STATE_DIR: this.front.stateDir }
     const ended = await run(FN, args, { env, cwd: ROOT })
     if (ended.code !== 0) throw new Error(`fn ${args.join(' ')}: exit ${ended.code}\n${ended.stderr}`)
   }
 
   get redisSocket(): string {
-    return `/run/thaw/${this.#id}/redis.sock`
+    return this.redis === null ? `/run/thaw/${idOf(this.front)}/redis.sock` : join(this.#folder, 'redis.sock')
   }
 
   get redisDir(): string {
-    return join(this.stateDir, 'redis')
+    return this.kind === 'together' ? join(this.front.stateDir, 'redis') : join(this.#folder, 'redis')
   }
 
   /** null while there is none. */
   redisPid(): number | null {
+    if (this.redis !== null) return this.redis.pid
     try {
       const pid = Number(readFileSync(join(this.redisDir, 'redis.pid'), 'utf8'))
       return pid > 1 && !isDead(pid) ? pid : null
@@ -141,20 +170,37 @@ export class House {
     }
   }
 
+  /** Another one than `deadPid` answers, and the platform knows. */
+  async redisIsBack(deadPid: number): Promise<void> {
+    this.redis?.start()
+    const answers = async (): Promise<boolean | string> => {
+      const pid = this.redisPid()
+      if (pid === null || pid === deadPid) return 'no other process'
+      return await say(this.redisSocket, 'PING', 1_000).then(
+        (answer) => answer === '+PONG' || answer,
+        (error: Error) => error.message,
+      )
+    }
+    await until('Redis is back', answers, READY_MS)
+    await this.ready()
+  }
+
   /** Moves the clock of its processes against the machine's. They look at most a second later. */
   setClock(offsetS: number): void {
-    const fd = openSync(this.#clockFile, 'w')
-    writeFileSync(fd, `${offsetS < 0 ? '-' : '+'}${Math.abs(offsetS)}\n`)
-    closeSync(fd)
+    writeFileSync(this.#clockFile, `${offsetS < 0 ? '-' : '+'}${Math.abs(offsetS)}\n`)
   }
 
   /** Takes it down in order. Resolves to what was left or went wrong, one line each. */
   async close(): Promise<string[]> {
     const wrong: string[] = []
-    const ended = await this.server.end('SIGTERM')
-    if (ended !== null && ended !== 'code 0') wrong.push(`fn up ended with ${ended} on SIGTERM`)
-    if (this.#id !== '') {
-      const left = (): string[] => leftovers(this.#id, this.stateDir)
+    // ORDER: Redis last: those that stop hand back what they run.
+    for (const server of [...this.servers].reverse()) {
+      const ended = await server.end('SIGTERM')
+      if (ended !== null && ended !== 'code 0') wrong.push(`${server.name} ended with ${ended} on SIGTERM`)
+    }
+    for (const member of [this.front, ...this.workers]) {
+      const id = idOf(member)
+      const left = (): string[] => (id === '' ? [] : leftovers(id, member.stateDir))
       await until('nothing is left', () => left().join(', ') || true, 10_000).catch(() => wrong.push(...left()))
     }
     if (this.disk !== null) {
@@ -166,21 +212,11 @@ export class House {
   }
 }
 
-function clockEnvironment(file: string): Record<string, string> {
-  const library = CLOCK_LIBRARIES.find((path) => {
-    try {
-      closeSync(openSync(path, 'r'))
-      return true
-    } catch {
-      return false
-    }
-  })
-  if (library === undefined) throw new Error('libfaketime is missing; install it: bin/setup --test')
-  return {
-    LD_PRELOAD: library,
-    FAKETIME_TIMESTAMP_FILE: file,
-    FAKETIME_CACHE_DURATION: '1',
-    // Timers go by the monotonic clock, which no change of the date moves.
-    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+/** Id of its state directory: part of the name of all it makes in the kernel. Empty: it never started. */
+export function idOf({ stateDir }: Member): string {
+  try {
+    return readFileSync(join(stateDir, 'id'), 'utf8').trim()
+  } catch {
+    return ''
   }
 }

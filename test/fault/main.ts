@@ -1,11 +1,12 @@
 // `npm run fault`: campaigns one after the other, their table, and an exit code. See docs/reliability.md.
 import { type CampaignResult, runCampaign } from './campaign.ts'
 import type { FaultKind } from './faults.ts'
-import { type FaultOptions, parseOptions, UsageError, usage } from './options.ts'
-import { reportOf } from './report.ts'
+import type { HouseKind } from './house.ts'
+import { campaignsOf, type FaultOptions, parseOptions, UsageError, usage } from './options.ts'
+import { nameOf, reportOf } from './report.ts'
 
-/** What was running when the platform died runs again so soon after /readyz. */
-const RERUN_MS = 10_000
+/** What was running when its platform or worker died runs again so soon after /readyz. */
+const RERUN_MS = { together: 10_000, apart: 30_000 } as const
 const SCALE = { fullDiskMs: 5_000, clockMs: 3_000 }
 
 async function main(): Promise<number> {
@@ -25,27 +26,42 @@ async function main(): Promise<number> {
     process.stderr.write('fault: needs root, as fn up does: sudo npm run fault\n')
     return 1
   }
-  const campaigns: FaultKind[][] = options.mixed ? [[...options.kinds]] : options.kinds.map((kind) => [kind])
+  const campaigns = campaignsOf(options)
+  if (campaigns.length === 0) {
+    process.stderr.write('fault: none of these kinds can strike in that house; npm run fault -- --help lists them\n')
+    return 2
+  }
   const results: CampaignResult[] = []
   const stop = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort())
-  for (const kinds of campaigns) {
+  for (const campaign of campaigns) {
     if (stop.signal.aborted) break
-    results.push(await runOne(kinds, options, stop.signal))
+    results.push(await runOne(campaign, options, stop.signal))
   }
   process.stdout.write(options.json ? `${JSON.stringify(results, null, 2)}\n` : `${reportOf(results)}\n`)
-  const late = results.filter(({ account }) => account.rerunMs.some((ms) => ms > RERUN_MS))
-  for (const { kinds } of late)
-    process.stderr.write(`late: ${kinds.join(', ')}: a call ran again more than ${RERUN_MS} ms after /readyz\n`)
+  const late = results.filter(({ house, account }) => account.rerunMs.some((ms) => ms > RERUN_MS[house]))
+  for (const { house, kinds } of late)
+    process.stderr.write(
+      `late: ${nameOf(house, kinds)}: a call ran again more than ${RERUN_MS[house]} ms after /readyz\n`,
+    )
   return late.length === 0 && results.every((result) => result.clean) ? 0 : 1
 }
 
-async function runOne(kinds: readonly FaultKind[], options: FaultOptions, stop: AbortSignal): Promise<CampaignResult> {
-  const name = kinds.map((kind) => kind.name).join(', ')
+async function runOne(
+  campaign: { readonly house: HouseKind; readonly kinds: readonly FaultKind[] },
+  options: FaultOptions,
+  stop: AbortSignal,
+): Promise<CampaignResult> {
+  const { house, kinds } = campaign
+  const name = nameOf(
+    house,
+    kinds.map((kind) => kind.name),
+  )
   const say = (line: string): void => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`)
   say(`${name}: ${options.kills} of each kind, ${options.calls} calls, --seed ${options.seed}`)
   const { calls, kills, clients, rate, seed, minutes, logFile } = options
   const result = await runCampaign({
+    house,
     kinds,
     calls,
     kills,

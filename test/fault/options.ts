@@ -1,6 +1,7 @@
 // The command line of `npm run fault`: names, defaults, help, and one clear sentence for each mistake.
 import { parseArgs } from 'node:util'
 import { FAULT_KINDS, type FaultKind } from './faults.ts'
+import type { HouseKind } from './house.ts'
 
 export interface FaultOptions {
   readonly calls: number
@@ -8,7 +9,8 @@ export interface FaultOptions {
   readonly kills: number
   readonly rate: number
   readonly kinds: readonly FaultKind[]
-  /** All kinds in one campaign instead of one each. */
+  readonly houses: readonly HouseKind[]
+  /** All kinds in one campaign of each house instead of one each. */
   readonly mixed: boolean
   readonly seed: number
   readonly minutes: number
@@ -28,6 +30,15 @@ const NUMBERS = {
 } as const
 type NumberName = keyof typeof NUMBERS
 
+/** What is to be run, one after the other. */
+export function campaignsOf({ kinds, houses, mixed }: FaultOptions): { house: HouseKind; kinds: FaultKind[] }[] {
+  return houses.flatMap((house) => {
+    const fitting = kinds.filter((kind) => kind.houses.includes(house))
+    if (mixed) return fitting.length === 0 ? [] : [{ house, kinds: fitting }]
+    return fitting.map((kind) => ({ house, kinds: [kind] }))
+  })
+}
+
 export function usage(): string {
   const numbers = Object.entries(NUMBERS).map(
     ([name, { fallback, doc }]) => `${`  --${name} N`.padEnd(18)}${doc} (${fallback})`,
@@ -41,7 +52,8 @@ export function usage(): string {
     '',
     ...numbers,
     '  --kinds A,B     kinds of faults, one campaign each (all)',
-    '  --mixed         one campaign with all of the kinds',
+    '  --house NAME    together (fn up) or apart (fn gateway, two fn worker, a Redis); default: both',
+    '  --mixed         one campaign a house, with all kinds that can strike there',
     '  --seed N        repeats the plan of an earlier campaign (chosen and printed)',
     '  --log FILE      all that the platforms print is appended there',
     '  --json          one JSON document on stdout instead of the table; progress stays on stderr',
@@ -53,6 +65,7 @@ export function usage(): string {
     '  npm run fault',
     '  npm run fault -- --kinds redis,torn --kills 10 --calls 500',
     '  npm run fault -- --mixed --kills 3 --calls 400 --seed 7',
+    '  npm run fault -- --house apart --kinds worker',
   ].join('\n')
 }
 
@@ -85,6 +98,7 @@ export function parseOptions(args: readonly string[]): FaultOptions | null {
     rate: number('rate'),
     minutes: number('minutes'),
     kinds: parseKinds(values.kinds),
+    houses: parseHouses(values.house),
     mixed: values.mixed === true,
     json: values.json === true,
     logFile: values.log === undefined ? undefined : String(values.log),
@@ -103,6 +117,12 @@ function parseNumber(name: NumberName, value: string | boolean | undefined): num
 function parseSeed(value: string): number {
   if (/^\d{1,10}$/.test(value)) return Number(value)
   throw new UsageError(`--seed: expected a whole number of at most ten digits, got ${JSON.stringify(value)}`)
+}
+
+function parseHouses(value: string | boolean | undefined): HouseKind[] {
+  if (value === undefined) return ['together', 'apart']
+  if (value === 'together' || value === 'apart') return [value]
+  throw new UsageError(`--house: expected together or apart, got ${JSON.stringify(value)}`)
 }
 
 function parseKinds(value: string | boolean | undefined): FaultKind[] {

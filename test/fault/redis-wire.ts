@@ -4,6 +4,21 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Chance } from './random.ts'
 
+/** A server as fn up starts its own: every write is on disk before its answer. */
+export function redisArguments(dir: string, socketPath: string): string[] {
+  const settings = {
+    port: '0',
+    unixsocket: socketPath,
+    dir,
+    appendonly: 'yes',
+    appendfsync: 'always',
+    save: '',
+    'maxmemory-policy': 'noeviction',
+    'aof-load-truncated': 'yes',
+  }
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+}
+
 /** Sends one inline command and resolves to its first answer. Rejects when there is none within `ms`. */
 export function say(socketPath: string, command: string, ms = 5_000): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 // What a campaign has to say: one row each, and every sentence of what is not clean. Pure.
 import type { CampaignResult } from './campaign.ts'
+import type { HouseKind } from './house.ts'
 
 const SHOWN = 20
 
@@ -26,9 +27,9 @@ export function reportOf(results: readonly CampaignResult[]): string {
   return [...table, ...results.flatMap(faultsOf)].join('\n')
 }
 
-function rowOf({ kinds, kills, account, backMs }: CampaignResult): (string | number)[] {
+function rowOf({ house, kinds, kills, account, backMs }: CampaignResult): (string | number)[] {
   return [
-    kinds.join(', '),
+    nameOf(house, kinds),
     kills,
     account.submitted,
     account.acknowledged,
@@ -45,20 +46,24 @@ function rowOf({ kinds, kills, account, backMs }: CampaignResult): (string | num
   ]
 }
 
-function faultsOf({ kinds, seed, account, troubles, clean }: CampaignResult): string[] {
+function faultsOf({ house, kinds, seed, account, troubles, clean }: CampaignResult): string[] {
   if (clean) return []
   const said = (what: string, sentences: readonly string[]): string[] => [
     ...sentences.slice(0, SHOWN).map((sentence) => `  ${what}: ${sentence}`),
     ...(sentences.length > SHOWN ? [`  ${what}: and ${sentences.length - SHOWN} more`] : []),
   ]
   return [
-    `not clean: ${kinds.join(', ')} (--seed ${seed})`,
+    `not clean: ${nameOf(house, kinds)} (--seed ${seed})`,
     ...said('lost', account.lost),
     ...said('unexpected', account.unexpected),
     ...said('unexplained', account.unexplained),
     ...said('wrong', account.wrong),
     ...said('trouble', troubles),
   ]
+}
+
+export function nameOf(house: HouseKind, kinds: readonly string[]): string {
+  return `${kinds.join(', ')}${house === 'apart' ? ' (apart)' : ''}`
 }
 
 function middleAndWorst(values: readonly number[]): string {
