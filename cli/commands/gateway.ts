@@ -17,7 +17,7 @@ export function define(command: Command, context: CommandContext): void {
         'Runs the HTTP face in the foreground, without sandboxes: calls run on the workers (fn worker) of the same Redis,',
         'named by REDIS_URL. Needs no root. Synchronous calls go by way of Redis, buffered, up to 100 MiB each way.',
         'Workers on other machines fetch code and large bodies from FN_FILES_LISTEN (default: any port of 127.0.0.1).',
-      ].join('\n'),
+      ].join(' '),
     )
     .option('--listen <host:port>', 'address of the HTTP listener (FN_LISTEN)')
     .option('--log <level>', 'debug | info | warn | error | silent (FN_LOG)')

@@ -17,7 +17,7 @@ export function define(command: Command, context: CommandContext): void {
         'Runs functions in the foreground for the gateways (fn gateway, fn up) of the same Redis, named by REDIS_URL.',
         'As many as there are machines, or several on one, each with a state directory of its own. SIGTERM finishes what',
         'runs for up to 10 s and hands the rest back. Serves no HTTP, but for health and metrics when --listen is given.',
-      ].join('\n'),
+      ].join(' '),
     )
     .option('--listen <host:port>', 'where /healthz, /readyz and /metrics are answered (FN_LISTEN); default: nowhere')
     .option('--oci-runtime <path>', 'OCI runtime that creates sandboxes (FN_OCI_RUNTIME)')
