@@ -58,6 +58,7 @@ describe('a gateway apart from its workers', () => {
     const ready = await gateway.request('/readyz')
     expect(ready.status).toBe(503)
     expect(await ready.json()).toMatchObject({ ready: false, reason: expect.stringContaining('no worker') })
+    expect(gateway.output()).toMatch(/^not ready http[^]*no worker is registered/m)
     const refused = await gateway.fn('deploy', ECHO)
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/no worker is registered.*HOST_FULL/s)])
   })
