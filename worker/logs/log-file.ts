@@ -22,7 +22,7 @@ export class LogFile {
   }
 
   /** Appends whole lines. Throws as node:fs does (ENOSPC); a part of the text may be on disk then. */
-  async append(text: string): Promise<void> {
+  async append(text: Buffer): Promise<void> {
     if (this.#bytes === null) {
       await mkdir(dirname(this.#path), { recursive: true })
       this.#bytes = await sizeOf(this.#path)
@@ -30,7 +30,7 @@ export class LogFile {
     if (this.#bytes > this.#options.rotateBytes) await this.#rotate()
     try {
       await this.#appendTo(text)
-      this.#bytes += Buffer.byteLength(text)
+      this.#bytes += text.length
     } catch (error) {
       this.#bytes = null
       throw error
@@ -46,7 +46,7 @@ export class LogFile {
   }
 
   /** Somebody may have removed the folder under a running platform. */
-  async #appendTo(text: string): Promise<void> {
+  async #appendTo(text: Buffer): Promise<void> {
     try {
       await appendFile(this.#path, text)
     } catch (error) {

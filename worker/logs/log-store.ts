@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { LogLine, LogQuery } from '../api.ts'
 import { messageOf } from '../failures.ts'
+import { LineBuffer } from './line-buffer.ts'
 import { DEFAULT_LOG_FILE, LogFile, type LogFileOptions } from './log-file.ts'
 
 export interface LogStoreOptions {
@@ -26,12 +27,15 @@ const SUFFIX = '.jsonl'
 /** One function's file and the lines that wait for it. */
 class FunctionLog {
   readonly file: LogFile
-  pending: LogLine[] = []
+  readonly pending: LineBuffer
+  /** Of the buffer's bound, what its lines take. */
+  chars = 0
   /** Lines dropped since the last that was written. */
   dropped = 0
 
-  constructor(file: LogFile) {
+  constructor(file: LogFile, pending: LineBuffer) {
     this.file = file
+    this.pending = pending
   }
 }
 
@@ -56,8 +60,10 @@ export class LogStore {
       log.dropped++
       return
     }
-    log.pending.push(line)
-    this.#chars += line.line.length + LINE_OVERHEAD
+    log.pending.add(line)
+    const chars = line.line.length + LINE_OVERHEAD
+    log.chars += chars
+    this.#chars += chars
     this.#cancelTimer ??= this.#options.clock.after(FLUSH_MS, () => {
       this.#cancelTimer = null
       void this.flush()
@@ -92,7 +98,8 @@ export class LogStore {
     let log = this.#logs.get(key)
     if (log === undefined) {
       const path = join(this.#options.directory, namespace, `${name}${SUFFIX}`)
-      log = new FunctionLog(new LogFile(path, this.#options.file ?? DEFAULT_LOG_FILE))
+      const file = new LogFile(path, this.#options.file ?? DEFAULT_LOG_FILE)
+      log = new FunctionLog(file, new LineBuffer(namespace, name))
       this.#logs.set(key, log)
     }
     return log
@@ -100,25 +107,23 @@ export class LogStore {
 
   async #writeAll(): Promise<void> {
     for (const log of this.#logs.values()) {
-      if (log.pending.length > 0) await this.#write(log)
+      if (log.pending.count > 0) await this.#write(log)
     }
   }
 
   async #write(log: FunctionLog): Promise<void> {
     const { pending, dropped } = log
-    log.pending = []
+    const { count, last } = pending
+    const lines = pending.take()
+    this.#chars -= log.chars
+    log.chars = 0
     log.dropped = 0
-    let text = ''
-    for (const line of pending) {
-      text += `${JSON.stringify(line)}\n`
-      this.#chars -= line.line.length + LINE_OVERHEAD
-    }
-    if (dropped > 0) text += `${JSON.stringify(droppedNotice(pending.at(-1)!, dropped))}\n`
+    const notice = dropped === 0 ? null : Buffer.from(`${JSON.stringify(droppedNotice(last!, dropped))}\n`)
     try {
-      await log.file.append(text)
+      await log.file.append(notice === null ? lines : Buffer.concat([lines, notice]))
       this.#diskFailed = false
     } catch (error) {
-      log.dropped += pending.length + dropped
+      log.dropped += count + dropped
       if (!this.#diskFailed) this.#options.logger.warn({ error: messageOf(error) }, 'function logs cannot be written')
       this.#diskFailed = true
     }
