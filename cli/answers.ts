@@ -1,9 +1,12 @@
 // Shapes of the gateway's answers as the CLI reads them, and how to read them without trusting them.
-import type { FunctionVersion } from '../worker/api.ts'
+import type { FunctionVersion, SandboxInfo as OwnSandbox } from '../worker/api.ts'
 import type { Alias } from '../worker/registry/api.ts'
 
 export type { HostReport } from '../runtime/api.ts'
-export type { InvocationRecord, LogLine, SandboxInfo } from '../worker/api.ts'
+export type { InvocationRecord, LogLine } from '../worker/api.ts'
+
+/** With several processes on one Redis it says whose it is. */
+export type SandboxInfo = OwnSandbox & { readonly worker?: string; readonly hostName?: string }
 
 export interface FunctionAnswer {
   readonly namespace: string

@@ -25,9 +25,11 @@ export function define(command: Command, context: CommandContext): void {
     context.show(answer, (json) => {
       const sandboxes = listOf<SandboxInfo>(json)
       if (sandboxes.length === 0) return 'no sandboxes; a call starts one'
+      // Where several processes run functions, each sandbox says whose it is.
+      const isSpread = new Set(sandboxes.map(({ worker }) => worker)).size > 1
       return formatTable(
-        COLUMNS,
-        sandboxes.map((sandbox) => row(sandbox, context.style)),
+        isSpread ? [...COLUMNS, { title: 'WORKER' }] : COLUMNS,
+        sandboxes.map((sandbox) => [...row(sandbox, context.style), ...(isSpread ? [workerText(sandbox)] : [])]),
         context.style,
       )
     })
@@ -46,6 +48,10 @@ function row(sandbox: SandboxInfo, style: Style): string[] {
     ageText(sandbox.createdAt, Date.now()),
     ageText(sandbox.idleSince, Date.now()),
   ]
+}
+
+function workerText({ worker, hostName }: SandboxInfo): string {
+  return worker === undefined ? '-' : `${worker} on ${hostName}`
 }
 
 function stateText(state: SandboxInfo['state'], style: Style): string {
