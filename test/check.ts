@@ -1,4 +1,4 @@
-// `npm run check`: format, lint, types and unit tests; `--fix` writes the format. Ends with 1 when any of them fails.
+// `npm run check`: format, lint, types and unit tests; `--fix` writes the format and docs/cli.md. Ends with 1 when any of them fails.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -8,7 +8,7 @@ const fix = process.argv.includes('--fix')
 const steps: [name: string, command: string, args: string[]][] = [
   ['format, lint', `node_modules/@biomejs/cli-linux-${arch}/biome`, ['check', ...(fix ? ['--write'] : []), '.']],
   ...(fix
-    ? []
+    ? ([['docs/cli.md', process.execPath, ['cli/reference.ts']]] satisfies [string, string, string[]][])
     : ([
         ['types', 'node_modules/.bin/tsc', ['--noEmit', '-p', '.']],
         ['unit tests', 'node_modules/.bin/vitest', ['run', '--project', 'unit']],
