@@ -81,6 +81,7 @@ export function parseOptions(args: readonly string[]): FaultOptions | null {
       kinds: text,
       seed: text,
       log: text,
+      house: text,
       mixed: flag,
       json: flag,
       help: { ...flag, short: 'h' },
