@@ -29,9 +29,12 @@ const LOWEST_CPU_FRACTION = 0.01
 /** A sandbox serves many calls: it is worth its start when each of so many calls waits that much less. */
 const WAITS_A_START_IS_WORTH = 4
 
+/** A fraction of a sandbox no larger than this is not worth one: what it would add is less than what it takes from others. */
+const TOO_LITTLE = 0.15
+
 /** Sandboxes beyond which the cores are busy anyway. */
 export function usefulSandboxes(cores: number, cpuFraction: number): number {
-  return Math.ceil(cores / Math.max(cpuFraction, LOWEST_CPU_FRACTION))
+  return Math.max(cores, Math.ceil(cores / Math.max(cpuFraction, LOWEST_CPU_FRACTION) - TOO_LITTLE))
 }
 
 /** Launches under way at once, over all functions: one a core, but one core is left to functions that are being served. A start

@@ -58,7 +58,10 @@ describe('how many sandboxes to start', () => {
 
   test('a function that all but sleeps has a useful number of sandboxes far above the cores', () => {
     expect(usefulSandboxes(2, 1)).toBe(2)
+    expect(usefulSandboxes(2, 0.95)).toBe(2)
+    expect(usefulSandboxes(2, 0.85)).toBe(3)
     expect(usefulSandboxes(2, 0.5)).toBe(4)
+    expect(usefulSandboxes(2, 3.5)).toBe(2)
     expect(usefulSandboxes(2, 0)).toBe(200)
   })
 })
