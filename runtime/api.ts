@@ -325,6 +325,8 @@ export interface HostReport {
   readonly nodeVersion: string
   readonly freezer: string
   readonly limits: Readonly<Record<string, LimitSupport>>
+  /** What sandboxes can have of a network, by mode. Absent: not known. */
+  readonly networks?: Readonly<Record<NetworkMode, LimitSupport>>
 }
 
 /** A function's files as the store keeps them. */

@@ -168,6 +168,9 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     get limits() {
       return supportNow()
     },
+    get networks() {
+      return networks.support()
+    },
   }
   return {
     host,

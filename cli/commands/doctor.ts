@@ -42,8 +42,21 @@ export function formatReport(report: HostReport, style: Style): string {
     support.how,
   ])
   const table = formatTable([{ title: 'LIMIT' }, { title: 'ENFORCED' }, { title: 'HOW' }], rows, style)
-  const fixes = Object.entries(report.limits).flatMap(([name, support]) =>
+  const networks = Object.entries(report.networks ?? {}).map(([name, support]) => [
+    name,
+    support.enforced ? style.green('yes') : style.yellow('no'),
+    support.how,
+  ])
+  const networkTable = formatTable([{ title: 'NETWORK' }, { title: 'OFFERED' }, { title: 'HOW' }], networks, style)
+  const named = Object.entries(report.networks ?? {}).map(([name, support]) => [`network ${name}`, support] as const)
+  const fixes = [...Object.entries(report.limits), ...named].flatMap(([name, support]) =>
     support.fix === undefined ? [] : [`${style.cyan('→')} ${name}: ${support.fix}`],
   )
-  return [host, '', table, ...(fixes.length > 0 ? ['', ...fixes] : [])].join('\n')
+  return [
+    host,
+    '',
+    table,
+    ...(networks.length > 0 ? ['', networkTable] : []),
+    ...(fixes.length > 0 ? ['', ...fixes] : []),
+  ].join('\n')
 }

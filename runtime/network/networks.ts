@@ -2,7 +2,7 @@
 // What layers above may ask of networks is `Networks` in runtime/api.ts, implemented here.
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, Logger } from '../api.ts'
+import type { Clock, LimitSupport, Logger } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import { type AllowList, addressText, isPublicAddress, networkRange } from './addresses.ts'
 import type { NetworkMode, Networks } from './api.ts'
@@ -31,6 +31,8 @@ export interface HostNetworks extends Networks {
   /** A link for a sandbox; opens the bridge. Throws RuntimeError `NETWORK_UNAVAILABLE` | `CREATE_FAILED`. */
   link(sandboxId: string): Promise<SandboxLink>
   giveBack(sandboxId: string): Promise<void>
+  /** What sandboxes can have here, as far as is known now. */
+  support(): Readonly<Record<NetworkMode, LimitSupport>>
   /** Folder of the layer that says whom a sandbox of this kind asks for names; null: none is needed. */
   layer(mode: NetworkMode): string | null
   close(): Promise<void>
@@ -47,6 +49,8 @@ class PlatformNetworks implements HostNetworks {
   readonly #listeners: ((address: string) => void)[] = []
   #opening: Promise<SandboxNetwork> | null = null
   #network: SandboxNetwork | null = null
+  /** Why it could not be opened the last time. */
+  #failure: string | null = null
   #isPeer: Parameters<Networks['answerPeers']>[0] = () => false
 
   constructor(options: NetworksOptions) {
@@ -125,6 +129,25 @@ class PlatformNetworks implements HostNetworks {
     return folder
   }
 
+  support(): Readonly<Record<NetworkMode, LimitSupport>> {
+    const missing = missingForNetwork()
+    const reason = missing === null ? this.#failure : 'a program is missing'
+    const bridge: LimitSupport = { enforced: true, how: 'a link of its own, filtered by nftables' }
+    const noBridge = {
+      enforced: false,
+      how: reason ?? '',
+      fix: missing ?? 'see docs/networks.md, "What the host needs"',
+    }
+    const host: LimitSupport = this.#options.hostNetwork
+      ? { enforced: true, how: 'the interfaces of the host, not filtered' }
+      : { enforced: false, how: 'off', fix: 'fn up --host-network (FN_HOST_NETWORK=1)' }
+    return {
+      none: { enforced: true, how: 'a loopback of its own, nothing else' },
+      bridge: reason === null ? bridge : noBridge,
+      host,
+    }
+  }
+
   async close(): Promise<void> {
     const opening = this.#opening
     if (opening === null) return
@@ -142,11 +165,13 @@ class PlatformNetworks implements HostNetworks {
     }).then(
       (network) => {
         this.#network = network
+        this.#failure = null
         for (const listener of this.#listeners) listener(network.gateway)
         return network
       },
       (error) => {
         this.#opening = null // what is missing may come
+        this.#failure = (error as Error).message
         throw error
       },
     )
