@@ -88,6 +88,7 @@ export const ERRORS = {
     component: 'sandbox',
     retryAfterS: 1,
   },
+  IMAGE_CORRUPT: { status: 500, title: 'The stored version is damaged', component: 'worker' },
   LIMIT_BELOW_USE: { status: 409, title: 'The limit is below what is in use', component: 'worker' },
   LIMIT_INVALID: { status: 400, title: 'The limit is not valid', component: 'worker' },
   LIMIT_UNSUPPORTED: { status: 400, title: 'This host cannot enforce the limit', component: 'worker' },

@@ -102,6 +102,8 @@ export type FailureCode =
   | 'HOST_FULL'
   /** no sandbox could be created: the platform's fault */
   | 'SANDBOX_CREATE_FAILED'
+  /** what is stored of the version is damaged: it does not have its digest, or is not there */
+  | 'IMAGE_CORRUPT'
   /** even a fresh sandbox uses more than the limit this call asks for */
   | 'LIMIT_BELOW_USE'
   /** a limit of the call is unknown, malformed, above the maximum, or cannot be enforced here */

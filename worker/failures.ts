@@ -20,6 +20,7 @@ export const FAILURES: Readonly<
   FUNCTION_BUSY: { component: 'queue', status: 429 },
   HOST_FULL: { component: 'worker', status: 503 },
   SANDBOX_CREATE_FAILED: { component: 'sandbox', status: 503 },
+  IMAGE_CORRUPT: { component: 'worker', status: 500 },
   LIMIT_BELOW_USE: { component: 'worker', status: 409 },
   LIMIT_INVALID: { component: 'worker', status: 400 },
   BODY_ABORTED: { component: 'gateway', status: 400 },
@@ -75,6 +76,8 @@ export function failureOfLaunch(error: unknown, mapStack: (text: string) => stri
     return failure('FUNCTION_INIT_FAILED', message, more)
   }
   if (error.code === 'LOAD_TIMEOUT') return failure('FUNCTION_INIT_TIMEOUT', fault?.message ?? error.message)
+  if (error.code === 'IMAGE_CORRUPT')
+    return failure('IMAGE_CORRUPT', `${error.message}; deploying the same function again mends it`)
   return failure('SANDBOX_CREATE_FAILED', error.message)
 }
 

@@ -19,6 +19,8 @@ export interface Upload {
 
 const UPLOAD_NAME = /^upload-[0-9a-f-]{36}\.tar$/
 const MIB = 1024 ** 2
+/** What is gathered for one write. */
+const SPOOL_BYTES = 256 * 1024
 /** Members of the root and the bytes each may have. */
 const ROOT_MEMBERS: ReadonlyMap<string, number> = new Map([
   ['fn.json', MIB],
@@ -114,6 +116,8 @@ class AddonSpool {
   readonly #folder: string
   #path: string | null = null
   #file: FileHandle | null = null
+  #pending: Buffer[] = []
+  #pendingBytes = 0
 
   constructor(folder: string) {
     this.#folder = folder
@@ -121,18 +125,18 @@ class AddonSpool {
 
   async add(member: Member, reader: TarReader): Promise<void> {
     this.#file ??= await this.#open()
-    const file = this.#file
-    await file.writeFile(member.headerBlocks)
-    await reader.copy(async (chunk) => {
-      await file.writeFile(chunk)
-    })
+    await this.#write(member.headerBlocks)
+    await reader.copy((chunk) => this.#write(chunk))
     const rest = member.size % BLOCK_BYTES
-    if (rest > 0) await file.writeFile(Buffer.alloc(BLOCK_BYTES - rest))
+    if (rest > 0) await this.#write(Buffer.alloc(BLOCK_BYTES - rest))
   }
 
   /** Ends the tar; its path, or null when nothing was added. */
   async finish(): Promise<string | null> {
-    await this.#file?.writeFile(Buffer.alloc(2 * BLOCK_BYTES))
+    if (this.#file !== null) {
+      this.#pending.push(Buffer.alloc(2 * BLOCK_BYTES))
+      await this.#flush(this.#file)
+    }
     await this.#file?.close()
     this.#file = null
     return this.#path
@@ -142,6 +146,20 @@ class AddonSpool {
     await this.#file?.close()
     this.#file = null
     if (this.#path !== null) await rm(this.#path, { force: true })
+  }
+
+  /** Packages are thousands of small members: a write for each would cost more than all else. */
+  async #write(bytes: Buffer): Promise<void> {
+    this.#pending.push(bytes)
+    this.#pendingBytes += bytes.length
+    if (this.#pendingBytes >= SPOOL_BYTES) await this.#flush(this.#file!)
+  }
+
+  async #flush(file: FileHandle): Promise<void> {
+    const bytes = Buffer.concat(this.#pending)
+    this.#pending = []
+    this.#pendingBytes = 0
+    await file.writeFile(bytes)
   }
 
   async #open(): Promise<FileHandle> {

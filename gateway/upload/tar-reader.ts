@@ -6,6 +6,13 @@ import { WorkerError } from '../../worker/api.ts'
 export const BLOCK_BYTES = 512
 /** Highest size of a pax or long-name record. */
 const RECORD_BYTES = 64 * 1024
+/** Most blocks before a member's own header. */
+const MOST_EXTENSIONS = 16
+/** Most members, as the image store takes. */
+const MOST_MEMBERS = 100_000
+/** Longest name, and longest part of one (NAME_MAX), bytes: what the file systems below take. */
+const NAME_BYTES = 2048
+const PART_BYTES = 255
 
 export type MemberType = 'file' | 'directory' | 'symlink'
 
@@ -26,6 +33,8 @@ export class TarReader {
   /** Bytes of the current member's body and padding that nobody took yet. */
   #left = 0
   #padding = 0
+  #members = 0
+  #ended = false
 
   constructor(stream: Readable) {
     this.#chunks = stream[Symbol.asyncIterator]()
@@ -39,23 +48,28 @@ export class TarReader {
     const blocks: Buffer[] = []
     const long = { path: '', linkpath: '' }
     for (;;) {
-      const header = await this.#take(BLOCK_BYTES, blocks.length === 0)
-      if (header === null || (blocks.length === 0 && header.every((byte) => byte === 0))) return null
+      const header = await this.#take(BLOCK_BYTES)
+      if (blocks.length === 0 && isZero(header)) {
+        this.#ended = true
+        return null
+      }
       checkHeader(header)
       const size = sizeOf(header)
       blocks.push(header)
       const flag = String.fromCharCode(header[156]!)
       if (flag === 'x' || flag === 'g' || flag === 'L' || flag === 'K') {
         if (size > RECORD_BYTES) throw invalid('an extended header is too large')
-        const record = (await this.#take(padded(size)))!
-        blocks.push(record)
+        const record = await this.#take(padded(size))
+        if (blocks.push(record) > MOST_EXTENSIONS) throw invalid('a member has too many extended headers')
         readRecord(flag, record.subarray(0, size), long)
         continue
       }
+      if (++this.#members > MOST_MEMBERS) throw invalid(`the tar has more than ${MOST_MEMBERS} members`)
       this.#left = size
       this.#padding = padded(size) - size
       const name = checkName(long.path || nameOf(header))
       const linkName = long.linkpath || textOf(header, 157, 100)
+      if (UNSAFE.test(linkName)) throw invalid(`${JSON.stringify(name)} has no safe link name`)
       return { name, type: typeOf(flag, name), linkName, size, headerBlocks: Buffer.concat(blocks) }
     }
   }
@@ -81,9 +95,15 @@ export class TarReader {
     }
   }
 
-  /** Reads on to the end of the stream: tars are padded. */
+  /** Reads on from the tar's end to the end of the stream: zeros, for tars are padded. */
   async drain(): Promise<void> {
-    while (!(await this.#chunks.next()).done);
+    if (!this.#ended) throw new TypeError('drain before the end of the tar')
+    for (let rest = this.#buffer; ; ) {
+      if (!isZero(rest)) throw invalid('something follows the end of the tar')
+      const { value, done } = await this.#chunks.next()
+      if (done) return
+      rest = value
+    }
   }
 
   /** Lets go of the stream. */
@@ -98,10 +118,9 @@ export class TarReader {
     return true
   }
 
-  async #take(bytes: number, mayEnd = false): Promise<Buffer | null> {
+  async #take(bytes: number): Promise<Buffer> {
     while (this.#buffer.length < bytes) {
       if (await this.#fill()) continue
-      if (mayEnd && this.#buffer.length === 0) return null
       throw invalid('the upload is not a tar, or ends too early')
     }
     const taken = this.#buffer.subarray(0, bytes)
@@ -122,6 +141,10 @@ export class TarReader {
 
 function invalid(message: string): WorkerError {
   return new WorkerError('DEPLOY_INVALID', message)
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0)
 }
 
 function padded(size: number): number {
@@ -156,22 +179,26 @@ function readRecord(flag: string, record: Buffer, long: { path: string; linkpath
   const text = record.toString('utf8')
   if (flag === 'L') long.path = text.replace(/\0.*$/s, '')
   else if (flag === 'K') long.linkpath = text.replace(/\0.*$/s, '')
-  else if (flag === 'x') readPax(record, long)
+  else readPax(record, flag === 'x' ? long : null)
 }
 
-/** pax: `length key=value\n`, the length in bytes and counting itself. */
-function readPax(record: Buffer, long: { path: string; linkpath: string }): void {
+/** pax: `length key=value\n`, the length in bytes and counting itself. `long` is null for a global one, which may name nothing. */
+function readPax(record: Buffer, long: { path: string; linkpath: string } | null): void {
   let offset = 0
   while (offset < record.length) {
     const space = record.indexOf(32, offset)
-    const length = Number(record.toString('latin1', offset, space))
-    if (space < 0 || !Number.isInteger(length) || length < 5 || offset + length > record.length)
+    const digits = space < 0 ? '' : record.toString('latin1', offset, space)
+    const length = /^\d{1,6}$/.test(digits) ? Number(digits) : 0
+    if (length < 5 || offset + length > record.length || record[offset + length - 1] !== 10)
       throw invalid('an extended header is malformed')
     const line = record.toString('utf8', space + 1, offset + length - 1)
     const equals = line.indexOf('=')
     const key = line.slice(0, equals)
-    if (key === 'path' || key === 'linkpath') long[key] = line.slice(equals + 1)
+    const names = key === 'path' || key === 'linkpath'
+    if (names && long !== null) long[key] = line.slice(equals + 1)
+    else if (names) throw invalid('a global header names a member')
     else if (key === 'size') throw invalid('a member is too large')
+    else if (key.startsWith('GNU.sparse.')) throw invalid('sparse members are not taken')
     offset += length
   }
 }
@@ -183,9 +210,15 @@ function typeOf(flag: string, name: string): MemberType {
   throw invalid(`${name} is neither a file, a folder nor a symbolic link`)
 }
 
+const UNSAFE = /[\p{Cc}\ufffd\\]/u
+
 function checkName(name: string): string {
   const parts = name.replace(/\/$/, '').split('/')
-  if (name === '' || name.startsWith('/') || name.includes('\0') || name.includes('\\') || parts.includes('..'))
-    throw invalid(`${JSON.stringify(name.slice(0, 200))} is not a safe member name`)
+  const shown = JSON.stringify(name.slice(0, 200))
+  // What is no UTF-8 came as U+FFFD, and two names could have become one.
+  if (name === '' || name.startsWith('/') || UNSAFE.test(name) || parts.includes('..'))
+    throw invalid(`${shown} is not a safe member name`)
+  if (Buffer.byteLength(name) > NAME_BYTES || parts.some((part) => Buffer.byteLength(part) > PART_BYTES))
+    throw invalid(`${shown} is too long for a member name`)
   return name
 }

@@ -222,7 +222,8 @@ class DiskImageStore implements LayeredImageStore {
   async #writeJson(text: string): Promise<Blob> {
     const blob = { digest: digestOf(text), size: Buffer.byteLength(text) }
     const path = join(this.#folders.blobs, hexOf(blob.digest))
-    if (!(await exists(path))) await writeDurable(path, text)
+    // One that the disk damaged is written anew.
+    if ((await readFile(path, 'utf8').catch(() => null)) !== text) await writeDurable(path, text)
     return blob
   }
 

@@ -53,7 +53,9 @@ export async function loadCode(
   folders: LayerFolders,
   digest: string,
 ): Promise<{ source: Uint8Array; map: Uint8Array | null }> {
-  const tar = readFileSync(join(folders.blobs, hexOf(digest)))
+  const path = join(folders.blobs, hexOf(digest))
+  expectBlob(digest, path)
+  const tar = readFileSync(path)
   expectDigest(digest, digestOf(tar))
   const files = new Map((await unpackTar(tar)).map((entry) => [entry.header.name, entry.data]))
   const source = files.get(CODE_FILE)
@@ -85,6 +87,7 @@ export async function unpackLayer(folders: LayerFolders, digest: string): Promis
   const target = join(folders.layers, hexOf(digest))
   const blob = join(folders.blobs, hexOf(digest))
   if (existsSync(target)) return
+  expectBlob(digest, blob)
   expectDigest(digest, await hashFile(blob))
   const draft = makeDraft(folders)
   try {
@@ -188,6 +191,10 @@ async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256')
   for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array)
   return `sha256:${hash.digest('hex')}`
+}
+
+function expectBlob(digest: string, path: string): void {
+  if (!existsSync(path)) throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} is missing`)
 }
 
 function expectDigest(expected: string, actual: string): void {

@@ -62,6 +62,7 @@ describe('the table of errors', () => {
         "499 CLIENT_GONE gateway",
         "499 CLIENT_SLOW gateway",
         "500 FUNCTION_THREW function",
+        "500 IMAGE_CORRUPT worker",
         "500 INTERNAL gateway",
         "501 NOT_IMPLEMENTED gateway",
         "502 FUNCTION_CRASHED function",
