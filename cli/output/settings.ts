@@ -19,7 +19,7 @@ export function formatSettings(version: FunctionVersion, style: Style): string {
     ['isolation', config.isolation === 'call' ? 'a fresh sandbox for every call' : null],
     ['leftovers', config.leftovers === 'kill' ? 'killed before the next call' : null],
     ['root', config.writableRootBytes === null ? 'read-only' : `writable, ${formatBytes(config.writableRootBytes)}`],
-    ['network', config.network],
+    ['network', networkText(config)],
     ['env', Object.keys(config.env).length === 0 ? null : Object.keys(config.env).join(' ')],
     ['callers', config.public ? 'anybody' : 'those with a token'],
     ['limits', limitsText(config.limits)],
@@ -27,12 +27,17 @@ export function formatSettings(version: FunctionVersion, style: Style): string {
   return formatPairs(pairs, style)
 }
 
+function networkText({ network, allowHosts }: FunctionVersion['config']): string {
+  if (allowHosts === undefined) return network
+  return `${network}, reaches ${allowHosts.length === 0 ? 'nothing outside' : `${allowHosts.join(' ')} alone`}`
+}
+
 /** `cpuShares 1024  memory 128m  …`; those that limit nothing are left out. */
 export function limitsText(limits: Limits): string {
   return LIMITS.flatMap(({ name, unit }) => {
     const value = limits[name]
     if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return []
-    return [`${name} ${valueText(value, unit === 'bytes')}`]
+    return [`${name} ${valueText(value, unit.startsWith('bytes'))}`]
   }).join('  ')
 }
 
