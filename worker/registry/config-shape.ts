@@ -81,7 +81,8 @@ function oneOf<const T extends string>(...values: readonly T[]) {
   })
 }
 
-const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+// Not __proto__: a key that an object takes for something else.
+const ENV_NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/
 const ENV_MAX_BYTES = 128 * 1024
 const env = z
   .custom<Readonly<Record<string, string>>>(

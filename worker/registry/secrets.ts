@@ -9,7 +9,8 @@ import { didYouMean } from './suggest.ts'
 
 /** Largest value. */
 export const MAX_SECRET_BYTES = 64 * 1024
-const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
+// Not __proto__: a key that an object takes for something else.
+const NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/
 
 /** A secret as it is kept. */
 export interface StoredSecret {

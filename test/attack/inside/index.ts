@@ -18,5 +18,8 @@ export default async (request: Request, ctx: { waitUntil(promise: Promise<unknow
   if (kind === 'leave') return leave(name)
   if (kind === 'wire') return speak(name, calls)
   if (kind === 'poison') return poison(name, ctx)
+  if (kind === 'headers') return Response.json([...request.headers])
+  if (kind === 'length')
+    return new Response(`${request.headers.get('content-encoding')} ${(await request.arrayBuffer()).byteLength}`)
   return Response.json({ born, calls })
 }

@@ -139,6 +139,10 @@ describe('problems', () => {
       { secrets: ['1KEY'] },
       'secrets.0: expected a name of letters, digits and _, not starting with a digit, got "1KEY"',
     ],
+    [
+      { env: JSON.parse('{"__proto__":"x"}') as object },
+      'env.__proto__: expected a name of letters, digits and _, not starting with a digit',
+    ],
     [{ secrets: ['KEY'], env: { KEY: 'x' } }, 'secrets: KEY is in env as well'],
     [
       { volumes: ['data'] },
