@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Clock, Limits, Logger } from '../../runtime/api.ts'
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
-import type { DurableLane } from '../../worker/queue/api.ts'
+import type { Callbacks, DurableLane } from '../../worker/queue/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
 import type { TokenRates } from '../auth/rate.ts'
 import { namespaceFor } from '../auth/scopes.ts'
@@ -36,6 +36,8 @@ export interface InvokerOptions {
   readonly watch: UploadWatch
   readonly clock: Clock
   readonly logger: Logger
+  /** Says what no callback will reach. */
+  readonly callbacks?: Pick<Callbacks, 'refusal'> | null
   readonly behindProxy: boolean
   readonly secure: boolean
   /** Throws when this host cannot enforce a limit. */
@@ -187,6 +189,8 @@ export class Invoker {
         `${options.asyncOnly[0]} is for asynchronous calls; add Prefer: respond-async or Fn-Dispatch: durable`,
       )
     if (Object.keys(options.limits).length > 0) this.#options.checkLimits(options.limits)
+    const refusal = options.callback === null ? null : this.#options.callbacks?.refusal(new URL(options.callback))
+    if (refusal) throw new GatewayError('BAD_REQUEST', `Fn-Callback: ${refusal}`)
   }
 
   #takeBody(call: Call): void {

@@ -15,15 +15,30 @@ export class RefusedTarget extends Error {}
 
 /** Resolves to the address to connect to. Throws RefusedTarget, or the resolver's error. */
 export async function checkTarget(url: URL, allow: AllowList, lookup: Lookup = resolveHost): Promise<CheckedAddress> {
-  const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  const host = hostOf(url)
   const version = isIP(host)
   const found = version === 0 ? await lookup(host) : [{ address: host, family: version as 4 | 6 }]
   const good = found.find((one) => allow.hosts.has(host) || isAllowed(one, allow))
   if (good !== undefined) return good
   const shown = found.map(({ address }) => address).join(', ')
-  throw new RefusedTarget(
-    `${host}${version === 0 ? ` (${shown})` : ''} is not a public address; an administrator allows it by --callback-allow ${host} (FN_CALLBACK_ALLOW)`,
-  )
+  throw new RefusedTarget(refusalOf(host, version === 0 ? ` (${shown})` : ''))
+}
+
+/** Why this URL will never be reached, when that can be said without a resolver; null else. */
+export function refusedAddress(url: URL, allow: AllowList): string | null {
+  const host = hostOf(url)
+  const version = isIP(host)
+  const isOpen = version === 0 || allow.hosts.has(host) || isAllowed({ address: host, family: version as 4 | 6 }, allow)
+  return isOpen ? null : refusalOf(host, '')
+}
+
+function refusalOf(host: string, resolved: string): string {
+  const way = `an administrator allows it by --callback-allow ${host} (FN_CALLBACK_ALLOW)`
+  return `${host}${resolved} is not a public address; ${way}`
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '').toLowerCase()
 }
 
 function isAllowed({ address, family }: CheckedAddress, allow: AllowList): boolean {

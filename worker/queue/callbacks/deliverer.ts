@@ -7,7 +7,7 @@ import type { RedisStore } from '../../store/connect.ts'
 import { type DurableLane, type Finished, QueueError } from '../api.ts'
 import { derivedId } from '../derived-id.ts'
 import { LookLoop } from '../look-loop.ts'
-import type { Lookup } from './address-filter.ts'
+import { type Lookup, refusedAddress } from './address-filter.ts'
 import { DeliveryStore, type StoredDelivery, type StoredSecret } from './delivery-store.ts'
 import { tryDelivery } from './delivery-try.ts'
 import { type FollowUps, followUpsOf, MAX_CHAIN_DEPTH, retryAfterMs } from './plan.ts'
@@ -73,6 +73,10 @@ class Deliverer implements Callbacks {
       await this.#store.setSecret(namespace, next)
       return secretView(next, nowMs)
     })
+  }
+
+  refusal(url: URL): string | null {
+    return refusedAddress(url, this.#options.allow)
   }
 
   start(): void {

@@ -40,6 +40,9 @@ export interface Callbacks {
   secret(namespace: string): Promise<WebhookSecret>
   /** Makes a new one; the one before signs beside it for a day. */
   rotateSecret(namespace: string): Promise<WebhookSecret>
+  /** Why nothing will ever be sent there, as far as the address in it tells; null: nothing speaks against it. A name is looked
+   *  up when it is time. */
+  refusal(url: URL): string | null
   start(): void
   /** Ends tries that are running (they are made again) and waits for them. Idempotent. */
   close(): Promise<void>

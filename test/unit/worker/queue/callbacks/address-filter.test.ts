@@ -1,6 +1,6 @@
 // Which addresses callbacks may reach: the special ones of IPv4 and IPv6, names that resolve to them, what is allowed besides.
 import { describe, expect, test } from 'vitest'
-import { checkTarget, type Lookup } from '../../../../../worker/queue/callbacks/address-filter.ts'
+import { checkTarget, type Lookup, refusedAddress } from '../../../../../worker/queue/callbacks/address-filter.ts'
 import { parseAllowList } from '../../../../../worker/registry/destinations.ts'
 
 const nothing = parseAllowList([])
@@ -34,6 +34,7 @@ test.each([
   'http://[ff02::1]/',
 ])('%s is refused', async (url) => {
   await expect(checkTarget(new URL(url), nothing, never)).rejects.toThrow(/not a public address/)
+  expect(refusedAddress(new URL(url), nothing)).toMatch(/not a public address/)
 })
 
 test.each(['http://1.1.1.1/', 'http://172.32.0.1/', 'https://[2606:4700::1111]/'])('%s may be reached', async (url) => {
@@ -74,4 +75,15 @@ describe('an administrator allows', () => {
   test.each(['10.0.0.0/33', 'http://x', '10.0.0.0/8/8', 'a b', 'host/8'])('%j is no entry', (entry) => {
     expect(() => parseAllowList([entry])).toThrow(/host name, an address or a network/)
   })
+})
+
+test('without a resolver only what has a bad address in it is refused', () => {
+  for (const url of [
+    'https://example.com/',
+    'http://localhost/',
+    'http://93.184.215.14/',
+    'http://[2606:2800:21f::1]/',
+  ])
+    expect(refusedAddress(new URL(url), nothing), url).toBeNull()
+  expect(refusedAddress(new URL('http://127.0.0.1:9/'), parseAllowList(['127.0.0.1']))).toBeNull()
 })
