@@ -137,11 +137,12 @@ function expire(pool: Pool, version: VersionPool, nowMs: number): number {
 }
 
 function refuseTheOld(pool: Pool, version: VersionPool, nowMs: number): void {
-  // A launch that is under way has bounds of its own.
-  if (version.starting > 0) return
   const { maxWaitMs } = pool.options.queue
+  const launchedAtMs = oldestLaunchMs(version)
   for (let call = version.oldestWaiter; call !== null; call = version.oldestWaiter) {
-    if (nowMs - call.arrivedAtMs < maxWaitMs) return
+    const dueMs = call.arrivedAtMs + maxWaitMs
+    // A launch that was under way by then may be its own, and has bounds of its own; one that came later is no reason to go on.
+    if (nowMs < dueMs || launchedAtMs < dueMs) return
     pool.leave(call)
     const waited = `waited ${Math.round(maxWaitMs / 1000)} s for a sandbox`
     call.refuse(
@@ -149,10 +150,18 @@ function refuseTheOld(pool: Pool, version: VersionPool, nowMs: number): void {
     )
   }
   for (const probe of version.probes) {
-    if (nowMs - probe.sinceMs < maxWaitMs) continue
+    if (nowMs < probe.sinceMs + maxWaitMs || launchedAtMs < probe.sinceMs + maxWaitMs) continue
     version.probes.delete(probe)
     probe.failed(pool.hostFull('no room for another sandbox'))
   }
+}
+
+/** When the oldest launch that is under way began; Infinity: there is none. */
+function oldestLaunchMs(version: VersionPool): number {
+  let oldestMs = Number.POSITIVE_INFINITY
+  if (version.starting === 0) return oldestMs
+  for (const slot of version.slots) if (slot.isStarting) oldestMs = Math.min(oldestMs, slot.launchedAtMs)
+  return oldestMs
 }
 
 function isForgettable(pool: Pool, version: VersionPool, nowMs: number): boolean {

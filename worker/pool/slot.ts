@@ -139,6 +139,11 @@ export class Slot {
     )
   }
 
+  /** Not loaded yet. */
+  get isStarting(): boolean {
+    return this.state === 'starting' || this.state === 'stem' || this.state === 'loading'
+  }
+
   /** Idle or frozen: no call in it. */
   get resting(): boolean {
     return this.state === 'idle' || this.state === 'frozen'

@@ -181,6 +181,24 @@ describe('the queue', () => {
     expect(host.worker.stats().waiting).toBe(0)
   })
 
+  test('is bounded in age also while launches go on; the one that was under way in time is awaited', async () => {
+    const slow = versionOf('slow', { timeoutMs: 900_000 })
+    await host.call(slow)
+    host.runtime.onCreate = async () => {
+      await new Promise<void>((resolve) => host.clock.after(40_000, resolve))
+      throw new RuntimeError('CREATE_FAILED', 'no')
+    }
+    const calls = Array.from({ length: 8 }, () => host.callNow(slow))
+    const codes = () => calls.map((call) => call.failure?.code ?? 'waits').sort()
+    await host.clock.advance(70_000)
+    expect(codes()).toContain('waits')
+    await host.clock.advance(20_000)
+    expect(codes()).toContain('FUNCTION_BUSY')
+    expect(codes()).not.toContain('waits')
+    host.runtime.onCreate = async () => {}
+    await host.clock.advance(40_000)
+  })
+
   test('tells those who come later to wait in proportion to what is ahead and how fast it drains', async () => {
     const retryAfterOf = async (gapMs: number, ahead: number) => {
       const small = new TestWorker({ queue: { perFunction: ahead, perHost: 100, maxWaitMs: 900_000 } })
