@@ -120,6 +120,7 @@ function rlimits(limits: Limits, hardLimits: HardLimits): OciRlimit[] {
     ['nofile', { soft: 20_000, hard: 20_000 }],
     // Signals and timers that wait are counted with the host's root, for all its sandboxes together.
     ['sigpending', { soft: 1024, hard: 1024 }],
+    ['memlock', { soft: 8 * MIB, hard: 8 * MIB }],
   ])
   for (const { name, soft, hard } of limits.ulimits) wanted.set(name, { soft, hard })
   return [...wanted].map(([name, { soft, hard }]) => {

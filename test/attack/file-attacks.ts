@@ -199,15 +199,28 @@ const files: readonly FileAttack[] = [
     ],
   },
   {
+    id: 'inheritance',
+    family: 'processes',
+    tries: 'reach out through descriptors it inherited, or its working directory',
+    contained: 'has the wire’s socket and two pipes, and nothing of the host; works in its own /tmp',
+    steps: [
+      ['descriptors', '/proc/1/fd'],
+      ['target', '/proc/self/cwd'],
+      ['target', '/proc/1/cwd'],
+      ['target', '/proc/1/exe'],
+    ],
+    gives: [/^((pipe|socket|anon_inode|\/dev\/null|\/proc\/\d+\/fd|gone)[^ ]* ?)+$/, '/tmp', '/tmp', '/usr/bin/node'],
+  },
+  {
     id: 'environment',
     family: 'processes',
     tries: 'find the platform’s environment, in its own or in another process’s',
-    contained: 'sees what the platform gave it: five variables and the function’s own',
+    contained: 'sees what the platform gave it: four variables and the function’s own',
     steps: [
       ['text', '/proc/1/environ'],
       ['names', '/proc'],
     ],
-    gives: [/^((PATH|HOME|TMPDIR|LANG|container)=[^\0]*\0)+$/, /^(?!.*\b{pid}\b).*$/],
+    gives: [/^((PATH|HOME|TMPDIR|LANG)=[^\0]*\0)+$/, /^(?!.*\b{pid}\b).*$/],
   },
   attack(
     {

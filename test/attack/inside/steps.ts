@@ -32,6 +32,10 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   list: (path) => (readdirSync(path).length > 0 ? 'ok' : NOTHING),
   names: (path) => readdirSync(path).sort().join(' '),
   target: (path) => readlinkSync(path),
+  descriptors: (path) =>
+    readdirSync(path)
+      .map((name) => targetOf(`${path}/${name}`))
+      .join(' '),
   make: (path) => mkdirSync(path),
   symlink: (path, to) => symlinkSync(to, path),
   link: (path, to) => linkSync(to, path),
@@ -85,4 +89,13 @@ function setIdFiles(folder: string): string[] {
     if (entry.isDirectory()) return ['/proc', '/tmp'].includes(path) ? [] : setIdFiles(path)
     return entry.isFile() && (lstatSync(path).mode & 0o6000) !== 0 ? [path] : []
   })
+}
+
+/** Where a descriptor leads; that of the listing itself has gone by now. */
+function targetOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return 'gone'
+  }
 }
