@@ -20,6 +20,7 @@ const TABLE: readonly (readonly [string, string, Needs])[] = [
   ['GET', '/v1/events', ['deploy']],
   ['*', '/v1/volumes/**', ['deploy']],
   ['*', '/v1/secrets/**', ['deploy']],
+  ['*', '/v1/webhook-secret/**', ['admin']],
   ['*', '/v1/networks/**', ['admin']],
   ['*', '/v1/sandboxes/**', ['admin']],
   ['*', '/v1/tokens/**', ['admin']],
