@@ -184,19 +184,22 @@ describe('the queue', () => {
   test('is bounded in age also while launches go on; the one that was under way in time is awaited', async () => {
     const slow = versionOf('slow', { timeoutMs: 900_000 })
     await host.call(slow)
+    let launches = 0
+    // Two at a time, one always under way.
     host.runtime.onCreate = async () => {
-      await new Promise<void>((resolve) => host.clock.after(40_000, resolve))
+      const tookMs = launches++ === 0 ? 40_000 : 61_000
+      await new Promise<void>((resolve) => host.clock.after(tookMs, resolve))
       throw new RuntimeError('CREATE_FAILED', 'no')
     }
     const calls = Array.from({ length: 8 }, () => host.callNow(slow))
     const codes = () => calls.map((call) => call.failure?.code ?? 'waits').sort()
-    await host.clock.advance(70_000)
+    await host.clock.advance(95_000)
     expect(codes()).toContain('waits')
-    await host.clock.advance(20_000)
+    await host.clock.advance(10_000)
+    expect(launches).toBeGreaterThan(3)
     expect(codes()).toContain('FUNCTION_BUSY')
     expect(codes()).not.toContain('waits')
-    host.runtime.onCreate = async () => {}
-    await host.clock.advance(40_000)
+    await host.clock.advance(61_000)
   })
 
   test('tells those who come later to wait in proportion to what is ahead and how fast it drains', async () => {
