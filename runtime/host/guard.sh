@@ -39,7 +39,10 @@ remove_network() {
   for other in "$shared"/*; do
     case $other in */was-off | *'/*') ;; *) return ;; esac
   done
-  if [ -e "$shared/was-off" ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; fi
+  if [ -e "$shared/was-off" ]; then
+    strangers=$(sed -n 's/^ *\([^ :]*\):.*/\1/p' /proc/self/net/dev | grep -v -x -F -e lo -f "$shared/was-off" | grep -v '^thw')
+    if [ -z "$strangers" ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; fi
+  fi
   rm -rf "$shared"
 }
 

@@ -1,13 +1,15 @@
 // The host's switch for passing packets on between interfaces: on while any platform of the host has a network, and off again
-// after the last one when it was off before. What is not the sandboxes' traffic is kept out by the filter then.
+// after the last one when it was off before. What the host did not pass on before, the filter keeps it from passing on then.
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { interfacesWith } from './links.ts'
+import { INTERFACE_PREFIX } from './names.ts'
 
 const SWITCH = '/proc/sys/net/ipv4/ip_forward'
 
 export interface Forwarding {
-  /** It was off before the first platform came. */
-  readonly wasOff: boolean
+  /** Interfaces there were when it was still off, between which nothing is to pass; none when somebody else had it on. */
+  readonly apart: readonly string[]
   /** Throws Error when the kernel does not let it. */
   turnOn(): void
   /** This platform needs it no more. Idempotent. */
@@ -18,24 +20,30 @@ export interface Forwarding {
 export function keepForwarding(sharedFolder: string, platformId: string): Forwarding {
   const folder = join(sharedFolder, `forwarding-${namespaceNumber()}`)
   const own = join(folder, platformId)
-  const wasOffFile = join(folder, 'was-off')
-  if (!existsSync(folder) && readFileSync(SWITCH, 'latin1').trim() === '0') {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(wasOffFile, '')
-  }
+  const wasOff = join(folder, 'was-off')
+  const isFirst = !existsSync(folder)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
+  if (isFirst && readFileSync(SWITCH, 'latin1').trim() === '0') writeFileSync(wasOff, `${strangers().join('\n')}\n`)
   writeFileSync(own, '')
+  const apart = existsSync(wasOff) ? readFileSync(wasOff, 'utf8').split('\n').filter(Boolean) : []
   return {
-    wasOff: existsSync(wasOffFile),
+    apart,
     turnOn: () => writeFileSync(SWITCH, '1'),
     release: () => {
       rmSync(own, { force: true })
-      if (!existsSync(folder)) return
-      if (readdirSync(folder).some((name) => name !== 'was-off')) return
-      if (existsSync(wasOffFile)) writeFileSync(SWITCH, '0')
+      if (!existsSync(folder) || readdirSync(folder).some((name) => name !== 'was-off')) return
+      // An interface that came since may be somebody's who needs it on by now.
+      if (existsSync(wasOff) && strangers().every((name) => apart.includes(name))) writeFileSync(SWITCH, '0')
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Interfaces that are no platform's. */
+function strangers(): string[] {
+  return interfacesWith('').filter(
+    (name) => /^[\w.@-]+$/.test(name) && name !== 'lo' && !name.startsWith(INTERFACE_PREFIX),
+  )
 }
 
 function namespaceNumber(): string {

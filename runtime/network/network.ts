@@ -47,11 +47,11 @@ const GONE_POLLS = 20
 const GONE_POLL_MS = 25
 
 /** Why sandboxes cannot have a network here, with what would change it; null: they can, as far as is known without trying. */
-export function missingForNetwork(): string | null {
+export function missingForNetwork(has: (program: string) => boolean = hasProgram): string | null {
   const missing = [
-    ...(hasProgram('nft') ? [] : ['nftables']),
-    ...(hasProgram('ip') ? [] : ['iproute2']),
-    ...(hasProgram('unshare') ? [] : ['util-linux']),
+    ...(has('nft') ? [] : ['nftables']),
+    ...(has('ip') ? [] : ['iproute2']),
+    ...(has('unshare') ? [] : ['util-linux']),
   ]
   return missing.length === 0 ? null : `install ${missing.join(' and ')} (apt-get install ${missing.join(' ')})`
 }
@@ -147,7 +147,7 @@ export class SandboxNetwork {
       gateway: subnet.gateway,
       subnet: subnet.network,
       allowed: allow.networksV4,
-      keepOthersApart: forwarding.wasOff,
+      apart: forwarding.apart,
     })
     this.#unwind.defer('table', () => deleteTable(table))
     await loadTable(text)

@@ -4,7 +4,6 @@
 //   sandbox ─▶ source ──▶ to_host    (the platform's resolver and its own calls; nothing else of the host)
 //              (spoofing) forwarded ─▶ out: answers · refused ranges · open | resolved | literal ─▶ admit (rate, count) ─▶ NAT
 import { SPECIAL_V4 } from './addresses.ts'
-import { INTERFACE_PREFIX } from './names.ts'
 
 export interface RulesetOptions {
   /** Name of the table. */
@@ -17,8 +16,8 @@ export interface RulesetOptions {
   readonly subnet: string
   /** Networks an administrator allows though they are not public. */
   readonly allowed: readonly string[]
-  /** Forwarding between the host's other interfaces was off before, and is to stay so. */
-  readonly keepOthersApart: boolean
+  /** Interfaces of the host between which nothing passes: nothing did before its forwarding was turned on for sandboxes. */
+  readonly apart: readonly string[]
 }
 
 /** New connections of one sandbox: a second, at once on top, and open together. */
@@ -31,9 +30,9 @@ const MOST_GRANTS = 65_536
 
 /** The text for `nft -f`. */
 export function rulesetText(options: RulesetOptions): string {
-  const { table, interfacePrefix, gateway, subnet, allowed, keepOthersApart } = options
+  const { table, interfacePrefix, gateway, subnet, allowed, apart } = options
   const ours = `"${interfacePrefix}*"`
-  const anybodys = `"${INTERFACE_PREFIX}*"`
+  const others = `{ ${apart.map((name) => `"${name}"`).join(', ')} }`
   const refuse = 'goto refuse'
   const { perSecond, burst, open } = CONNECTION_LIMITS
   const elements = (list: readonly string[]) => (list.length === 0 ? '' : ` elements = { ${list.join(', ')} };`)
@@ -69,7 +68,7 @@ table inet ${table} {
     type filter hook forward priority filter; policy accept;
     iifname ${ours} jump out
     oifname ${ours} ct state established,related accept
-    oifname ${ours} drop${keepOthersApart ? `\n    iifname != ${anybodys} oifname != ${anybodys} drop` : ''}
+    oifname ${ours} drop${apart.length === 0 ? '' : `\n    iifname ${others} oifname ${others} drop`}
   }
   chain out {
     ct state established,related accept
