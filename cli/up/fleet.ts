@@ -10,13 +10,14 @@ import { EventRelay } from '../../worker/fleet/event-relay.ts'
 import { FleetFiles } from '../../worker/fleet/file-client.ts'
 import { createFileServer } from '../../worker/fleet/file-server.ts'
 import { FleetView } from '../../worker/fleet/fleet-view.ts'
+import { mirrorImages } from '../../worker/fleet/image-mirror.ts'
 import { Members } from '../../worker/fleet/members.ts'
 import { answersOf } from '../../worker/fleet/questions.ts'
 import { fleetSecret } from '../../worker/fleet/signature.ts'
 import type { Secrets } from '../../worker/registry/secrets.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
 import { systemClock } from './clock.ts'
-import { type ProcessBase, packageVersion } from './process-parts.ts'
+import { type ProcessBase, packageVersion, type Registry } from './process-parts.ts'
 
 export interface FleetPlace {
   readonly members: Members
@@ -112,6 +113,20 @@ export async function openFleet(base: ProcessBase, parts: FleetParts): Promise<F
 
 function loadOf(worker: Worker, draining: boolean): MemberLoad {
   return { ...worker.stats(), draining }
+}
+
+/** Images of others' deploys come here too. */
+export async function keepImages(
+  { steps, logger }: ProcessBase,
+  images: ImageStore,
+  registry: Registry,
+  { files }: FleetPlace,
+): Promise<void> {
+  await steps.run(
+    'image mirror',
+    () => mirrorImages({ images, registry, files, clock: systemClock, logger }),
+    (stop) => stop(),
+  )
 }
 
 /** Versions being deployed: the registry will know them in a moment, or never. */

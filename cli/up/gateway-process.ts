@@ -9,7 +9,7 @@ import { createRegistry } from '../../worker/registry/registry.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
-import { type FleetPlace, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
+import { type FleetPlace, keepImages, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
 import { openFront } from './front.ts'
 import { createLogger } from './logger.ts'
 import type { Platform } from './platform.ts'
@@ -118,6 +118,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   })
   await lane.start()
   front.start()
+  await keepImages(base, images, registry, fleet)
   await fleet.join(null, () => {})
   return {
     url: front.url,

@@ -10,7 +10,7 @@ import { connectRedis } from '../../worker/store/connect.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
-import { Candidates, openFleet } from './fleet.ts'
+import { Candidates, keepImages, openFleet } from './fleet.ts'
 import { openFront } from './front.ts'
 import { createLogger } from './logger.ts'
 import {
@@ -155,6 +155,7 @@ async function compose(
   })
   await steps.run('queue', () => lane.start())
   front.start()
+  if (fleet !== null) await keepImages(base, images, registry, fleet)
   await fleet?.join(worker, (version) => candidates.add(version))
   ready = true
   startProvisioned(registry, worker, logger)

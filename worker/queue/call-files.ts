@@ -83,6 +83,7 @@ export async function handOver(
   if (files.keeps) return { ...result, holder: files.self }
   const preferred = envelope.body.kind === 'file' ? (envelope.body.holder ?? null) : null
   const content = { bytes: result.bodyBytes, sha256: result.sha256 ?? '' }
+  let isSaid = false
   while (!givenUp()) {
     try {
       const holder = await files.give('results', result.file, join(resultsDir, result.file), content, preferred)
@@ -90,7 +91,10 @@ export async function handOver(
       return { ...result, holder }
     } catch (error) {
       if (isDiskError(error)) throw error
-      logger.warn({ id: envelope.id, reason: (error as Error).message }, 'nobody takes a result; again')
+      const fields = { id: envelope.id, reason: (error as Error).message }
+      if (isSaid) logger.debug(fields, 'nobody takes a result; again')
+      else logger.warn(fields, 'nobody takes a result; it is offered until somebody does')
+      isSaid = true
       await new Promise<void>((resolve) => clock.after(AGAIN_MS, resolve))
     }
   }
