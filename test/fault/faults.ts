@@ -240,14 +240,23 @@ async function losePower(house: House, chance: Chance): Promise<boolean> {
   return true
 }
 
-const OFFSETS_S = [1, 20, 90, 600, 3_600, 7_200]
+const OFFSETS_S = [5, 20, 90, 600, 3_600, 7_200]
 
 async function moveClock(house: House, chance: Chance, scale: FaultScale): Promise<boolean> {
-  house.setClock(chance.pick(OFFSETS_S) * (chance.next() < 0.5 ? -1 : 1))
+  await setClock(house, chance.pick(OFFSETS_S) * (chance.next() < 0.5 ? -1 : 1))
   await sleep(scale.clockMs)
-  house.setClock(0)
-  // It is looked at once a second.
-  await sleep(1_100)
+  await setClock(house, 0)
   await house.ready()
   return true
+}
+
+/** Its own answers tell when the clock has moved. */
+async function setClock(house: House, offsetS: number): Promise<void> {
+  house.setClock(offsetS)
+  const moved = async (): Promise<boolean | string> => {
+    const response = await house.request('/healthz')
+    const date = response.headers.get('date') ?? ''
+    return Math.abs(Date.parse(date) - Date.now() - offsetS * 1000) < 1_900 || date
+  }
+  await until(`the clock has moved by ${offsetS} s`, moved, DEAD_MS)
 }

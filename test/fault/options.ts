@@ -25,7 +25,7 @@ const NUMBERS = {
   calls: { fallback: 5000, least: 1, most: 1_000_000, doc: 'calls of each campaign, at least' },
   clients: { fallback: 16, least: 1, most: 256, doc: 'clients that submit at once' },
   kills: { fallback: 50, least: 0, most: 10_000, doc: 'faults of each kind' },
-  rate: { fallback: 100, least: 1, most: 100_000, doc: 'calls a second, at most' },
+  rate: { fallback: 40, least: 1, most: 100_000, doc: 'calls a second, from all clients together' },
   minutes: { fallback: 30, least: 1, most: 10_000, doc: 'no fault begins later than this in a campaign' },
 } as const
 type NumberName = keyof typeof NUMBERS
