@@ -27,6 +27,8 @@ export interface NetworkCounters {
   readonly txBytes: number
 }
 
+/** Of the time a way is open beyond its record, what may be gone when the same record is given out again. */
+const SPARE_MS = 30_000
 /** Ways that are open by name, of one sandbox; the oldest is closed when there is one more. */
 const MOST_WAYS = 1024
 
@@ -85,8 +87,8 @@ export class SandboxLink {
     const wayKey = `${address}/${ports === null ? '' : ports.join(',')}/${isExcused}`
     const before = this.#ways.get(wayKey)
     const untilMs = nowMs() + timeoutMs
-    // What is open long enough is not touched: a program that asks all the time changes nothing.
-    if (before !== undefined && before.untilMs - nowMs() > timeoutMs / 2) return
+    // What stays open longer than the answer is good for is not touched: a program that asks all the time changes little.
+    if (before !== undefined && before.untilMs - nowMs() > timeoutMs - SPARE_MS) return
     if (before !== undefined) this.#close(wayKey, before.members)
     else if (this.#ways.size >= MOST_WAYS) this.#closeOldest()
     this.#parts.sets.add(members)
