@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
-import { run, type SpawnedProcess, spawn } from '../host/spawn.ts'
+import { PLAIN_PATH, run, type SpawnedProcess, spawn } from '../host/spawn.ts'
 import { WireSocket } from '../host/wire-socket.ts'
 
 /** A started container. The caller owns the streams. */
@@ -107,9 +107,13 @@ async function runContainer(
 /** A stream with a `readable` listener does not flow. */
 function hold(): void {}
 
+/** The runtime's own, and not the container's. One thread for its Go code: it has nothing to do side by side, its threads only
+ *  take each other's core where cores are few (median of a start on a busy machine 105 → 81 and 87 → 68 ms, trees in turn). */
+const ENVIRONMENT = Object.freeze({ PATH: PLAIN_PATH, GOMAXPROCS: '1' })
+
 function start(path: string, wireBuffer: Buffer, args: readonly string[]): SpawnedProcess {
   try {
-    return spawn(path, args, { wireBuffer })
+    return spawn(path, args, { wireBuffer, env: ENVIRONMENT })
   } catch (error) {
     throw new RuntimeError('CREATE_FAILED', (error as Error).message, { cause: error })
   }
