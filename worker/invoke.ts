@@ -1,6 +1,7 @@
 // One attempt to run a version: hands what the sandbox produces to the caller's sink, keeps its time-out clock, and ends in
 // exactly one record. Chooses no slot: pool.ts does. One object a call; no timers, and no promise unless asked for.
 import type { CallSink, Clock, Fault, Limits, Metering, SandboxExchange } from '../runtime/api.ts'
+import { formatDuration } from '../runtime/api.ts'
 import type {
   Invocation,
   InvocationFailure,
@@ -280,7 +281,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     const due = this.#clock.due(nowMs)
     if (due === 'timeout') {
       this.#cut(
-        failure('FUNCTION_TIMEOUT', `the function ran longer than its time-out of ${this.timeoutMs} ms`),
+        failure('FUNCTION_TIMEOUT', `the function ran longer than its time-out of ${formatDuration(this.timeoutMs)}`),
         'timeout',
       )
       this.#killAtMs = nowMs + TIMEOUT_GRACE_MS
@@ -288,7 +289,10 @@ export class Call implements Invocation, CallSink, PoolCall {
       const seconds = SLOW_CLIENT_MS / 1000
       this.#cut(failure('CLIENT_SLOW', `the reader of the response made no progress for ${seconds} s`), 'client')
     } else if (due === 'background') {
-      this.log('stderr', `work after the response was killed: it ran longer than the time-out of ${this.timeoutMs} ms`)
+      this.log(
+        'stderr',
+        `work after the response was killed: it ran longer than the time-out of ${formatDuration(this.timeoutMs)}`,
+      )
       this.#kill(nowMs)
     }
   }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { CallSink, Clock, Code, Fault, SandboxCall, SandboxExchange } from '../api.ts'
 import { RuntimeError, type RuntimeErrorCode } from '../errors.ts'
 import { WireSocket } from '../host/wire-socket.ts'
+import { formatDuration } from '../limits/units.ts'
 import { FrameDecoder } from '../protocol/decoder.ts'
 import {
   FRAME,
@@ -172,7 +173,7 @@ class SocketChannel implements Channel {
     this.#phase = 'loading'
     this.#loadLog = log
     this.#loaded = new Awaited(this.#options.clock, timeoutMs, () => {
-      const message = `the code did not load within ${timeoutMs} ms`
+      const message = `the code did not load within ${formatDuration(timeoutMs)}`
       return new RuntimeError('LOAD_TIMEOUT', message, { fault: { code: 'LOAD_TIMEOUT', message } })
     })
     this.#sendCode(code)

@@ -246,7 +246,7 @@ describe('the time-out', () => {
     expect(sandbox.destroyed).toBe(true)
     expect(await seen.invocation.done).toMatchObject({ state: 'succeeded', status: 200, error: null })
     const lines = await host.worker.logs({ namespace: 'default', invocation: seen.invocation.id })
-    expect(lines.map((line) => line.line).join()).toContain('longer than the time-out of 1000 ms')
+    expect(lines.map((line) => line.line).join()).toContain('longer than the time-out of 1s')
   })
 
   test('gives other calls in the same sandbox two seconds to end', async () => {
