@@ -321,7 +321,7 @@ describe('a fault of the function', () => {
   test('504: it runs out of its time', async () => {
     const response = await platform.request('/fn/probe/never', { headers: { 'fn-timeout': '300ms' } })
     const expected = { status: 504, code: 'FUNCTION_TIMEOUT', component: 'function', resolved: true }
-    const body = await expectProblem(response, { ...expected, words: '300 ms' })
+    const body = await expectProblem(response, { ...expected, words: '300ms' })
     expect((await recordOf(platform, body)).state).toBe('timed-out')
   })
 
