@@ -2,7 +2,7 @@
 // each open call is; the listener that asks is peer-listener.ts.
 import type { Registry } from '../../worker/registry/api.ts'
 import type { NetworkPeer } from '../../worker/registry/network-text.ts'
-import { peerOn } from '../../worker/registry/networks.ts'
+import { isPeerOn } from '../../worker/registry/networks.ts'
 import { GatewayError } from '../errors.ts'
 
 /** Calls of functions by functions by functions: beyond this somebody calls himself in a circle. */
@@ -20,14 +20,14 @@ export function peerNameOf(host: string): string | null {
 }
 
 /** Throws GatewayError FUNCTION_NOT_FOUND (also for one on another network: nobody learns what else there is). */
-export function expectPeer(registry: Pick<Registry, 'resolve'>, caller: NetworkPeer, host: string): string {
+export function expectPeer(registry: Pick<Registry, 'get'>, caller: NetworkPeer, host: string): string {
   const name = peerNameOf(host)
   if (name === null)
     throw new GatewayError(
       'BAD_REQUEST',
       `expected a host NAME${PEER_SUFFIX}, got ${JSON.stringify(host.slice(0, 80))}`,
     )
-  if (peerOn(registry, caller.namespace, caller.network, name) !== null) return name
+  if (isPeerOn(registry, caller.namespace, caller.network, name)) return name
   throw new GatewayError('FUNCTION_NOT_FOUND', `there is no function ${name} on network ${caller.network}`)
 }
 

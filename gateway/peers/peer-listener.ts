@@ -5,7 +5,7 @@ import type { Logger, Networks } from '../../runtime/api.ts'
 import type { Worker } from '../../worker/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
 import { peerOfOwner } from '../../worker/registry/network-text.ts'
-import { peerOn } from '../../worker/registry/networks.ts'
+import { isPeerOn } from '../../worker/registry/networks.ts'
 import { GatewayError, refusalOf, refusalOfError } from '../errors.ts'
 import type { Invoker } from '../invocation/invoker.ts'
 import { readRequestHeaders } from '../invocation/request-headers.ts'
@@ -39,7 +39,7 @@ export class PeerListener {
     const { networks, registry } = options
     networks.answerPeers((owner, name) => {
       const caller = peerOfOwner(owner)
-      return caller !== null && peerOn(registry, caller.namespace, caller.network, name) !== null
+      return caller !== null && isPeerOn(registry, caller.namespace, caller.network, name)
     })
     networks.onOpen((address) => this.#listen(address))
   }

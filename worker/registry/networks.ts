@@ -1,7 +1,6 @@
 // Networks of namespaces by name: functions deployed onto one are on a bridge, know each other by name and call each other through
 // the platform. A network is its name alone; who is on it is what the functions' configurations say.
 import type { Clock } from '../../runtime/api.ts'
-import type { FunctionVersion } from '../api.ts'
 import { type Registry, RegistryError } from './api.ts'
 import type { Documents } from './documents.ts'
 import { checkNamespace, isDnsLabel } from './names.ts'
@@ -80,18 +79,14 @@ export function functionsOn(registry: Pick<Registry, 'list'>, namespace: string,
     .map(({ name }) => name)
 }
 
-/** The version that calls of a function's peers get: its latest, when that is on the network. Null: there is none. */
-export function peerOn(
-  registry: Pick<Registry, 'resolve'>,
-  namespace: string,
-  network: string,
-  name: string,
-): FunctionVersion | null {
+/** Whether a function is on the network for its peers: with every version that a call of its `latest` may get. */
+export function isPeerOn(registry: Pick<Registry, 'get'>, namespace: string, network: string, name: string): boolean {
   try {
-    const version = registry.resolve(namespace, name, null, 0)
-    return networkNameOf(version.config.network) === network ? version : null
+    const { versions, aliases } = registry.get(namespace, name)
+    const called = versions.filter(({ version }) => (aliases.latest?.weights[version] ?? 0) > 0)
+    return called.length > 0 && called.every(({ config }) => networkNameOf(config.network) === network)
   } catch (error) {
-    if (error instanceof RegistryError) return null
+    if (error instanceof RegistryError) return false
     throw error
   }
 }

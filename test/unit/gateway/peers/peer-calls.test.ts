@@ -2,17 +2,26 @@
 import { describe, expect, test } from 'vitest'
 import { CallDepths, expectPeer, MOST_DEPTH, peerNameOf } from '../../../../gateway/peers/peer-calls.ts'
 import type { FunctionVersion } from '../../../../worker/api.ts'
-import { type Registry, RegistryError } from '../../../../worker/registry/api.ts'
+import { type FunctionEntry, type Registry, RegistryError } from '../../../../worker/registry/api.ts'
 import { networkModeOf, networkNameOf, networkOwner, peerOfOwner } from '../../../../worker/registry/network-text.ts'
 
 const version = (name: string, network: string) =>
   ({ namespace: 'team', name, config: { network } }) as unknown as FunctionVersion
-const functions = [version('stock', 'shop'), version('vault', 'bank'), version('free', 'bridge')]
-const registry: Pick<Registry, 'resolve'> = {
-  resolve: (namespace, name) => {
-    const found = functions.find((one) => one.namespace === namespace && one.name === name)
-    if (found === undefined) throw new RegistryError('FUNCTION_NOT_FOUND', 'no')
-    return found
+const functions = [
+  ...[version('stock', 'shop'), version('vault', 'bank'), version('free', 'bridge')],
+  ...[version('torn', 'shop'), version('torn', 'bank'), version('moved', 'bank'), version('moved', 'shop')],
+]
+/** The last version of a function is its latest; of `torn` both are. */
+function entryOf(name: string): FunctionEntry {
+  const versions = functions.filter((one) => one.name === name).map((one, index) => ({ ...one, version: index + 1 }))
+  const weights = name === 'torn' ? { '1': 50, '2': 50 } : { [versions.length]: 100 }
+  return { namespace: 'team', name, createdAt: '', updatedAt: '', versions, aliases: { latest: { weights } } }
+}
+const registry: Pick<Registry, 'get'> = {
+  get: (namespace, name) => {
+    const isThere = functions.some((one) => one.namespace === namespace && one.name === name)
+    if (isThere) return entryOf(name)
+    throw new RegistryError('FUNCTION_NOT_FOUND', 'no')
   },
 }
 const caller = { namespace: 'team', network: 'shop', name: 'orders' }
@@ -32,9 +41,10 @@ test.each([
 describe('a function on a network', () => {
   test('calls those on the same, by name', () => {
     expect(expectPeer(registry, caller, 'stock.fn.internal')).toBe('stock')
+    expect(expectPeer(registry, caller, 'moved.fn.internal')).toBe('moved')
   })
 
-  test.each(['vault', 'free', 'nobody'])('learns of %s no more than that it is not there', (name) => {
+  test.each(['vault', 'free', 'nobody', 'torn'])('learns of %s no more than that it is not there', (name) => {
     expect(() => expectPeer(registry, caller, `${name}.fn.internal`)).toThrow(`no function ${name} on network shop`)
   })
 
