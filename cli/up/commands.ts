@@ -60,7 +60,8 @@ export function worker(options: UpOptions): Promise<number> {
     const isAsked = settings.some(({ name, source }) => name === 'FN_LISTEN' && source !== 'default')
     const started = await startWorker(config, isAsked ? config.listen : null, progress)
     const banner = `worker ${started.id}${started.url === null ? '' : ` ${started.url}`}`
-    return { banner, reloadTls: null, close: (drainMs) => started.close(drainMs) }
+    const { trouble } = started
+    return { banner, reloadTls: null, trouble, close: (drainMs) => started.close(drainMs) }
   })
 }
 

@@ -177,6 +177,6 @@ export function requireRedisUrl(redisUrl: string | null, verb: string): string {
   if (redisUrl !== null) return redisUrl
   throw new RuntimeError(
     'HOST_UNSUITABLE',
-    `fn ${verb} needs a Redis that it shares with the others: REDIS_URL=redis://host:6379 fn ${verb} (fn up is gateway and worker in one, with a Redis of its own)`,
+    `it needs a Redis that it shares with the others: REDIS_URL=redis://host:6379 fn ${verb} (fn up is gateway and worker in one, with a Redis of its own)`,
   )
 }

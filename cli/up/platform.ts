@@ -3,6 +3,7 @@
 import { spawn } from '../../runtime/api.ts'
 import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { createDeployer } from '../../worker/deploy.ts'
+import { jointWorker } from '../../worker/fleet/joint-worker.ts'
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
 import { createDurableLane } from '../../worker/queue/durable-lane.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
@@ -136,7 +137,7 @@ async function compose(
     redis,
     registry,
     lane,
-    worker,
+    worker: fleet === null ? worker : jointWorker(worker, fleet.view),
     deployer,
     secrets,
     tokens,

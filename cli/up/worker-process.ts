@@ -29,6 +29,8 @@ export interface WorkerProcess {
   /** Of the health listener; null: none was asked for. */
   readonly url: string | null
   readonly timings: Steps['timings']
+  /** Why it is up and yet not ready; null: it is. */
+  trouble(): string | null
   /** Finishes running calls for up to `drainMs`, hands the rest back to the queue, takes everything down. Never throws. */
   close(drainMs: number): Promise<void>
 }
@@ -103,15 +105,14 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
     (made) => made.close(),
   )
   let stopping = false
+  const trouble = () =>
+    stopping ? 'the worker is stopping' : lane.available() ? null : 'Redis is away: it runs nothing until it is back'
   const server =
     health === null
       ? null
       : await steps.run(
           'health listener',
-          () =>
-            createHealthServer(health, worker, lane, () =>
-              stopping ? 'the worker is stopping' : lane.available() ? null : 'Redis is away',
-            ),
+          () => createHealthServer(health, worker, lane, trouble),
           (made) => made.close(),
         )
   await steps.run('queue', () => lane.start())
@@ -131,6 +132,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
     id: fleet.members.self,
     url: server?.url ?? null,
     timings: steps.timings,
+    trouble,
     async close(drainMs) {
       stopping = true
       // ORDER: nobody sends it anything new before it stops taking calls.

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { FleetSandbox, InvocationRecord } from '../../worker/api.ts'
+import type { FleetSandbox, InvocationRecord, LogLine } from '../../worker/api.ts'
 import { type FleetProcess, startFleetProcess } from '../support/fleet-process.ts'
 import { ROOT } from '../support/platform.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
@@ -58,7 +58,7 @@ describe('a gateway apart from its workers', () => {
     const ready = await gateway.request('/readyz')
     expect(ready.status).toBe(503)
     expect(await ready.json()).toMatchObject({ ready: false, reason: expect.stringContaining('no worker') })
-    expect(gateway.output()).toMatch(/^not ready http[^]*no worker is registered/m)
+    expect(gateway.output()).toMatch(/^not ready http[\s\S]*no worker is registered/m)
     const refused = await gateway.fn('deploy', ECHO)
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/no worker is registered.*HOST_FULL/s)])
   })
@@ -201,7 +201,10 @@ describe('two whole platforms on one Redis', () => {
       expect((await ended(one, location)).state).toBe('succeeded')
       const result = await two.request(`${location}/result`)
       expect(Buffer.from(await result.arrayBuffer()).equals(body)).toBe(true)
+      expect(await one.json<LogLine[]>(`${location}/logs`)).toMatchObject([{ stream: 'report' }])
     }
+    const synchronous = `/v1/invocations/${answer.headers.get('fn-invocation-id')}`
+    expect(await one.json(synchronous)).toMatchObject({ state: 'succeeded' })
     const others = [answer.headers.get('fn-invocation-id'), ...submitted.map(({ headers }) => idOf(headers))]
     const fires = async () => {
       const all = await one.json<InvocationRecord[]>('/v1/invocations?function=shared')

@@ -21,6 +21,7 @@ import { failure } from '../failures.ts'
 import type { DurableLane } from '../queue/api.ts'
 import { AskError } from './asks.ts'
 import type { FleetView } from './fleet-view.ts'
+import { joinLines } from './joint-worker.ts'
 import { LaneCall } from './lane-call.ts'
 
 export interface RemoteWorkerOptions {
@@ -117,9 +118,10 @@ export class RemoteWorker implements Worker {
   async logs(query: LogQuery): Promise<LogLine[]> {
     const tail = Math.min(query.tail ?? LINES_MAX, LINES_MAX)
     const found = await this.#options.fleet.askAll('logs', { query: { ...query, tail } })
-    const lines = found.flatMap(({ answer }) => answer)
-    if (found.length > 1) lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
-    return tail === 0 ? [] : lines.slice(-tail)
+    return joinLines(
+      found.map(({ answer }) => answer),
+      tail,
+    )
   }
 
   subscribe(listener: (event: PlatformEvent) => void): () => void {

@@ -102,7 +102,7 @@ class Lane implements DurableLane {
     this.#soleOwner = options.soleOwner ?? 'socketPath' in options.target
     this.#redis = connectRedis(options.target, options.logger)
     this.#store = new InvocationStore(this.#redis, options.keptMs)
-    this.#jobs = new JobQueues(this.#redis, options.logger, options.lockMs)
+    this.#jobs = new JobQueues(this.#redis, options.logger, options.clock, options.lockMs)
     this.#waiters = new Waiters(options.clock)
     const bodiesDir = join(options.stateDir, 'bodies')
     this.#resultsDir = join(options.stateDir, 'results')
@@ -133,6 +133,7 @@ class Lane implements DurableLane {
       bodiesDir,
       bodyMaxBytes: BODY_MAX_BYTES,
       self: options.files?.self ?? null,
+      announce: options.runs === false ? (queueKey) => this.#store.announceDue(queueKey) : null,
       freeBytes: 'socketPath' in options.target ? () => freeBytes(options.stateDir) : null,
     })
     this.#dispatcher = new Dispatcher<FetchedJob>({
@@ -188,7 +189,7 @@ class Lane implements DurableLane {
     const accepted = await asking(() => acceptTraced(this.#intake, submission, tracing, this.#clock.now())).finally(
       () => this.#accepting--,
     )
-    this.#queued(queueKey, accepted.notBeforeMs)
+    if (this.#options.runs !== false) this.#queued(queueKey, accepted.notBeforeMs)
     return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
   }
 

@@ -17,6 +17,8 @@ export interface IntakeOptions {
   readonly clock: Clock
   readonly bodiesDir: string
   readonly bodyMaxBytes: number
+  /** Tells others that the queue has a call; null: this process runs calls itself. */
+  readonly announce: ((queueKey: string) => void) | null
   /** Who this process is to others that may run the call; null: nobody else does. */
   readonly self: string | null
   /** Space left where Redis and bodies are written; null: they lie elsewhere. */
@@ -163,13 +165,15 @@ export class Intake {
   /** Due index, record and job leave in one write and in this order. Both may be repeated: the same id is the same call. A job
    *  that was not confirmed in time may be there all the same; then the call runs although its caller was refused. */
   async #add(envelope: Envelope): Promise<void> {
-    const { store, jobs, redis } = this.#options
+    const { store, jobs, redis, announce } = this.#options
     const queueKey = queueKeyOf(envelope.version, envelope.awaited)
     const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * store.keptMs
     const keepMs = envelope.expiresAtMs - envelope.acceptedAtMs + keptMs
     redis.gather()
     const recorded = store.accept(envelope, queueKey, keepMs)
     const added = jobs.add(queueKey, envelope, envelope.acceptedAtMs)
+    // Behind the job and in the same write: whoever hears of it finds it.
+    announce?.(queueKey)
     const [record, job] = await Promise.allSettled([recorded, added])
     if (record.status === 'rejected') throw record.reason
     if (job.status === 'rejected') throw job.reason
