@@ -130,6 +130,7 @@ export class Pool {
     const { fn } = pool
     const nowMs = this.options.clock.monotonicMs()
     fn.running--
+    this.supply.running--
     slot.inFlight--
     pool.lastUsedMs = nowMs
     const spent = !reusable || pool.config.isolation === 'call'
@@ -287,6 +288,7 @@ export class Pool {
     slot.reclaimAtMs = Number.POSITIVE_INFINITY
     slot.move('busy')
     pool.fn.running++
+    this.supply.running++
     const nowMs = this.options.clock.monotonicMs()
     pool.fn.progressAtMs = nowMs
     if (slot.calls > 0) this.supply.served(pool.fn, nowMs)

@@ -19,6 +19,10 @@ export interface ScalingView {
   readonly runMs: number | null
   /** CPU time ÷ duration of a call on a core of its own, 0–1 and above for threads; null until known. */
   readonly cpuFraction: number | null
+  /** How long the call has waited that has waited longest, ms. */
+  readonly longestWaitMs: number
+  /** Calls of other functions that run now. */
+  readonly othersRunning: number
   /** Typical time from the start of a launch to a loaded sandbox, ms. */
   readonly startMs: number
 }
@@ -50,7 +54,12 @@ export function launchesWanted(view: ScalingView): number {
   const allowed = Math.ceil(view.concurrency / view.sandboxConcurrency) - total
   const room = Math.min(uncovered, allowed)
   if (room <= 0) return 0
-  if (total < view.cores) return Math.min(room, view.cores - total)
+  if (total < view.cores) {
+    // No core is free: what there is may well be done before a launch, which would only slow all of them down.
+    const coresTaken = view.live > 0 && view.othersRunning >= view.cores
+    if (coresTaken && view.longestWaitMs < view.startMs / WAITS_A_START_IS_WORTH) return 0
+    return Math.min(room, view.cores - total)
+  }
   if (view.live === 0) return 0
   const useful = view.cpuFraction === null ? null : usefulSandboxes(view.cores, view.cpuFraction)
   if (useful !== null && total >= useful) return 0

@@ -55,6 +55,8 @@ export class Supply {
   /** Versions that may want launches, the longest unserved first. */
   readonly #wanting = new Set<VersionPool>()
   readonly #pending = new Set<Promise<void>>()
+  /** Calls that hold a place in a slot, of all functions. */
+  running = 0
   readonly #served = new LastServed()
   /** Creations under way; a start from a stem counts until it has taken the stem. */
   #launching = 0
@@ -224,6 +226,8 @@ export class Supply {
       concurrency: config.concurrency,
       cores: this.#options.cores,
       sinceProgressMs,
+      longestWaitMs: nowMs - (pool.oldestWaiter?.arrivedAtMs ?? nowMs),
+      othersRunning: this.running - fn.running,
       runMs: fn.runMs,
       // While no call has ended, those that run tell what they do, once they run longer than a launch would take.
       cpuFraction: fn.cpu.fraction ?? (sinceProgressMs > pool.startMs ? pool.runningShare(nowMs) : null),

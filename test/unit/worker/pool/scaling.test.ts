@@ -18,6 +18,8 @@ const view = (changes: Partial<ScalingView>): ScalingView => ({
   sinceProgressMs: 0,
   runMs: null,
   cpuFraction: null,
+  longestWaitMs: 0,
+  othersRunning: 0,
   startMs: 100,
   ...changes,
 })
@@ -29,6 +31,13 @@ describe('how many sandboxes to start', () => {
     ['32 wait and there is none: one a core', { waiting: 32 }, 2],
     ['those being started are enough for those that wait', { waiting: 1, starting: 1 }, 0],
     ['one waits beside a busy one: one more, a core is free', { waiting: 1, live: 1 }, 1],
+    ['one waits beside a busy one, others have the cores: not yet', { waiting: 1, live: 1, othersRunning: 2 }, 0],
+    [
+      'one waits beside a busy one for as long as a start is worth: one more',
+      { waiting: 1, live: 1, othersRunning: 2, longestWaitMs: 25 },
+      1,
+    ],
+    ['one waits and there is none, others have the cores: one', { waiting: 1, othersRunning: 9 }, 1],
     [
       'nothing is known yet and one a core is being started: none',
       { waiting: 32, starting: 2, sinceProgressMs: 999 },
