@@ -1,7 +1,8 @@
 // `fn gateway` and `fn worker` apart, each with a state directory of its own, on one Redis; and two `fn up` on it. What a caller sees is
 // what `fn up` answers; a worker may die or be stopped under a call.
 import { randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FleetSandbox, InvocationRecord, LogLine } from '../../worker/api.ts'
@@ -17,10 +18,12 @@ const respondAsync = { prefer: 'respond-async' }
 let redis: TestRedis
 let redisUrl: string
 let gateway: FleetProcess
+/** A folder that functions see. */
+let flags: string
 const running: FleetProcess[] = []
 
 async function start(verb: 'up' | 'gateway' | 'worker', env: Record<string, string> = {}): Promise<FleetProcess> {
-  const started = await startFleetProcess(verb, redisUrl, { FN_STEMS: '0', ...env })
+  const started = await startFleetProcess(verb, redisUrl, { FN_STEMS: '0', FN_VOLUME_ROOTS: flags, ...env })
   running.push(started)
   return started
 }
@@ -44,6 +47,8 @@ async function ended(at: FleetProcess, location: string): Promise<InvocationReco
 }
 
 beforeAll(async () => {
+  flags = mkdtempSync(join(tmpdir(), 'thaw-flags-'))
+  chmodSync(flags, 0o755)
   redis = await startTestRedis()
   redisUrl = `unix://${redis.socketPath}`
   gateway = await start('gateway')
@@ -51,6 +56,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.allSettled(running.map((one) => one.stop()))
   await redis?.close()
+  rmSync(flags, { recursive: true, force: true })
 })
 
 describe('a gateway apart from its workers', () => {
@@ -69,7 +75,7 @@ describe('a gateway apart from its workers', () => {
     expect((await gateway.request('/readyz')).status).toBe(200)
     await deploy(gateway, ECHO)
     await deploy(gateway, fixture('probe'))
-    await deploy(gateway, fixture('patient'))
+    await deploy(gateway, fixture('patient'), '--timeout', '120s', '--volume', `${flags}:/flag`)
     const broken = await gateway.fn('deploy', join(ROOT, 'test/fixtures/broken/throws-at-load.ts'))
     expect([broken.code, broken.stderr]).toEqual([1, expect.stringContaining('FUNCTION_INIT_FAILED')])
     expect((await gateway.fn('ls')).stdout).not.toContain('throws-at-load')
@@ -161,11 +167,16 @@ describe('calls under way', () => {
     const busy = async () =>
       (await sandboxes()).filter(({ state, function: name }) => state === 'busy' && name === 'patient')
     const busyWorkers = async () => [...new Set((await busy()).map(({ worker }) => worker))]
-    await until('two workers are busy', async () => {
-      if ((await busyWorkers()).length >= 2) return true
-      if (locations.length < 12 && (await busy()).length === locations.length) await submit()
-      return `${locations.length} calls`
-    })
+    await until(
+      'two workers are busy',
+      async () => {
+        if ((await busyWorkers()).length >= 2) return true
+        if (locations.length < 12 && (await busy()).length === locations.length) await submit()
+        return `${locations.length} calls`
+      },
+      60_000,
+    )
+    writeFileSync(join(flags, 'go'), '')
     const [killedId, stoppedId] = await busyWorkers()
     const third = await start('worker')
     const killed = running.find(({ id }) => id === killedId)!
