@@ -45,7 +45,8 @@ export class ControlGate {
 
   /** Throws GatewayError when the call may not be made. `url` is in origin form. */
   handle(incoming: IncomingMessage, outgoing: GatewayResponse, headers: RequestHeaders, url: string): void {
-    if (hasDotSegments(url)) throw new GatewayError('BAD_REQUEST', 'the path has dot segments')
+    if (hasDotSegments(url))
+      throw new GatewayError('BAD_REQUEST', 'the path has dot segments, a backslash or a fragment')
     const query = url.indexOf('?')
     const path = query < 0 ? url : url.slice(0, query)
     if (path === '/metrics' || path.startsWith('/v1/')) {

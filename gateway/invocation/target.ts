@@ -53,11 +53,12 @@ function leaving(): GatewayError {
 }
 
 /** True when the path of a target has dot segments, encoded or not, that climb above its root, for any way there is to read
- *  it: as the URL standard does, or with slashes decoded and doubled ones merged first, as proxies do. */
+ *  it: as the URL standard does (where `#` ends it), or with slashes decoded and doubled ones merged first, as proxies do. */
 export function leavesRoot(target: string): boolean {
   if (!target.includes('..') && !target.includes('%')) return false
   const query = target.indexOf('?')
   const path = (query < 0 ? target : target.slice(0, query)).slice(1)
+  if (path.includes('#') && leavesRoot(`/${path.slice(0, path.indexOf('#'))}`)) return true
   return climbs(path.split(/[/\\]/)) || climbs(path.split(/\/|\\|%2f|%5c/i).filter((segment) => segment !== ''))
 }
 
@@ -72,11 +73,12 @@ function climbs(segments: readonly string[]): boolean {
   return false
 }
 
-/** True when any segment of the path is a dot segment, encoded or not, or it holds a backslash: never allowed for control calls. */
+/** True when any segment of the path is a dot segment, encoded or not, or it holds a backslash or a fragment, which no request
+ *  target has: never allowed for control calls, whose path a URL parser reads once more. */
 export function hasDotSegments(target: string): boolean {
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
-  if (path.includes('\\')) return true
+  if (path.includes('\\') || target.includes('#')) return true
   if (!path.includes('.') && !path.includes('%')) return false
   return path.split(/\/|%2f|%5c/i).some(isDotSegment)
 }

@@ -25,6 +25,9 @@ export function parseBytes(text: string): number {
 const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/i
 const DURATION_FACTOR: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
+/** A hundred years: added to or taken from now it is still a date. */
+const LONGEST_MS = 36_500 * 86_400_000
+
 /** `250ms` → 250, `5m` → 300000. A unit is required unless the value is 0. Throws UnitError. */
 export function parseDurationMs(text: string): number {
   const match = DURATION.exec(text.trim())
@@ -32,7 +35,9 @@ export function parseDurationMs(text: string): number {
   if (!match || (unit === undefined && Number(match[1]) !== 0)) {
     throw new UnitError(`expected a duration such as 250ms, 30s, 5m or 6h, got ${JSON.stringify(text)}`)
   }
-  return Math.round(Number(match[1]) * (DURATION_FACTOR[unit ?? 'ms'] ?? 1))
+  const ms = Math.round(Number(match[1]) * (DURATION_FACTOR[unit ?? 'ms'] ?? 1))
+  if (ms > LONGEST_MS) throw new UnitError(`expected a duration of at most 36500d, got ${JSON.stringify(text)}`)
+  return ms
 }
 
 const UNITS = [

@@ -33,6 +33,10 @@ describe('targets', () => {
     '/v1/functions/%2e%2e/sandboxes',
     '/v1/functions/.%2e%2fsandboxes',
     '/v1\\functions',
+    '/v1/functions/..#',
+    '/v1/functions#/hello',
+    '/fn/hello/..#',
+    '/fn/hello/../..#x',
   ])('%s leads elsewhere and is refused, for every method', async (target) => {
     for (const method of ['GET', 'DELETE', 'POST']) {
       const raw = await gateway.raw(head(`${method} ${target} HTTP/1.1`, `Authorization: Bearer ${TOKEN}`))

@@ -48,7 +48,7 @@ describe('durations', () => {
     ['0', 0],
   ])('%s is %d ms', (text, ms) => expect(parseDurationMs(text)).toBe(ms))
 
-  test.each(['', '30', '-1s', '5 minutes', 's'])('%j is no duration', (text) => {
+  test.each(['', '30', '-1s', '5 minutes', 's', '900000000000m'])('%j is no duration', (text) => {
     expect(() => parseDurationMs(text)).toThrow(UnitError)
   })
 
