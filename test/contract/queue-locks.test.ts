@@ -6,7 +6,7 @@ import { JobQueues } from '../../worker/queue/job-queues.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeAnswer, type FakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf } from '../support/lane.ts'
-import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
 import { versionOf } from '../support/samples.ts'
 
 // Long enough that a busy machine does not hold a process up for as long.
@@ -110,7 +110,7 @@ describe('a call', () => {
   test('under which workers died again and again ends as their fault, a dead letter', async () => {
     const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
     await store.waitAvailable(5_000)
-    const jobs = new JobQueues(store, silentLogger)
+    const jobs = new JobQueues(store, silentLogger, realClock)
     const waiting = await openLane(redis, first)
     const { id } = await waiting.submit(submissionOf('poison'))
     await waiting.close()

@@ -31,6 +31,7 @@ interface QueueState {
   stride: number
   /** When to ask it next; 0: now, Infinity: when woken. */
   dueAtMs: number
+  /** `Clock.monotonicMs`: a hold is a duration, whatever becomes of the date. */
   heldUntilMs: number
   /** Grows with each wake: an answer "nothing there" that is older than the last wake does not count. */
   wakes: number
@@ -106,7 +107,7 @@ export class Dispatcher<J> {
   /** Leaves the queue alone for a while: the platform has no room for it. */
   pause(queueKey: string, ms: number): void {
     const queue = this.#state(queueKey)
-    queue.heldUntilMs = Math.max(queue.heldUntilMs, this.#options.clock.now() + ms)
+    queue.heldUntilMs = Math.max(queue.heldUntilMs, this.#options.clock.monotonicMs() + ms)
     this.#place(queue)
   }
 
@@ -121,7 +122,7 @@ export class Dispatcher<J> {
       fetching: 0,
       stride: 1,
       dueAtMs: Infinity,
-      heldUntilMs: 0,
+      heldUntilMs: -Infinity,
       wakes: 0,
     }
     this.#queues.set(key, state)
@@ -130,18 +131,18 @@ export class Dispatcher<J> {
 
   /** Where it belongs by its due time: among those to be asked, those asleep, or neither. */
   #place(queue: QueueState): void {
-    const atMs = readyAt(queue)
-    if (atMs <= this.#options.clock.now()) {
+    const waitMs = this.#waitOf(queue)
+    if (waitMs <= 0) {
       this.#asleep.delete(queue)
       if (!this.#full.has(queue)) this.#ring.add(queue)
       return
     }
     this.#ring.delete(queue)
     this.#full.delete(queue)
-    if (atMs === Infinity) this.#asleep.delete(queue)
+    if (waitMs === Infinity) this.#asleep.delete(queue)
     else {
       this.#asleep.add(queue)
-      this.#armTimer(atMs)
+      this.#armTimer(waitMs)
     }
   }
 
@@ -196,12 +197,20 @@ export class Dispatcher<J> {
     this.#pump()
   }
 
-  /** One timer, for the earliest due time that lies ahead. */
-  #armTimer(atMs: number): void {
+  /** How long until it may be asked, ms. */
+  #waitOf(queue: QueueState): number {
+    const { clock } = this.#options
+    return Math.max(queue.dueAtMs - clock.now(), queue.heldUntilMs - clock.monotonicMs())
+  }
+
+  /** One timer, for the earliest time to ask that lies ahead. */
+  #armTimer(waitMs: number): void {
+    const { clock } = this.#options
+    const atMs = clock.monotonicMs() + waitMs
     if (this.#stopped || atMs >= this.#timerAtMs) return
     this.#cancelTimer()
     this.#timerAtMs = atMs
-    this.#cancelTimer = this.#options.clock.after(Math.max(1, atMs - this.#options.clock.now()), () => {
+    this.#cancelTimer = clock.after(Math.max(1, waitMs), () => {
       this.#timerAtMs = Infinity
       for (const queue of [...this.#asleep]) this.#place(queue)
       this.#pump()
@@ -218,7 +227,3 @@ function hasRoom(queue: QueueState, freeSlots: number): boolean {
 /** One queue alone takes two thirds of the slots, the next two thirds of the rest, and so on: there is always one left for a
  *  queue that has none (the dynamic thresholds of shared-memory switches: Choudhury and Hahne, 1998). */
 const SHARE_OF_FREE = 2
-
-function readyAt(queue: QueueState): number {
-  return Math.max(queue.dueAtMs, queue.heldUntilMs)
-}

@@ -1,7 +1,7 @@
 // The one door to BullMQ: one queue a function, all over one connection, fetched by hand. Jobs are envelopes; no decision about
 // a call is made here.
 import { type IQueueBackend, Job, type JobJson, Queue, type QueueOptions } from 'bullmq'
-import type { Logger } from '../../runtime/api.ts'
+import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { QueueState } from './api.ts'
@@ -13,6 +13,9 @@ const LOCK_MS = 15_000
 /** The death of a worker is no attempt; more of them than this for one call are a fault all the same. */
 const MAX_STALLS = 20
 const EVENTS_KEPT = 100
+/** Clocks of two platforms, and a clock that is corrected a little, differ by less. */
+const CLOCK_SLACK_MS = 1_000
+const PAGE = 500
 const ROOT = 'root'
 /** What holds for every job; not kept with each. */
 const JOB_OPTIONS = {
@@ -58,6 +61,21 @@ for i = 1, #KEYS, 3 do
 end
 return kept`
 
+// Of a page of delayed jobs, those that would wait longer than their own delay from now: it was counted from a clock that has
+// gone back since. BullMQ's score: ms * 4096, the lowest bits order jobs of one ms. Answers how many it saw, and moved.
+const BRING_FORWARD = `
+local page = redis.call('ZRANGE', KEYS[1], ARGV[3], ARGV[3] + ARGV[4] - 1, 'WITHSCORES')
+local moved = 0
+for i = 1, #page, 2 do
+  local delay = tonumber(redis.call('HGET', ARGV[1] .. page[i], 'delay')) or 0
+  local latest = (ARGV[2] + delay) * 4096
+  if tonumber(page[i + 1]) > latest + ${CLOCK_SLACK_MS} * 4096 then
+    redis.call('ZADD', KEYS[1], latest, page[i])
+    moved = moved + 1
+  end
+end
+return {#page / 2, moved}`
+
 type Rate = NonNullable<FunctionConfig['rate']>
 /** Shares the root's connection. */
 type FunctionQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>
@@ -91,10 +109,14 @@ export class JobQueues {
   readonly #queues = new Map<string, FunctionQueue>()
   readonly lockMs: number
   readonly #rates = new Map<string, string>()
+  readonly #clock: Clock
+  /** How far the date was ahead of the monotonic clock, at most, when something was delayed; null: nothing was. */
+  #aheadMs: number | null = null
 
   /** `lockMs`: so long after its worker's last word a job may be given to another. */
-  constructor(redis: RedisStore, logger: Logger, lockMs = LOCK_MS) {
+  constructor(redis: RedisStore, logger: Logger, clock: Clock, lockMs = LOCK_MS) {
     this.#redis = redis
+    this.#clock = clock
     this.lockMs = lockMs
     // Lock, stall and back-off settings belong to BullMQ's Worker; fetching by hand, its backend and jobs read them from here.
     const settings = {
@@ -117,6 +139,7 @@ export class JobQueues {
   async add(queueKey: string, envelope: Envelope, nowMs: number): Promise<void> {
     const { id, priority } = envelope
     const delay = Math.max(0, envelope.notBeforeMs - nowMs)
+    if (delay > 0) this.#noteClock()
     // Straight to the backend: `Queue.add` would make the text of the whole envelope, and an object nobody reads.
     const job = {
       id,
@@ -190,11 +213,13 @@ export class JobQueues {
 
   /** Counts the attempt. */
   async retry(fetched: FetchedJob, delayMs: number): Promise<void> {
+    this.#noteClock()
     await fetched.job.moveToFailed(new RetryAfter(Math.max(1, delayMs)), fetched.token, false)
   }
 
   /** Does not count the attempt. */
   async putBack(fetched: FetchedJob, atMs: number | null): Promise<void> {
+    if (atMs !== null) this.#noteClock()
     if (atMs === null) await fetched.job.moveToWait(fetched.token)
     else await fetched.job.moveToDelayed(atMs, fetched.token)
   }
@@ -250,6 +275,32 @@ export class JobQueues {
   async requeueStalled(queueKey: string): Promise<boolean> {
     const moved = await this.#queue(queueKey).getBackend().moveStalledJobsToWait()
     return moved.length > 0
+  }
+
+  /** True once after the date has gone back behind one by which something was delayed. */
+  clockWentBack(): boolean {
+    const nowAheadMs = this.#clock.now() - this.#clock.monotonicMs()
+    if (this.#aheadMs === null || nowAheadMs >= this.#aheadMs - CLOCK_SLACK_MS) return false
+    this.#aheadMs = nowAheadMs
+    return true
+  }
+
+  /** No delayed job waits longer than its own delay from now, whatever the date was when it was delayed. Resolves to how many
+   *  would have. */
+  async bringForward(queueKey: string): Promise<number> {
+    const key = this.#queue(queueKey).toKey
+    let moved = 0
+    for (let offset = 0; ; offset += PAGE) {
+      const args = [key(''), this.#clock.now(), offset, PAGE]
+      const [seen, late] = (await this.#redis.script(BRING_FORWARD, [key('delayed')], args)) as [number, number]
+      moved += late
+      if (seen < PAGE) return moved
+    }
+  }
+
+  #noteClock(): void {
+    const aheadMs = this.#clock.now() - this.#clock.monotonicMs()
+    this.#aheadMs = Math.max(aheadMs, this.#aheadMs ?? aheadMs)
   }
 
   /** Keeps the locks of running jobs; answers for each whether it is still held. */

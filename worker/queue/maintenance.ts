@@ -72,6 +72,8 @@ export class Maintenance {
         const left = ids.filter((id) => !active.has(id))
         moved += await jobs.requeue(queueKey, left)
       }
+      // The date may have been set back while no platform ran.
+      await this.#bringForward(queueKey)
       dispatcher.wake(queueKey)
     }
     return moved
@@ -134,14 +136,25 @@ export class Maintenance {
   }
 
   async #sweep(): Promise<void> {
-    const { store, dispatcher, soleOwner } = this.#options
+    const { store, jobs, dispatcher, soleOwner } = this.#options
     const suspects = new Map<string, number>()
+    const wentBack = jobs.clockWentBack()
     for (const queueKey of await store.queueKeys()) {
+      if (wentBack) await this.#bringForward(queueKey)
       if (soleOwner) await this.#returnOrphans(queueKey, suspects)
       dispatcher.wake(queueKey)
     }
     this.#suspects = suspects
     await store.settleDue(this.#options.clock.now())
+  }
+
+  async #bringForward(queueKey: string): Promise<void> {
+    const moved = await this.#options.jobs.bringForward(queueKey)
+    if (moved > 0)
+      this.#options.logger.warn(
+        { queue: queueKey, calls: moved },
+        'the clock went back: delayed calls wait no longer than meant',
+      )
   }
 
   /** A fetch whose answer got lost leaves a job active that nobody runs. While no answer is awaited, every active job that is

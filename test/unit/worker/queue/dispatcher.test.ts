@@ -122,6 +122,17 @@ describe('the dispatcher', () => {
     expect(started).toEqual(['a1'])
   })
 
+  test('leaves a paused queue alone no longer than that when the date is set back meanwhile', async () => {
+    const { dispatcher, add, started, clock, pass } = setUp()
+    dispatcher.start()
+    dispatcher.pause('a', 500)
+    add('a', ['a1'])
+    const now = clock.now.bind(clock)
+    clock.now = () => now() - 3_600_000
+    await pass(501)
+    expect(started).toEqual(['a1'])
+  })
+
   test('leaves a paused queue alone for as long as it was asked to', async () => {
     const { dispatcher, add, started, pass } = setUp()
     dispatcher.start()

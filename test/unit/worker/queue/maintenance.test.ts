@@ -11,6 +11,8 @@ let fetching: boolean
 let activeInRedis: string[]
 let requeued: string[]
 let running: Map<string, Attempt>
+let wentBack: boolean
+let forwarded: string[]
 /** Sweeps between their question and their answer, now and at most. */
 let inside: number
 let most: number
@@ -21,6 +23,8 @@ beforeEach(() => {
   activeInRedis = []
   requeued = []
   running = new Map()
+  wentBack = false
+  forwarded = []
   inside = 0
   most = 0
 })
@@ -30,6 +34,8 @@ function maintenance(): Maintenance {
     store: { queueKeys: async () => [QUEUE], settleDue: async () => {} },
     jobs: {
       lockMs: 15_000,
+      clockWentBack: () => wentBack,
+      bringForward: async (queueKey: string) => forwarded.push(queueKey),
       activeIds: async () => {
         most = Math.max(most, ++inside)
         return [...activeInRedis]
@@ -92,4 +98,13 @@ test('sweeps follow one another: none takes away what the one before has let run
   const kept = maintenance()
   await Promise.all([kept.sweep(), kept.sweep()])
   expect([most, requeued]).toEqual([1, ['lost']])
+})
+
+test('a sweep looks at delayed calls when the date went back, and at no other time', async () => {
+  const kept = maintenance()
+  await kept.sweep()
+  expect(forwarded).toEqual([])
+  wentBack = true
+  await kept.sweep()
+  expect(forwarded).toEqual([QUEUE])
 })
