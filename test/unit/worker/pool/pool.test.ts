@@ -203,8 +203,9 @@ describe('the queue', () => {
   })
 
   test('tells those who come later to wait in proportion to what is ahead and how fast it drains', async () => {
-    const retryAfterOf = async (gapMs: number, ahead: number) => {
-      const small = new TestWorker({ queue: { perFunction: ahead, perHost: 100, maxWaitMs: 900_000 } })
+    const retryAfterOf = async (gapMs: number, ahead: number, last = one) => {
+      const perHost = last === one ? 100 : ahead
+      const small = new TestWorker({ queue: { perFunction: ahead, perHost, maxWaitMs: 900_000 } })
       await small.call(one)
       for (let n = 0; n < 20; n++) {
         await small.clock.advance(gapMs)
@@ -212,13 +213,16 @@ describe('the queue', () => {
         small.callNow(one)
       }
       for (let n = 0; n < ahead; n++) small.callNow(one)
-      const { failure } = small.callNow(one)
+      const { failure } = small.callNow(last)
       await small.close()
+      expect(failure?.code).toBe(last === one ? 'FUNCTION_BUSY' : 'HOST_FULL')
       return failure?.retryAfterS
     }
     expect(await retryAfterOf(400, 50)).toBe(20)
     expect(await retryAfterOf(200, 50)).toBe(10)
     expect(await retryAfterOf(200, 20)).toBe(4)
+    expect(await retryAfterOf(400, 50, hello)).toBe(20)
+    expect(await retryAfterOf(200, 50, hello)).toBe(10)
   })
 
   test('forgets callers that leave at once: no sandbox is started for them any more', async () => {
