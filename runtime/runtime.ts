@@ -26,7 +26,7 @@ import { openImageStore } from './image/image-store.ts'
 import { dropLayersOfEarlierBoot, removeOldLayers } from './image/layer-folders.ts'
 import { createLimitCheck } from './limit-check.ts'
 import { parseAllowList } from './network/addresses.ts'
-import { missingForNetwork, sweepNetwork } from './network/network.ts'
+import { sweepNetwork } from './network/network.ts'
 import { createNetworks } from './network/networks.ts'
 import { parseHardLimits } from './oci/config.ts'
 import { openOciRuntime } from './oci/oci-runtime.ts'
@@ -109,16 +109,6 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   const images = await openImageStore(stateDir)
   unwind.defer('images', () => images.close())
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
-  const supportNow = () => cgroups.support(canMakeDisks(), missingForNetwork())
-  const support = supportNow()
-  const volumes = await openVolumeStore({
-    imagesDir: folders.volumeImages,
-    mountsDir: folders.volumes,
-    bindRoots: options.volumeRoots ?? [],
-  })
-  unwind.defer('volumes', () => volumes.close())
-  const weighted = weightedDisks(folders.scratch)
-  unwind.defer('weighted disk', () => weighted.close())
   const networks = createNetworks({
     platformId,
     platform: uids.region,
@@ -132,6 +122,19 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     logger,
   })
   unwind.defer('networks', () => networks.close())
+  const supportNow = () => {
+    const { bridge } = networks.support()
+    return cgroups.support(canMakeDisks(), bridge.enforced ? null : (bridge.fix ?? bridge.how))
+  }
+  const support = supportNow()
+  const volumes = await openVolumeStore({
+    imagesDir: folders.volumeImages,
+    mountsDir: folders.volumes,
+    bindRoots: options.volumeRoots ?? [],
+  })
+  unwind.defer('volumes', () => volumes.close())
+  const weighted = weightedDisks(folders.scratch)
+  unwind.defer('weighted disk', () => weighted.close())
   const sandboxes = trackSandboxes(
     {
       sandboxesDir: folders.sandboxes,

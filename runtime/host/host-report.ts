@@ -1,5 +1,5 @@
 // What this host is: numbers for `fn doctor`, and the checks without which nothing can work.
-import { existsSync, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, release, totalmem } from 'node:os'
 import { RuntimeError } from '../errors.ts'
 import { cpusOf } from '../limits/limits.ts'
@@ -67,5 +67,12 @@ export function canMakeDisks(): boolean {
 
 /** Whether a program is where programs of the system are. */
 export function hasProgram(name: string): boolean {
-  return PLAIN_PATH.split(':').some((folder) => existsSync(`${folder}/${name}`))
+  return PLAIN_PATH.split(':').some((folder) => {
+    try {
+      accessSync(`${folder}/${name}`, constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
 }
