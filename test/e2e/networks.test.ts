@@ -179,3 +179,10 @@ test('a killed platform leaves no table, no interface and no switch, and starts 
   await platform.restart()
   expect(await travel('orders', 'fetch=http://stock.fn.internal/')).toMatchObject({ status: 200 })
 })
+
+test('what even the guard could not remove, the next start does', async () => {
+  await platform.kill9('everything')
+  await platform.restart()
+  expect(await internet.inside('nft list tables')).not.toContain('thaw')
+  expect(await travel('free', 'fetch=http://api.example.com/')).toMatchObject({ status: 200 })
+})
