@@ -17,6 +17,7 @@ import { createHostCheck } from './auth/known-host.ts'
 import { TokenRates } from './auth/rate.ts'
 import { TokenCheck } from './auth/token.ts'
 import { expectNarrowWorker, expectNotDashboard } from './auth/web-pages.ts'
+import { ConnectionBounds } from './connection-bounds.ts'
 import { ControlGate } from './control-gate.ts'
 import { GatewayError, type Refusal, refusalOf, refusalOfError } from './errors.ts'
 import { Invoker } from './invocation/invoker.ts'
@@ -70,6 +71,8 @@ export interface GatewayOptions {
   /** True: `X-Forwarded-*` of the peer are believed and extended. */
   readonly behindProxy?: boolean
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  /** Connections at once; default 10,000. */
+  readonly maxConnections?: number
   /** Highest bodies, bytes; for tests. */
   readonly bodyLimits?: { readonly sync: number; readonly async: number }
 }
@@ -86,6 +89,7 @@ export interface Gateway {
 
 /** Highest request head, bytes; beyond it 431. */
 const MAX_HEAD_BYTES = 32 * 1024
+const MAX_CONNECTIONS = 10_000
 const HEADERS_TIMEOUT_MS = 15_000
 const KEEP_ALIVE_MS = 65_000
 const CHECK_INTERVAL_MS = 5000
@@ -126,6 +130,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   })
   const front = new Front(invoker, gate, tokens)
   const server = serve(options, front)
+  const { maxConnections = MAX_CONNECTIONS, behindProxy = false } = options
+  new ConnectionBounds(maxConnections, !behindProxy, options.logger).watch(server)
   await removeStaleUploads(options.stateDir)
   try {
     await listen(server, options.listen)

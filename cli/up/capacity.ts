@@ -10,6 +10,7 @@ const FILES_PER_SANDBOX = 26
 /** Connections, logs, bodies, Redis. */
 const FILES_RESERVE = 2048
 const MAX_SANDBOXES = 1000
+const MAX_CONNECTIONS = 100_000
 
 /** Bytes that all sandboxes together may be charged with. */
 export function sandboxMemoryBytes(totalBytes = totalmem()): number {
@@ -18,8 +19,19 @@ export function sandboxMemoryBytes(totalBytes = totalmem()): number {
 
 /** Sandboxes at once before open files run out. `limits` is the text of /proc/self/limits (proc(5)). */
 export function maxSandboxes(limits = readFileSync('/proc/self/limits', 'utf8')): number {
-  // Node raises its soft limit to the hard one when it starts.
+  const files = openFilesOf(limits)
+  if (files === null) return MAX_SANDBOXES
+  return Math.min(MAX_SANDBOXES, Math.max(1, Math.floor((files - FILES_RESERVE) / FILES_PER_SANDBOX)))
+}
+
+/** Connections at once: half of the open files, so that a flood of them leaves sandboxes room. */
+export function maxConnections(limits = readFileSync('/proc/self/limits', 'utf8')): number {
+  const files = openFilesOf(limits)
+  return files === null ? MAX_CONNECTIONS : Math.max(64, Math.min(MAX_CONNECTIONS, Math.floor(files / 2)))
+}
+
+/** Null: unlimited. Node raises its soft limit to the hard one when it starts. */
+function openFilesOf(limits: string): number | null {
   const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1]
-  if (hard === undefined) return MAX_SANDBOXES
-  return Math.min(MAX_SANDBOXES, Math.max(1, Math.floor((Number(hard) - FILES_RESERVE) / FILES_PER_SANDBOX)))
+  return hard === undefined ? null : Number(hard)
 }

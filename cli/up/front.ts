@@ -6,6 +6,7 @@ import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import { parseAllowList } from '../../worker/registry/destinations.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
 import type { ConfigRow } from '../config.ts'
+import { maxConnections } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { type ProcessBase, packageVersion } from './process-parts.ts'
 import { TlsRenewal } from './tls-renewal.ts'
@@ -79,6 +80,7 @@ export async function openFront({ config, steps, logger }: ProcessBase, parts: F
         version: packageVersion(),
         config: settings,
         behindProxy: config.behindProxy,
+        maxConnections: maxConnections(),
         ...tls,
       }),
     (made) => made.close(0),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { maxSandboxes, sandboxMemoryBytes } from '../../../../cli/up/capacity.ts'
+import { maxConnections, maxSandboxes, sandboxMemoryBytes } from '../../../../cli/up/capacity.ts'
 
 const limits = (hard: string) => `Limit                     Soft Limit           Hard Limit           Units
 Max stack size            8388608              unlimited            bytes
@@ -14,6 +14,15 @@ test.each([
   ['1024', 1],
 ])('a hard limit of %s open files gives room for %i sandboxes', (hard, expected) => {
   expect(maxSandboxes(limits(hard))).toBe(expected)
+})
+
+test.each([
+  ['20000', 10_000],
+  ['1048576', 100_000],
+  ['unlimited', 100_000],
+  ['100', 64],
+])('a hard limit of %s open files gives room for %i connections', (hard, expected) => {
+  expect(maxConnections(limits(hard))).toBe(expected)
 })
 
 test('a small machine keeps half a gibibyte, a large one a fifth', () => {
