@@ -23,4 +23,4 @@ test('faults of every kind lose no acknowledged call, run none that nobody sent,
   expect(result.clean, `${lines.join('\n')}\n${reportOf([result])}`).toBe(true)
   expect(result.account.acknowledged).toBeGreaterThan(100)
   expect(result.kills).toBeGreaterThan(0)
-})
+}, 400_000)

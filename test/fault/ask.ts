@@ -8,11 +8,12 @@ import { parseJournal, type Run } from './journal.ts'
 const OPEN = new Set(['queued', 'running'])
 const AT_ONCE = 8
 const PAGE = 1000
+const ANSWER_MS = 30_000
 
-/** Waits until every acknowledged call has ended or `ms` are over, then asks for all of them. */
+/** Waits until every acknowledged call has ended, or none has for `ms`, then asks for all of them. */
 export async function askFates(house: House, submitted: readonly Submitted[], ms: number): Promise<Map<string, Fate>> {
   const fates = new Map<string, Fate>()
-  const deadline = performance.now() + ms
+  let deadline = performance.now() + ms
   let open = submitted.flatMap((one) => one.ids.map((id) => ({ id, one })))
   for (;;) {
     const states = await mapSome(open, async ({ id }) => await stateOf(house, id))
@@ -22,13 +23,24 @@ export async function askFates(house: House, submitted: readonly Submitted[], ms
       fates.set(id, await fateOf(house, id, one))
     })
     open = open.filter(({ id }) => !fates.has(id))
+    if (ended.length > 0) deadline = performance.now() + ms
     if (open.length === 0) return fates
     await sleep(200)
   }
 }
 
+/** A machine that is busy with other things may be late with one answer; nothing is struck any more. */
+async function ask(house: House, path: string, tries = 5): Promise<Response> {
+  try {
+    return await house.request(path, {}, ANSWER_MS)
+  } catch (error) {
+    if (tries <= 1) throw error
+    return await ask(house, path, tries - 1)
+  }
+}
+
 async function stateOf(house: House, id: string): Promise<string | null> {
-  const response = await house.request(`/v1/invocations/${id}`)
+  const response = await ask(house, `/v1/invocations/${id}`)
   const record = (await response.json()) as { state?: string }
   if (response.status === 404) return null
   if (!response.ok) throw new Error(`GET /v1/invocations/${id}: ${response.status} ${JSON.stringify(record)}`)
@@ -36,16 +48,16 @@ async function stateOf(house: House, id: string): Promise<string | null> {
 }
 
 async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fate> {
-  const response = await house.request(`/v1/invocations/${id}`)
+  const response = await ask(house, `/v1/invocations/${id}`)
   const record = (await response.json()) as { state?: string; function?: string }
   if (response.status === 404) return { state: null, deadLetter: false, resultRight: false }
   const state = record.state ?? null
   if (state === 'succeeded') {
-    const result = await house.request(`/v1/invocations/${id}/result`)
+    const result = await ask(house, `/v1/invocations/${id}/result`)
     const text = await result.text()
     return { state, deadLetter: false, resultRight: result.status === 200 && text === `${call.key} ${bodyOf(call)}` }
   }
-  const letter = await house.request(`/v1/functions/${record.function}/dead-letters/${id}`)
+  const letter = await ask(house, `/v1/functions/${record.function}/dead-letters/${id}`)
   await letter.arrayBuffer()
   return { state, deadLetter: letter.status === 200, resultRight: true }
 }
@@ -54,7 +66,7 @@ async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fa
 export async function askList(house: House): Promise<string[]> {
   const ids: string[] = []
   for (let path: string | null = `/v1/invocations?limit=${PAGE}`; path !== null; ) {
-    const response = await house.request(path)
+    const response = await ask(house, path)
     ids.push(...((await response.json()) as { id: string }[]).map(({ id }) => id))
     path = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null
   }
@@ -63,7 +75,7 @@ export async function askList(house: House): Promise<string[]> {
 
 /** All runs that the function wrote down. */
 export async function askJournal(house: House, name: string): Promise<Run[]> {
-  const response = await house.request(`/fn/${name}`, {}, 60_000)
+  const response = await ask(house, `/fn/${name}`)
   if (response.status !== 200) throw new Error(`the journal: ${response.status} ${await response.text()}`)
   return parseJournal(await response.text())
 }
