@@ -42,6 +42,7 @@ export interface NetworkOptions {
 
 /** Links kept ready. */
 const READY_LINKS = 2
+const RESOLV_CONF_MS = 10_000
 /** How long links of a stopped platform may take to go by themselves. */
 const GONE_POLLS = 20
 const GONE_POLL_MS = 25
@@ -182,9 +183,18 @@ export class SandboxNetwork {
     return subnet
   }
 
-  #nameServers(): readonly string[] {
-    const { nameServers } = this.#options
-    return nameServers.length > 0 ? nameServers : parseNameServers(readFileSync('/etc/resolv.conf', 'utf8'))
+  /** The host may move to another network while the platform runs: its settings are read again now and then. */
+  #nameServers(): () => readonly string[] {
+    const { nameServers, clock } = this.#options
+    if (nameServers.length > 0) return () => nameServers
+    let known: readonly string[] = []
+    let readAtMs = Number.NEGATIVE_INFINITY
+    return () => {
+      if (clock.monotonicMs() - readAtMs < RESOLV_CONF_MS) return known
+      readAtMs = clock.monotonicMs()
+      known = parseNameServers(readFileSync('/etc/resolv.conf', 'utf8'))
+      return known
+    }
   }
 
   #clientAt(address: string) {

@@ -29,6 +29,8 @@ export interface NameClient {
 
 export interface ResolverOptions {
   readonly address: string
+  /** Default: that of name servers. */
+  readonly port?: number
   readonly ask: Ask
   readonly allow: AllowList
   readonly clock: Clock
@@ -69,15 +71,15 @@ export class Resolver {
 
   /** Rejects with node's error when the address cannot be had. */
   async listen(): Promise<void> {
-    const { address } = this.#options
+    const { address, port = PLATFORM_PORTS.names } = this.#options
     await new Promise<void>((resolve, reject) => {
       this.#udp.once('error', reject)
-      this.#udp.bind(PLATFORM_PORTS.names, address, resolve)
+      this.#udp.bind(port, address, resolve)
     })
     this.#udp.on('error', (error) => this.#options.logger.warn({ error: String(error) }, 'the resolver of sandboxes'))
     await new Promise<void>((resolve, reject) => {
       this.#tcp.once('error', reject)
-      this.#tcp.listen(PLATFORM_PORTS.names, address, resolve)
+      this.#tcp.listen(port, address, resolve)
     })
   }
 

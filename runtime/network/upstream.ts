@@ -10,21 +10,23 @@ export interface UpstreamAnswer {
   readonly reply: Reply
 }
 
-/** Asks servers (`a.b.c.d` or `a.b.c.d:port`) one after the other; null: none answered. Never rejects. */
+/** Asks servers one after the other; null: none answered. Never rejects. */
 export type Ask = (question: Buffer) => Promise<UpstreamAnswer | null>
 
+/** How long one server is waited for. */
 const TIMEOUT_MS = 2_500
 const ROUNDS = 2
 const MOST_BYTES = 65_535
 
-export function createUpstream(servers: readonly string[]): Ask {
-  const targets = servers.map(parseServer)
+/** `servers` are looked up for each question: `a.b.c.d`, `a.b.c.d:port`. */
+export function createUpstream(servers: () => readonly string[], timeoutMs: number = TIMEOUT_MS): Ask {
   return async (question) => {
+    const targets = servers().map(parseServer)
     for (let round = 0; round < ROUNDS; round++) {
       for (const target of targets) {
-        const answer = await askByDatagram(target, question)
+        const answer = await askByDatagram(target, question, timeoutMs)
         if (answer === null) continue
-        return answer.reply.truncated ? ((await askByStream(target, question)) ?? answer) : answer
+        return answer.reply.truncated ? ((await askByStream(target, question, timeoutMs)) ?? answer) : answer
       }
     }
     return null
@@ -48,7 +50,7 @@ export function parseNameServers(text: string): string[] {
   return [...text.matchAll(/^\s*nameserver\s+([0-9a-f.:]+)/gim)].map((match) => match[1] as string)
 }
 
-function askByDatagram({ host, port }: Target, question: Buffer): Promise<UpstreamAnswer | null> {
+function askByDatagram({ host, port }: Target, question: Buffer, timeoutMs: number): Promise<UpstreamAnswer | null> {
   const id = randomInt(65_536)
   return new Promise((resolve) => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
@@ -58,7 +60,7 @@ function askByDatagram({ host, port }: Target, question: Buffer): Promise<Upstre
       socket.close()
       resolve(answer)
     }
-    const timer = setTimeout(() => end(null), TIMEOUT_MS)
+    const timer = setTimeout(() => end(null), timeoutMs)
     socket.once('error', () => end(null))
     // Connected: the kernel takes datagrams of that server alone.
     socket.connect(port, host, (error?: Error) => {
@@ -71,7 +73,7 @@ function askByDatagram({ host, port }: Target, question: Buffer): Promise<Upstre
   })
 }
 
-function askByStream({ host, port }: Target, question: Buffer): Promise<UpstreamAnswer | null> {
+function askByStream({ host, port }: Target, question: Buffer, timeoutMs: number): Promise<UpstreamAnswer | null> {
   const id = randomInt(65_536)
   return new Promise((resolve) => {
     let received = Buffer.alloc(0)
@@ -80,7 +82,7 @@ function askByStream({ host, port }: Target, question: Buffer): Promise<Upstream
       socket.destroy()
       resolve(answer)
     }
-    socket.setTimeout(TIMEOUT_MS, () => end(null))
+    socket.setTimeout(timeoutMs, () => end(null))
     socket.once('error', () => end(null))
     socket.once('close', () => end(null))
     socket.once('connect', () => socket.write(framed(encodeQuery(id, question))))
