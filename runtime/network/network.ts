@@ -9,8 +9,7 @@ import { hasProgram } from '../host/host-report.ts'
 import { NetlinkSocket } from '../host/netlink.ts'
 import { run } from '../host/spawn.ts'
 import { createUnwind, type Unwind } from '../host/unwind.ts'
-import type { AllowList } from './addresses.ts'
-import { addressText } from './addresses.ts'
+import { type AllowList, addressNumber, addressText } from './addresses.ts'
 import { forgetConnections } from './connections.ts'
 import { keepForwarding } from './forwarding.ts'
 import { interfacesWith, makeGateway, makeLink, removeInterfaces, removeLink } from './links.ts'
@@ -111,8 +110,8 @@ export class SandboxNetwork {
     link.close()
     this.#resolver?.forget(link.address)
     await removeLink(link.namespacePath)
-    if (this.#connections !== null) forgetConnections(this.#connections, numberOf(link.address))
-    this.#free.push(numberOf(link.address))
+    if (this.#connections !== null) forgetConnections(this.#connections, addressNumber(link.address))
+    this.#free.push(addressNumber(link.address))
   }
 
   /** The link with this address, or null. */
@@ -295,8 +294,4 @@ async function loadTable(text: string): Promise<void> {
 /** One that is not there is fine. */
 async function deleteTable(table: string): Promise<void> {
   await run('nft', ['delete', 'table', 'inet', table])
-}
-
-function numberOf(address: string): number {
-  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
 }

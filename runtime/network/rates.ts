@@ -1,6 +1,7 @@
 // Bytes a second of an interface: a token bucket (tc-tbf(8)) at the end that sends, set by netlink. A packet above the rate
 // waits, so that TCP finds its pace; what waits too long is dropped.
 import { attribute, type NetlinkMessage, type NetlinkSocket, NLM_F, nested, zeroTerminated } from '../host/netlink.ts'
+import { SystemError } from '../host/syscalls.ts'
 
 const RTM_NEWQDISC = 36
 const TC_H_ROOT = 0xffffffff
@@ -28,13 +29,21 @@ export class SendRate {
     this.#index = interfaceIndex
   }
 
-  /** Bytes a second from now on; null: as many as there are. Throws SystemError. */
+  /** Bytes a second from now on; null: as many as there are. Throws Error when the kernel has no such thing. */
   set(bytesPerSecond: number | null): void {
     if (bytesPerSecond === this.#now) return
-    if (bytesPerSecond !== null || this.#made)
-      this.#socket.request([tokenBucket(this.#index, bytesPerSecond ?? UNLIMITED)])
+    if (bytesPerSecond !== null || this.#made) this.#put(bytesPerSecond ?? UNLIMITED)
     this.#made = true
     this.#now = bytesPerSecond
+  }
+
+  #put(bytesPerSecond: number): void {
+    try {
+      this.#socket.request([tokenBucket(this.#index, bytesPerSecond)])
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== 'ENOENT') throw error
+      throw new Error('this kernel has no token bucket for rates of a network: modprobe sch_tbf', { cause: error })
+    }
   }
 }
 
