@@ -14,6 +14,7 @@ import { mirrorImages } from '../../worker/fleet/image-mirror.ts'
 import { Members } from '../../worker/fleet/members.ts'
 import { answersOf } from '../../worker/fleet/questions.ts'
 import { fleetSecret } from '../../worker/fleet/signature.ts'
+import { turnMs } from '../../worker/fleet/turns.ts'
 import type { Secrets } from '../../worker/registry/secrets.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
 import { systemClock } from './clock.ts'
@@ -23,6 +24,8 @@ export interface FleetPlace {
   readonly members: Members
   readonly files: FleetFiles
   readonly view: FleetView
+  /** How long this worker leaves a call of a function to others. */
+  readonly turnMs: (functionKey: string) => number
   /** From here on the others see it, and ask `worker`. `verified` is told of versions before they are loaded. */
   join(worker: Worker | null, verified: (version: FunctionVersion) => void): Promise<void>
   /** Takes no more calls: the others are to know. */
@@ -94,6 +97,7 @@ export async function openFleet(base: ProcessBase, parts: FleetParts): Promise<F
     members,
     files: new FleetFiles({ members, secret, clock, keeps: images !== null }),
     view,
+    turnMs: (functionKey) => turnMs(functionKey, id, members.workerIds()),
     async join(worker, verified) {
       place.worker = worker
       if (worker !== null) {

@@ -96,6 +96,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
         target,
         worker,
         files: fleet.files,
+        turnMs: fleet.turnMs,
         stateDir,
         clock,
         logger,

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FleetSandbox, InvocationRecord, LogLine } from '../../worker/api.ts'
+import { turnMs } from '../../worker/fleet/turns.ts'
 import { type FleetProcess, startFleetProcess } from '../support/fleet-process.ts'
 import { ROOT } from '../support/platform.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
@@ -75,7 +76,6 @@ describe('a gateway apart from its workers', () => {
     expect((await gateway.request('/readyz')).status).toBe(200)
     await deploy(gateway, ECHO)
     await deploy(gateway, fixture('probe'))
-    await deploy(gateway, fixture('patient'), '--timeout', '120s', '--volume', `${flags}:/flag`)
     const broken = await gateway.fn('deploy', join(ROOT, 'test/fixtures/broken/throws-at-load.ts'))
     expect([broken.code, broken.stderr]).toEqual([1, expect.stringContaining('FUNCTION_INIT_FAILED')])
     expect((await gateway.fn('ls')).stdout).not.toContain('throws-at-load')
@@ -159,13 +159,18 @@ describe('a gateway apart from its workers', () => {
 
 describe('calls under way', () => {
   test('of a worker that is killed and of one that is stopped end on another, as the same attempt', async () => {
+    const workers = running.filter(({ stateDir }) => stateDir.includes('thaw-worker-')).map(({ id }) => id)
+    const names = workers.map((id) => nameFor(id, workers))
+    for (const name of names)
+      await deploy(gateway, fixture('patient'), '--name', name, '--timeout', '120s', '--volume', `${flags}:/flag`)
     const locations: string[] = []
     const submit = async () => {
-      const accepted = await gateway.request('/fn/patient', { method: 'POST', headers: respondAsync })
+      const name = names[locations.length % names.length]
+      const accepted = await gateway.request(`/fn/${name}`, { method: 'POST', headers: respondAsync })
       locations.push(accepted.headers.get('location') ?? '')
     }
     const busy = async () =>
-      (await sandboxes()).filter(({ state, function: name }) => state === 'busy' && name === 'patient')
+      (await sandboxes()).filter(({ state, function: name }) => state === 'busy' && names.includes(name))
     const busyWorkers = async () => [...new Set((await busy()).map(({ worker }) => worker))]
     await until(
       'two workers are busy',
@@ -227,6 +232,14 @@ describe('two whole platforms on one Redis', () => {
     expect((await fires()).length).toBeLessThanOrEqual(dueTimes)
   })
 })
+
+/** A function's name whose calls this worker gets first. */
+function nameFor(worker: string, workers: readonly string[]): string {
+  for (let index = 0; ; index++) {
+    const name = `patient-${index}`
+    if (turnMs(`default/${name}`, worker, workers) === 0) return name
+  }
+}
 
 async function readUntil(response: Response, text: string): Promise<string> {
   let read = ''

@@ -49,6 +49,7 @@ export class Members {
   readonly #leave: (() => void)[] = []
   readonly #listeners = new Set<() => void>()
   #known = new Map<string, FleetMember>()
+  #workerIds: readonly string[] = []
   #timer: () => void = () => {}
   #reading: Promise<void> | null = null
   #joined = false
@@ -102,6 +103,11 @@ export class Members {
   workers(): FleetMember[] {
     const found = this.list().filter(({ machine, load }) => machine !== null && load !== null && !load.draining)
     return found.sort((a, b) => busyness(a) - busyness(b))
+  }
+
+  /** Ids of those that take calls and no others, as of the last look. */
+  workerIds(): readonly string[] {
+    return this.#workerIds
   }
 
   /** Those that keep files, `first` before all others. */
@@ -166,6 +172,8 @@ export class Members {
     }
     found.sort((a, b) => (a.id < b.id ? -1 : 1))
     this.#known = new Map(found.map((member) => [member.id, member]))
+    // A platform takes its own calls first and leaves others to those who do nothing else.
+    this.#workerIds = this.workers().flatMap(({ id, role }) => (role === 'worker' ? [id] : []))
     for (const listener of [...this.#listeners]) listener()
   }
 }

@@ -19,10 +19,12 @@ import {
 } from '../api.ts'
 import { failure } from '../failures.ts'
 import type { DurableLane } from '../queue/api.ts'
+import type { FleetMember } from './api.ts'
 import { AskError } from './asks.ts'
 import type { FleetView } from './fleet-view.ts'
 import { joinLines } from './joint-worker.ts'
 import { LaneCall } from './lane-call.ts'
+import { turnMs } from './turns.ts'
 
 export interface RemoteWorkerOptions {
   readonly fleet: FleetView
@@ -66,11 +68,11 @@ export class RemoteWorker implements Worker {
     return call
   }
 
-  /** By the least busy worker; by the next one where that cannot. */
+  /** By the worker whose turn the function's calls are, unless it is busy; by the next one where that cannot. */
   async verify(version: FunctionVersion): Promise<void> {
     const deadlineMs = version.config.initTimeoutMs + VERIFY_MORE_MS
     let last: unknown = new WorkerError('HOST_FULL', NO_WORKER)
-    for (const { id } of this.#options.fleet.workers()) {
+    for (const id of this.#inTurn(`${version.namespace}/${version.name}`)) {
       try {
         await this.#options.fleet.ask(id, 'verify', { version }, deadlineMs)
         return
@@ -161,6 +163,17 @@ export class RemoteWorker implements Worker {
 
   async close(): Promise<void> {
     this.#draining = true
+  }
+
+  /** The least busy first among those that are busy, behind those that are not. */
+  #inTurn(functionKey: string): string[] {
+    const workers = this.#options.fleet.workers()
+    const ids = workers.map(({ id }) => id)
+    const isBusy = ({ load, machine }: FleetMember) =>
+      (load?.waiting ?? 0) > 0 || (load?.running ?? 0) >= (machine?.cores ?? 1)
+    const free = workers.filter((worker) => !isBusy(worker)).map(({ id }) => id)
+    free.sort((a, b) => turnMs(functionKey, a, ids) - turnMs(functionKey, b, ids))
+    return [...free, ...ids.filter((id) => !free.includes(id))]
   }
 
   #refusal(key: string): InvocationFailure | null {

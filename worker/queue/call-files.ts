@@ -6,7 +6,7 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { InvocationFailure } from '../api.ts'
 import type { Envelope } from './envelope.ts'
 import { DurableFile, isDiskError, readFileStream, removeFile } from './files.ts'
-import type { ResultHead } from './invocation-store.ts'
+import type { InvocationStore, ResultHead } from './invocation-store.ts'
 import { FileError, type SharedFiles } from './shared-files.ts'
 
 export interface FileParts {
@@ -108,6 +108,14 @@ export async function removeBody(envelope: Envelope, { bodiesDir, files }: FileP
   if (body.kind !== 'file') return
   if (body.holder === undefined || files === null || body.holder === files.self) await removeFile(bodiesDir, id)
   else await files.remove(body.holder, 'bodies', id)
+}
+
+/** Never rejects. */
+export async function forgetResult(id: string, parts: FileParts & { readonly store: InvocationStore }): Promise<void> {
+  const result = await parts.store.result(id).catch(() => null)
+  if (result === null) return
+  await parts.store.forgetResult(id).catch(() => {})
+  await removeResult(result, parts)
 }
 
 export async function removeResult(result: ResultHead, { resultsDir, files }: FileParts): Promise<void> {

@@ -8,12 +8,12 @@ import { StoreError } from '../store/errors.ts'
 import type { Tracing } from '../tracing.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
-import { removeResult } from './call-files.ts'
+import { forgetResult } from './call-files.ts'
 import { type CancelParts, cancelCall, leaveCall } from './cancel.ts'
 import { DeadLetterStore } from './dead-letter-store.ts'
 import { createDeadLetters } from './dead-letters.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { queueKeyOf } from './envelope.ts'
+import { functionKeyOf, queueKeyOf } from './envelope.ts'
 import { freeBytes } from './files.ts'
 import { askResult } from './inquiry.ts'
 import { acceptTraced, Intake } from './intake.ts'
@@ -34,6 +34,8 @@ export interface DurableLaneOptions {
   readonly logger: Logger
   /** False: calls are accepted here and run elsewhere. Default true. */
   readonly runs?: boolean
+  /** How long this process leaves a call that another accepted to others, ms, by the function's key. Default: not at all. */
+  readonly turnMs?: (functionKey: string) => number
   /** Where bodies and results of other processes lie. Default null: no other process serves these queues. */
   readonly files?: SharedFiles | null
   /** Runs at once, over all functions. Default 128. */
@@ -165,7 +167,10 @@ class Lane implements DurableLane {
         done: (id) => this.#waiters.notify(id),
         cancel: (id) => this.#active.get(id)?.cancel(),
         leave: (id) => this.#active.get(id)?.leave(),
-        due: (queueKey) => this.#dispatcher.wake(queueKey),
+        due: (queueKey) => {
+          const turnMs = options.turnMs?.(functionKeyOf(queueKey)) ?? 0
+          this.#dispatcher.wake(queueKey, turnMs === 0 ? 0 : this.#clock.now() + turnMs)
+        },
         joined: () => this.#waiters.notifyAll(),
       }),
     )
@@ -206,10 +211,7 @@ class Lane implements DurableLane {
   }
 
   async forget(id: string): Promise<void> {
-    const result = await this.#store.result(id).catch(() => null)
-    if (result === null) return
-    await this.#store.forgetResult(id).catch(() => {})
-    await removeResult(result, this.#context)
+    await forgetResult(id, this.#context)
   }
 
   async leave(id: string): Promise<void> {

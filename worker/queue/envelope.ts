@@ -97,3 +97,8 @@ export function queueKeyOf(
 ): string {
   return `${version.namespace}/${version.name}${awaited ? '~' : ''}`
 }
+
+/** The function whose queue it is. */
+export function functionKeyOf(queueKey: string): string {
+  return queueKey.endsWith('~') ? queueKey.slice(0, -1) : queueKey
+}
