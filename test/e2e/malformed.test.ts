@@ -14,7 +14,8 @@ const AT_ONCE = 24
 /** A good request behind each one, where the connection still takes one. */
 const SENTINEL = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
 const MIB = 1024 ** 2
-const seed = Number(process.env.THAW_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
+/** The same requests each time, unless another seed is given. */
+const seed = Number(process.env.THAW_TEST_SEED ?? 20_261_121)
 let platform: Platform
 
 beforeAll(async () => {
