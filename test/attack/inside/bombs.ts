@@ -5,7 +5,7 @@ import { appendFileSync, closeSync, mkdirSync, openSync, writeFileSync, writeSyn
 import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { encodeLog } from '../../../runtime/protocol/messages.ts'
-import { type KernelCall, makeCalls } from './caller.ts'
+import { INPUT, type KernelCall, makeCalls } from './caller.ts'
 
 const HOST_FD = 3
 const MIB = 1024 ** 2
@@ -48,7 +48,6 @@ function shifted(call: KernelCall, by: number): KernelCall {
 
 const MMAP = 9
 const PIPE2 = 293
-const FCNTL = 72
 const WRITE = 1
 const SOCKETPAIR = 53
 const MEMFD_CREATE = 319
@@ -105,20 +104,21 @@ const BOMBS: Readonly<Record<string, () => Reached>> = {
       ],
       32,
     ),
-  pipes: () =>
-    callsUntilRefused(
-      [
-        { number: PIPE2, arguments: [0x1001_8000, 0o4000] },
-        { number: FCNTL, arguments: [4, 1031, MIB] },
-      ],
-      64,
-    ),
+  pipes: () => {
+    // Pages of a pipe are taken when something is written: into descriptor 4 + 2n, of round n.
+    const rounds = Array.from({ length: 1200 }, (_, nth): KernelCall[] => [
+      { number: PIPE2, arguments: [{ room: 8 }, 0o4000] },
+      { number: WRITE, arguments: [4 + 2 * nth, INPUT, 65_536] },
+    ])
+    const { results, signal } = makeCalls(rounds.flat())
+    return signal ?? `${results.filter((result) => result === 'ok').length} of ${results.length}`
+  },
   sockets: () => {
     // The descriptors of round n are 3 + 2n and 4 + 2n: what is written is never read.
     const rounds = Array.from({ length: 600 }, (_, nth): KernelCall[] => [
       { number: SOCKETPAIR, arguments: [1, 1 | 0o4000, 0, { room: 8 }] },
-      { number: WRITE, arguments: [3 + 2 * nth, 0x1001_0000, 65_536] },
-      { number: WRITE, arguments: [3 + 2 * nth, 0x1001_0000, 65_536] },
+      { number: WRITE, arguments: [3 + 2 * nth, INPUT, 65_536] },
+      { number: WRITE, arguments: [3 + 2 * nth, INPUT, 65_536] },
     ])
     const { results, signal } = makeCalls(rounds.flat())
     return signal ?? `${results.filter((result) => result === 'ok').length} of ${results.length}`

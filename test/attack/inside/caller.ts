@@ -30,7 +30,8 @@ const CODE =
 
 // Addresses the program knows: code, then results, then what it reads.
 const BASE = 0x1000_0000
-const INPUT = 0x1001_0000
+/** Where its input lies: readable memory for calls that want some. */
+export const INPUT = 0x1001_0000
 const MEMORY_BYTES = 0x20_0000
 const ELF_HEADERS_BYTES = 120
 const WORDS_OF_CALL = 9
