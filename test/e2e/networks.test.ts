@@ -81,9 +81,14 @@ describe('what a function reaches', () => {
 })
 
 describe('limits and metering', () => {
-  const within = (rate: number, asked: number) => {
-    expect(rate).toBeGreaterThan(asked * 0.8)
-    expect(rate).toBeLessThan(asked * 1.2)
+  const TRIES = 4
+  /** Never above the rate; and up to it, in one of some tries: a machine with other things to do may not get there in each. */
+  const expectRate = async (rateOf: () => Promise<number>, asked: number) => {
+    const rates: number[] = []
+    do rates.push(await rateOf())
+    while (rates.at(-1)! < asked * 0.8 && rates.length < TRIES)
+    expect(Math.max(...rates), rates.join(' ')).toBeLessThan(asked * 1.2)
+    expect(Math.max(...rates), rates.join(' ')).toBeGreaterThan(asked * 0.8)
   }
 
   test('bytes are metered for each call', async () => {
@@ -103,10 +108,10 @@ describe('limits and metering', () => {
     await platform.deploy(TRAVELLER, '--name', 'slow', '--network', 'bridge', ...rates)
     const rateOf = async (query: string, headers: Record<string, string> = {}) =>
       ((await travel('slow', query, headers)) as { rate: number }).rate
-    within(await rateOf('fetch=http://api.example.com/bytes/3000000'), rx)
-    within(await rateOf('fetch=http://api.example.com/&send=1500000'), tx)
+    await expectRate(() => rateOf('fetch=http://api.example.com/bytes/3000000'), rx)
+    await expectRate(() => rateOf('fetch=http://api.example.com/&send=1500000'), tx)
     const lower = { 'fn-limit-network-rx-bps': '512k' }
-    within(await rateOf('fetch=http://api.example.com/bytes/700000', lower), 512 * 1024)
+    await expectRate(() => rateOf('fetch=http://api.example.com/bytes/700000', lower), 512 * 1024)
     const higher = await platform.request('/fn/slow', { headers: { 'fn-limit-network-rx-bps': '8m' } })
     expect([higher.status, await higher.text()]).toEqual([400, expect.stringContaining('networkRxBps')])
   })
