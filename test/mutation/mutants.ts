@@ -332,6 +332,39 @@ export const MUTANTS: readonly Mutant[] = [
     project: 'unit',
     tests: ['worker/queue/callbacks'],
   },
+  // Networks.
+  {
+    breaks: 'a name gets a sandbox to no private address',
+    file: 'runtime/network/name-policy.ts',
+    find: ' || isPublicAddress(text, 4)\n',
+    replace: " || text !== ''\n",
+    project: 'unit',
+    tests: ['runtime/network'],
+  },
+  {
+    breaks: 'one bad address spoils an answer',
+    file: 'runtime/network/resolver.ts',
+    find: 'if (good.length < found.length) return encodeEmpty(question, RCODE.refused)',
+    replace: '',
+    project: 'contract',
+    tests: ['resolver.test.ts'],
+  },
+  {
+    breaks: 'calls of functions by functions end',
+    file: 'gateway/peers/peer-calls.ts',
+    find: 'if (depth <= MOST_DEPTH) return depth',
+    replace: 'if (depth > 0) return depth',
+    project: 'unit',
+    tests: ['gateway/peers'],
+  },
+  {
+    breaks: 'a failed creation gives its link back',
+    file: 'runtime/sandbox/create.ts',
+    find: 'undo: () => (this.#stuck ? undefined : networks.giveBack(this.#id)),',
+    replace: 'undo: () => undefined,',
+    project: 'kernel',
+    tests: ['networks.test.ts'],
+  },
   // Images.
   {
     breaks: 'a symbolic link stays within its layer',

@@ -10,6 +10,7 @@ export function leftovers(id: string, stateDir: string): string[] {
     ...cgroupsOf(id).map((path) => `cgroup ${path}`),
     ...(existsSync(`/run/thaw/${id}`) ? [`run directory /run/thaw/${id}`] : []),
     ...mountsOf(id, stateDir).map((target) => `mount ${target}`),
+    ...interfacesOf(id).map((name) => `interface ${name}`),
     ...loopDevicesOf(stateDir).map((device) => `loop device ${device}`),
     ...processesOf(id, stateDir).map((pid) => `process ${pid} (${commandOf(pid)})`),
   ]
@@ -49,6 +50,12 @@ function mountsOf(id: string, stateDir: string): string[] {
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')
     .filter((target) => target.startsWith(`/run/thaw/${id}/`) || target.startsWith(`${stateDir}/`))
+}
+
+function interfacesOf(id: string): string[] {
+  return [...read('/proc/self/net/dev').matchAll(/^ *([^:\s]+):/gm)]
+    .map(([, name]) => name ?? '')
+    .filter((name) => name.startsWith(`thw${id}`))
 }
 
 function loopDevicesOf(stateDir: string): string[] {
