@@ -35,6 +35,9 @@ export const UPLOAD_BYTES = 256 * 1024 ** 2
 export const DOCUMENT_BYTES = 64 * 1024
 /** Highest time for a deploy's tar to come. */
 const UPLOAD_MS = 600_000
+/** A connection on which nothing moves for so long while a control call is read is closed: who reads no answer holds none. Longer than
+ *  any call waits (`/result?wait=60s`); streams have beats. */
+const STILL_MS = 90_000
 
 export class ControlGate {
   readonly #options: ControlGateOptions
@@ -71,6 +74,8 @@ export class ControlGate {
         () => giveUpUpload(incoming, outgoing),
         uploads ? { highestMs: UPLOAD_MS } : undefined,
       )
+    // Calls that change something may wait for others, or for a function to load.
+    if (incoming.method === 'GET') incoming.socket.setTimeout(STILL_MS)
     outgoing.allowBody()
     this.#options.control(incoming, outgoing)
   }

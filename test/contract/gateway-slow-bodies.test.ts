@@ -74,10 +74,31 @@ test('a deploy given up leaves nothing on the disk', async () => {
   expect(existsSync(folder) ? readdirSync(folder) : []).toEqual([])
 })
 
-test('a body nobody waits for any more loses its connection after the answer', async () => {
-  gateway.worker.onCall = (call) => call.answer('early')
-  const answer = await slowly(head('POST /fn/hello', 'Content-Length: 100000'), 5000, (socket) => {
-    if (socket.writable) socket.write('x')
-  })
-  expect(answer).toMatch(/^HTTP\/1\.1 200 [\s\S]*early$/)
+test('the connection of a control call that reads is closed in the end when nothing moves', async () => {
+  const timeouts: (number | undefined)[] = []
+  gateway.gateway.server.on('request', ({ socket }) => timeouts.push((socket as Socket).timeout))
+  for (const [first, path] of [
+    ['GET', '/v1/events'],
+    ['GET', '/openapi.json'],
+    ['PUT', '/v1/functions/hello'],
+  ])
+    await gateway.raw(head(`${first} ${path}`, 'Connection: close'), (socket) =>
+      socket.once('data', () => socket.destroy()),
+    )
+  expect(timeouts).toEqual([90_000, 90_000, undefined])
 })
+
+test.each([
+  ['POST /fn/hello', 100_000, 'early'],
+  ['GET /healthz', 60_000, 'ok'],
+])(
+  'a body of %s of %i bytes that nobody waits for any more loses its connection after the answer',
+  async (first, bytes, words) => {
+    gateway.worker.onCall = (call) => call.answer('early')
+    const answer = await slowly(head(first, `Content-Length: ${bytes}`), 5000, (socket) => {
+      if (socket.writable) socket.write('x')
+    })
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+    expect(answer).toContain(words)
+  },
+)
