@@ -26,6 +26,8 @@ export interface OciRuntime {
   run(id: string, bundleDir: string): Promise<Container>
   /** Removes what the runtime keeps of a container whose processes are dead; already gone is fine. */
   delete(id: string): Promise<void>
+  /** The same where the cgroups are gone, too: of runc only a folder is left then, and no process is needed to remove it. */
+  forget(id: string): Promise<void>
 }
 
 export interface OciRuntimeOptions {
@@ -49,6 +51,8 @@ export async function openOciRuntime(options: OciRuntimeOptions): Promise<OciRun
     version,
     run: (id, bundleDir) => runContainer(options, wireBuffer, id, bundleDir),
     delete: (id) => deleteContainer(options, id),
+    // What other runtimes keep, and where, they know themselves.
+    forget: (id) => (version.startsWith('runc ') ? removeState(options, id) : deleteContainer(options, id)),
   }
 }
 
@@ -137,5 +141,9 @@ async function deleteContainer(options: OciRuntimeOptions, id: string): Promise<
     await sleep(10 * attempt)
   }
   // Its cgroups are removed by their owner; what remains is this folder.
-  await rm(join(options.root, id), { recursive: true, force: true })
+  await removeState(options, id)
+}
+
+async function removeState({ root }: OciRuntimeOptions, id: string): Promise<void> {
+  await rm(join(root, id), { recursive: true, force: true })
 }

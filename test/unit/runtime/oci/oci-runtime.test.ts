@@ -1,5 +1,5 @@
 // Against small shell scripts in place of the OCI runtime.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -9,9 +9,9 @@ import { realClock } from '../../../support/real-clock.ts'
 const folder = mkdtempSync(join(tmpdir(), 'thaw-oci-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function script(name: string, body: string) {
+function script(name: string, body: string, is = 'fake') {
   const path = join(folder, name)
-  writeFileSync(path, `#!/bin/sh\ncase "$*" in *--version*) echo "fake version 1.2"; exit 0;; esac\n${body}\n`, {
+  writeFileSync(path, `#!/bin/sh\ncase "$*" in *--version*) echo "${is} version 1.2"; exit 0;; esac\n${body}\n`, {
     mode: 0o755,
   })
   return openOciRuntime({ path, root: join(folder, 'oci'), clock: realClock })
@@ -52,11 +52,27 @@ describe('the OCI runtime', () => {
     })
   })
 
+  test('if it is runc, is not even started to forget a container without cgroups; another is asked', async () => {
+    const log = join(folder, 'started')
+    const state = join(folder, 'oci', 's4')
+    for (const [is, asked] of [
+      ['runc', ''],
+      ['crun', 'x\n'],
+    ] as const) {
+      writeFileSync(log, '')
+      mkdirSync(state, { recursive: true })
+      writeFileSync(join(state, 'state.json'), '{}')
+      const runtime = await script(is, `echo x >>${log}; rm -r ${state}`, is)
+      await runtime.forget('s4')
+      expect([existsSync(state), readFileSync(log, 'utf8')]).toEqual([false, asked])
+      await runtime.forget('never-there')
+    }
+  })
+
   test('is not asked again to delete what it does not know', async () => {
     const log = join(folder, 'asked')
     const runtime = await script('forgetful', `echo x >>${log}; echo "container does not exist" >&2; exit 1`)
     await runtime.delete('s3')
-    const { readFileSync } = await import('node:fs')
     expect(readFileSync(log, 'utf8')).toBe('x\n')
   })
 })
