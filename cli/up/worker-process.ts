@@ -10,6 +10,7 @@ import { systemClock } from './clock.ts'
 import { Candidates, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
 import { createHealthServer } from './health-server.ts'
 import { createLogger } from './logger.ts'
+import { openPeers } from './peers.ts'
 import {
   followRegistry,
   lockState,
@@ -116,6 +117,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
           () => createHealthServer(health, worker, lane, trouble),
           (made) => made.close(),
         )
+  await openPeers(base, { runtime, worker, registry, lane })
   await steps.run('queue', () => lane.start())
   await fleet.join(worker, (version) => candidates.add(version))
   startProvisioned(registry, worker, logger)

@@ -11,6 +11,7 @@ export function jointWorker(own: Worker, fleet: Pick<FleetView, 'askAll'>): Work
     verify: (version) => own.verify(version),
     retire: (keep) => own.retire(keep),
     renew: (which) => own.renew(which),
+    callsIn: (sandbox) => own.callsIn?.(sandbox) ?? [],
     sandboxes: (namespace) => own.sandboxes(namespace),
     coldReason: (version) => own.coldReason(version),
     act: (sandbox, action) => own.act(sandbox, action),
