@@ -99,7 +99,7 @@ const env = z
       if (!ENV_NAME.test(name)) problem('expected a name of letters, digits and _, not starting with a digit')
       if (typeof value !== 'string') problem(`expected a text, got ${shown(value)}`)
       else if (value.includes('\0')) problem('a NUL byte cannot be in the environment')
-      bytes += name.length + Buffer.byteLength(String(value))
+      bytes += name.length + (typeof value === 'string' ? Buffer.byteLength(value) : 0)
     }
     if (bytes > ENV_MAX_BYTES) {
       const message = `expected at most ${formatBytes(ENV_MAX_BYTES)} together, got ${bytes} bytes`

@@ -56,6 +56,8 @@ const piece = fc.oneof(
   ),
   fc.string({ unit: 'binary', maxLength: 6 }),
 )
+/** Node's parser lets none of these through in a target; URL parsers drop some of them. */
+const UNSENDABLE = /[\p{Cc} ]/u
 const target = fc.array(piece, { maxLength: 10 }).map((pieces) => pieces.join(''))
 
 describe('targets', () => {
@@ -101,7 +103,7 @@ describe('targets', () => {
         expect(found.startsWith('/')).toBe(true)
         if (!text.startsWith('/')) expect(text.toLowerCase().includes(`://${host}`)).toBe(true)
         // What the URL standard reads out of a control path is what the gate judged.
-        if (hasDotSegments(found) || /[\t\n\r]/.test(found)) return
+        if (hasDotSegments(found) || UNSENDABLE.test(found)) return
         const path = found.split(/[?#]/)[0]!
         if (URL.canParse(`http://h${found}`))
           expect(new URL(`http://h${found}`).pathname.split('/').length).toBe(path.split('/').length)
@@ -114,7 +116,7 @@ describe('targets', () => {
 /** As a URL parser would read it behind a prefix, a function's path stays behind it. */
 function expectInside({ target: inside }: InvocationTarget): void {
   const url = `http://h/p/q${inside}`
-  if (!/[\t\n\r]/.test(inside) && URL.canParse(url)) expect(`${new URL(url).pathname}/`).toMatch(/^\/p\/q\//)
+  if (!UNSENDABLE.test(inside) && URL.canParse(url)) expect(`${new URL(url).pathname}/`).toMatch(/^\/p\/q\//)
 }
 
 const NAMES = [

@@ -131,6 +131,7 @@ describe('problems', () => {
     [{ public: 'no' }, 'public: expected true or false, got "no"'],
     [{ env: { '1A': 'x' } }, 'env.1A: expected a name of letters, digits and _, not starting with a digit'],
     [{ env: { A: 1 } }, 'env.A: expected a text, got 1'],
+    [{ env: { A: { toString: '' } } }, 'env.A: expected a text, got {"toString":""}'],
     [{ env: { A: 'a\0b' } }, 'env.A: a NUL byte cannot be in the environment'],
     [{ env: 'A=1' }, 'env: expected an object of texts, got "A=1"'],
     [{ limits: [] }, 'limits: expected an object of limits, got a list'],
