@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../../runtime/host/spawn.ts'
 import { processesOf } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
-import { type House, type HouseKind, idOf, type Member } from './house.ts'
+import type { House, HouseKind, Member } from './house.ts'
 import { cutPower, restorePower } from './own-disk.ts'
 import type { Chance } from './random.ts'
 import { say, tearFile } from './redis-wire.ts'
@@ -149,7 +149,7 @@ async function killOnce(house: House, scope: 'platform' | 'everything'): Promise
   const gone = house.front.server.end('SIGKILL')
   // ORDER: the platform first: it must not see its sandboxes die.
   if (scope === 'everything')
-    for (const pid of processesOf(idOf(house.front), house.front.stateDir)) signal(pid, 'SIGKILL')
+    for (const pid of processesOf(house.front.id, house.front.stateDir)) signal(pid, 'SIGKILL')
   await gone
 }
 

@@ -30,6 +30,9 @@ export interface HouseOptions {
 export interface Member {
   readonly server: Server
   readonly stateDir: string
+  /** Of its state directory, part of the name of all it makes in the kernel. Empty until its first start, and kept from then
+   *  on: the disk may be gone when it is wanted. */
+  id: string
 }
 
 const FN = join(ROOT, 'bin', 'fn')
@@ -76,6 +79,7 @@ export class House {
     const member = (verb: string, stateDir: string, more: Readonly<Record<string, string>>): Member => {
       const env = { ...base, ...more, FN_STATE_DIR: stateDir }
       return {
+        id: '',
         stateDir,
         server: new Server({ name: `fn ${verb}`, command: FN, args: [verb], env, cwd: ROOT, logFile }),
       }
@@ -97,6 +101,8 @@ export class House {
     house.setClock(0)
     try {
       await house.start()
+      for (const member of [house.front, ...house.workers])
+        member.id = readFileSync(join(member.stateDir, 'id'), 'utf8').trim()
       house.#token = readFileSync(join(house.front.stateDir, 'token'), 'utf8').trim()
       return house
     } catch (error) {
@@ -152,7 +158,7 @@ export class House {
   }
 
   get redisSocket(): string {
-    return this.redis === null ? `/run/thaw/${idOf(this.front)}/redis.sock` : join(this.#folder, 'redis.sock')
+    return this.redis === null ? `/run/thaw/${this.front.id}/redis.sock` : join(this.#folder, 'redis.sock')
   }
 
   get redisDir(): string {
@@ -199,7 +205,7 @@ export class House {
       if (ended !== null && ended !== 'code 0') wrong.push(`${server.name} ended with ${ended} on SIGTERM`)
     }
     for (const member of [this.front, ...this.workers]) {
-      const id = idOf(member)
+      const { id } = member
       const left = (): string[] => (id === '' ? [] : leftovers(id, member.stateDir))
       await until('nothing is left', () => left().join(', ') || true, 10_000).catch(() => wrong.push(...left()))
     }
@@ -209,14 +215,5 @@ export class House {
     }
     rmSync(this.#folder, { recursive: true, force: true })
     return wrong
-  }
-}
-
-/** Id of its state directory: part of the name of all it makes in the kernel. Empty: it never started. */
-export function idOf({ stateDir }: Member): string {
-  try {
-    return readFileSync(join(stateDir, 'id'), 'utf8').trim()
-  } catch {
-    return ''
   }
 }

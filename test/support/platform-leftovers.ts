@@ -18,6 +18,8 @@ export function leftovers(id: string, stateDir: string): string[] {
 
 /** Pids of the platform itself, its children and its sandboxes. */
 export function processesOf(id: string, stateDir: string): number[] {
+  // Without an id every platform of this machine would be meant, and callers kill what they are given.
+  if (!/^[0-9a-f]{8}$/.test(id)) throw new Error(`expected the id of a state directory, got ${JSON.stringify(id)}`)
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
