@@ -37,7 +37,8 @@ remove_network() {
   rm -f "$shared/$id"
   # The last one puts the host's switch back to where the first found it.
   for other in "$shared"/*; do
-    case $other in */was-off | *'/*') ;; *) return ;; esac
+    case $other in */was-off | *'/*') continue ;; esac
+    if [ -e "${run%/*}/${other##*/}" ]; then return; fi
   done
   if [ -e "$shared/was-off" ]; then
     strangers=$(sed -n 's/^ *\([^ :]*\):.*/\1/p' /proc/self/net/dev | grep -v -x -F -e lo -f "$shared/was-off" | grep -v '^thw')

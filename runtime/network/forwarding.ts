@@ -21,9 +21,10 @@ export function keepForwarding(sharedFolder: string, platformId: string): Forwar
   const folder = join(sharedFolder, `forwarding-${namespaceNumber()}`)
   const own = join(folder, platformId)
   const wasOff = join(folder, 'was-off')
-  const isFirst = !existsSync(folder)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  if (isFirst && readFileSync(SWITCH, 'latin1').trim() === '0') writeFileSync(wasOff, `${strangers().join('\n')}\n`)
+  forgetDead(sharedFolder, folder)
+  const isAlone = readdirSync(folder).every((name) => name === 'was-off' || name === platformId)
+  if (isAlone && readFileSync(SWITCH, 'latin1').trim() === '0') writeFileSync(wasOff, `${strangers().join('\n')}\n`)
   writeFileSync(own, '')
   const apart = existsSync(wasOff) ? readFileSync(wasOff, 'utf8').split('\n').filter(Boolean) : []
   return {
@@ -31,12 +32,20 @@ export function keepForwarding(sharedFolder: string, platformId: string): Forwar
     turnOn: () => writeFileSync(SWITCH, '1'),
     release: () => {
       rmSync(own, { force: true })
+      forgetDead(sharedFolder, folder)
       if (!existsSync(folder) || readdirSync(folder).some((name) => name !== 'was-off')) return
       // An interface that came since may be somebody's who needs it on by now.
       if (existsSync(wasOff) && strangers().every((name) => apart.includes(name))) writeFileSync(SWITCH, '0')
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** A platform whose run folder is gone needs nothing any more. */
+function forgetDead(sharedFolder: string, folder: string): void {
+  if (!existsSync(folder)) return
+  const platforms = readdirSync(folder).filter((name) => name !== 'was-off')
+  for (const name of platforms) if (!existsSync(join(sharedFolder, name))) rmSync(join(folder, name), { force: true })
 }
 
 /** Interfaces that are no platform's. */

@@ -89,9 +89,10 @@ export class SandboxLink {
     const untilMs = nowMs() + timeoutMs
     // What stays open longer than the answer is good for is not touched: a program that asks all the time changes little.
     if (before !== undefined && before.untilMs - nowMs() > timeoutMs - SPARE_MS) return
-    if (before !== undefined) this.#close(wayKey, before.members)
-    else if (this.#ways.size >= MOST_WAYS) this.#closeOldest()
-    this.#parts.sets.add(members)
+    if (before === undefined && this.#ways.size >= MOST_WAYS) this.#closeOldest()
+    if (before === undefined) this.#parts.sets.add(members)
+    else this.#parts.sets.replace(before.members, members)
+    this.#ways.delete(wayKey) // the oldest stands first
     this.#ways.set(wayKey, { untilMs, members })
   }
 

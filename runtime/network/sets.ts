@@ -34,7 +34,18 @@ export class TableSets {
 
   /** Adds all or none; one that is there already stays as it is. Throws SystemError. */
   add(members: readonly SetMember[]): void {
-    if (members.length > 0) this.#batch(NEW_ELEMENT, members)
+    if (members.length > 0) this.#batch([], members)
+  }
+
+  /** Puts members in the place of others, their timeouts anew, without an instant in which neither is there. Throws SystemError. */
+  replace(old: readonly SetMember[], members: readonly SetMember[]): void {
+    try {
+      this.#batch(old, members)
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== 'ENOENT') throw error
+      this.remove(old) // some had gone by themselves
+      this.add(members)
+    }
   }
 
   /** Removes members; those that are not there any more are fine. Throws SystemError. */
@@ -42,7 +53,7 @@ export class TableSets {
     // One at a time: the kernel takes none of a batch of which one is missing.
     for (const member of members) {
       try {
-        this.#batch(DELETE_ELEMENT, [member])
+        this.#batch([member], [])
       } catch (error) {
         if (!(error instanceof SystemError) || error.code !== 'ENOENT') throw error
       }
@@ -53,9 +64,12 @@ export class TableSets {
     this.#socket.close()
   }
 
-  #batch(type: number, members: readonly SetMember[]): void {
-    const flags = NLM_F.ack | (type === NEW_ELEMENT ? NLM_F.create : 0)
-    const messages = members.map((member): NetlinkMessage => ({ type, flags, body: this.#body(member) }))
+  /** One transaction: all of it, or an error and nothing. */
+  #batch(gone: readonly SetMember[], added: readonly SetMember[]): void {
+    const messages: NetlinkMessage[] = [
+      ...gone.map((member) => ({ type: DELETE_ELEMENT, flags: NLM_F.ack, body: this.#body(member) })),
+      ...added.map((member) => ({ type: NEW_ELEMENT, flags: NLM_F.ack | NLM_F.create, body: this.#body(member) })),
+    ]
     const bounds = Buffer.from([0, 0, 0, 10])
     this.#socket.request([
       { type: BATCH_BEGIN, flags: 0, body: bounds },

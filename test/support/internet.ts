@@ -76,6 +76,8 @@ export async function makeInternet(): Promise<Internet> {
   try {
     await ip(setUp)
     await ip(nearSide, near)
+    // A new namespace begins with what the first one has now.
+    await run('nsenter', [`--net=/run/netns/${near}`, 'sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward'])
     await ip(farSide, far)
     server = spawn('nsenter', [`--net=/run/netns/${far}`, process.execPath, SERVER, INTERNET.names])
     server.stdout?.setEncoding('utf8').on('data', (text: string) => seen.push(...text.trim().split('\n')))
