@@ -1,5 +1,5 @@
-// The front's parsers on anything at all: what they may throw, and what must hold of whatever they let through. A failure prints
-// the seed and the smallest case; `fc.assert(..., { seed, path })` runs it again.
+// The front's parsers on anything at all: what they may throw, and what must hold of whatever they let through. The same
+// cases each time, unless THAW_TEST_SEED is set; a failure prints seed and smallest case.
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -22,6 +22,8 @@ import { WorkerError } from '../../../worker/api.ts'
 import { RegistryError } from '../../../worker/registry/api.ts'
 import { rawLong, rawMember, rawPax, TAR_END } from '../../support/raw-tar.ts'
 import { sampleConfig } from '../../support/samples.ts'
+
+fc.configureGlobal({ seed: Number(process.env.THAW_TEST_SEED ?? 20_261_121) })
 
 /** Runs it; null when it threw one of the errors it may throw. Anything else it throws fails the property. */
 function attempt<T>(run: () => T, ...allowed: (abstract new (...args: never[]) => Error)[]): T | null {
