@@ -15,6 +15,8 @@ const SAMPLE_MS = 10_000
 const DEPLOY_MS = 20_000
 const TURNOVER = 12
 const OUTAGE_MS = 60_000
+/** Looks that find no platform: it is dead, and what was seen so far is told. */
+const MOST_MISSING = 6
 const USAGE = `usage: npm run soak -- [--minutes 60] [--scale 1] [--outage-seconds 60] [--out bench/results]
   --scale   1 is about half of what two cores can do`
 
@@ -25,6 +27,7 @@ class SoakRun {
   readonly #platform: Platform
   readonly #startedMs = performance.now()
   readonly #stop = new AbortController()
+  readonly #lost = new AbortController()
 
   constructor(platform: Platform) {
     this.#platform = platform
@@ -37,7 +40,11 @@ class SoakRun {
       this.#watch(),
       this.#turnOver(),
     ]
-    await sleep(minutes * 60_000)
+    await sleep(minutes * 60_000, undefined, { signal: this.#lost.signal }).catch(() => {})
+    if (this.#lost.signal.aborted) {
+      this.#stop.abort()
+      throw new Error(`the platform is gone; it printed last:\n${this.#platform.output().slice(-2000)}`)
+    }
     if (outageMs > 0) await this.#withoutRedis(outageMs)
     this.#stop.abort()
     await Promise.all(work)
@@ -58,10 +65,13 @@ class SoakRun {
   }
 
   async #watch(): Promise<void> {
+    let missing = 0
     for (let turn = 0; !this.#stop.signal.aborted; turn++) {
       const one = await sample(this.#platform, this.#startedMs).catch((error: Error) => error)
       if (one instanceof Error) this.say(`no sample: ${one.message}`)
       else this.samples.push(one)
+      missing = one instanceof Error ? missing + 1 : 0
+      if (missing === MOST_MISSING) this.#lost.abort()
       if (turn % 30 === 29) this.say(`${growthLines(growthsOf(this.samples)).slice(1, 6).join(' | ')}`)
       await sleep(SAMPLE_MS, undefined, { signal: this.#stop.signal }).catch(() => {})
     }
@@ -167,8 +177,13 @@ async function main(): Promise<number> {
     trouble = (error as Error).message
     run.say(trouble)
   }
-  await platform.stop()
-  run.say('stopped, and nothing is left over')
+  await platform.stop().then(
+    () => run.say('stopped, and nothing is left over'),
+    (error: Error) => {
+      trouble ??= error.message
+      run.say(error.message)
+    },
+  )
   const growths = growthsOf(run.samples)
   const { samples, events } = run
   const soak: Soak = { startedAt, minutes, scale, samples, growths, tallies: Object.fromEntries(run.tallies), events }
