@@ -27,6 +27,8 @@ export interface NetworkCounters {
   readonly txBytes: number
 }
 
+/** Of /proc/net/dev: some kernels put idle tunnels into every namespace, a line each. */
+const COUNTERS_BYTES = 4096
 /** Of the time a way is open beyond its record, what may be gone when the same record is given out again. */
 const SPARE_MS = 30_000
 /** Ways that are open by name, of one sandbox; the oldest is closed when there is one more. */
@@ -44,7 +46,7 @@ export class SandboxLink {
   readonly #fixed: SetMember[] = []
   /** Key of an open way → when it closes, and what it is in the filter. */
   readonly #ways = new Map<string, { readonly untilMs: number; readonly members: readonly SetMember[] }>()
-  readonly #text = Buffer.alloc(1024)
+  readonly #text = Buffer.alloc(COUNTERS_BYTES)
   #counters: number | null = null
   /** Null: every public address. Undefined: nothing was opened yet. */
   rules: readonly EgressRule[] | null | undefined = undefined
