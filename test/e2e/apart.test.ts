@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FleetSandbox, InvocationRecord, LogLine } from '../../worker/api.ts'
 import { turnMs } from '../../worker/fleet/turns.ts'
 import { type FleetProcess, startFleetProcess } from '../support/fleet-process.ts'
-import { ROOT } from '../support/platform.ts'
+import { freePort, ROOT } from '../support/platform.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
@@ -183,7 +183,12 @@ describe('calls under way', () => {
     )
     writeFileSync(join(flags, 'go'), '')
     const [killedId, stoppedId] = await busyWorkers()
-    const third = await start('worker')
+    const port = await freePort()
+    const third = await start('worker', { FN_LISTEN: `127.0.0.1:${port}` })
+    const told = async (path: string) => await fetch(`http://127.0.0.1:${port}${path}`)
+    expect((await told('/readyz')).status).toBe(200)
+    expect(await (await told('/metrics')).text()).toContain('thaw_sandboxes')
+    expect((await told('/fn/patient')).status).toBe(404)
     const killed = running.find(({ id }) => id === killedId)!
     const stopped = running.find(({ id }) => id === stoppedId)!
     await Promise.all([killed.kill9(), stopped.stop()])
