@@ -17,7 +17,7 @@ const TRIES = 6
 const SAMPLE_MS = 400
 /** A bomb that goes off again in what an earlier one left full may also just fail. */
 const LATER_ENDS = [200, 500, 502, 504]
-const LIMITS = ['--memory', '64m', '--memory-swap', '64m', '--pids', '48', '--tmpfs', '24m', '--timeout', '1s']
+const LIMITS = ['--memory', '64m', '--memory-swap', '64m', '--pids', '48', '--tmpfs', '24m', '--timeout', '600ms']
 
 let attacked: Attacked
 let counts: string
