@@ -126,7 +126,7 @@ async function killSandbox(house: House, chance: Chance): Promise<boolean> {
   const candidates = busy.length > 0 ? busy : rows
   if (candidates.length === 0) return false
   const { pid } = chance.pick(candidates)
-  if (!signal(pid, 'SIGKILL')) return false
+  if (!house.owns(pid) || !signal(pid, 'SIGKILL')) return false
   await until('the sandbox is dead', () => isDead(pid), DEAD_MS)
   return true
 }

@@ -1,6 +1,6 @@
 // The product under faults as one thing: its processes, its address, its Redis, its disk and its clock. Starts it, waits for it,
 // takes it down and looks for what is left. It strikes nothing by itself.
-import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PLAIN_PATH, run } from '../../runtime/host/spawn.ts'
@@ -170,15 +170,30 @@ export class House {
     if (this.redis !== null) return this.redis.pid
     try {
       const pid = Number(readFileSync(join(this.redisDir, 'redis.pid'), 'utf8'))
-      return pid > 1 && !isDead(pid) ? pid : null
+      // A pid left in the file may be anybody's by now.
+      return pid > 1 && !isDead(pid) && readlinkSync(`/proc/${pid}/cwd`) === this.redisDir ? pid : null
     } catch {
       return null
     }
   }
 
+  /** The process is in a cgroup of this house's. */
+  owns(pid: number): boolean {
+    try {
+      const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8')
+      return [this.front, ...this.workers].some(({ id }) => id !== '' && groups.includes(`/thaw-${id}`))
+    } catch {
+      return false
+    }
+  }
+
   /** Another one than `deadPid` answers, and the platform knows. */
   async redisIsBack(deadPid: number): Promise<void> {
-    this.redis?.start()
+    if (this.redis !== null) {
+      // Dead, but its end may not be noticed yet: then it would count as running.
+      await this.redis.end('SIGKILL')
+      this.redis.start()
+    }
     const answers = async (): Promise<boolean | string> => {
       const pid = this.redisPid()
       if (pid === null || pid === deadPid) return 'no other process'
