@@ -55,9 +55,10 @@ beforeAll(async () => {
   gateway = await start('gateway')
 })
 afterAll(async () => {
-  await Promise.allSettled(running.map((one) => one.stop()))
+  const stopped = await Promise.allSettled(running.map((one) => one.stop()))
   await redis?.close()
   rmSync(flags, { recursive: true, force: true })
+  for (const one of stopped) if (one.status === 'rejected') throw one.reason
 })
 
 describe('a gateway apart from its workers', () => {
