@@ -61,7 +61,8 @@ function handshake(minVersion: SecureVersion = 'TLSv1.2', maxVersion: SecureVers
 test('versions before 1.2 are not spoken', async () => {
   expect(await handshake('TLSv1.2', 'TLSv1.2')).toBe('localhost')
   expect(await handshake('TLSv1.3', 'TLSv1.3')).toBe('localhost')
-  for (const version of ['TLSv1', 'TLSv1.1'] as const) expect(await handshake(version, version)).toMatch(/ALERT_PROTOCOL_VERSION/)
+  for (const version of ['TLSv1', 'TLSv1.1'] as const)
+    expect(await handshake(version, version)).toMatch(/ALERT_PROTOCOL_VERSION/)
 })
 
 test('changed files are taken for new connections, open ones stay, and what is no pair is not taken', async () => {
