@@ -30,8 +30,11 @@ beforeAll(async () => {
   neighbour = await addressIn(pidOf('neighbour'))
 })
 afterAll(async () => {
-  await platform?.stop()
-  await internet?.close()
+  try {
+    await platform?.stop()
+  } finally {
+    await internet?.close()
+  }
 })
 
 async function addressIn(sandbox: number): Promise<string> {

@@ -20,8 +20,11 @@ beforeAll(async () => {
   await platform.deploy(TRAVELLER, '--name', 'bound', '--network', 'bridge', ...hosts)
 })
 afterAll(async () => {
-  await platform?.stop()
-  await internet?.close()
+  try {
+    await platform?.stop()
+  } finally {
+    await internet?.close()
+  }
 })
 
 async function travel(name: string, query: string, headers: Record<string, string> = {}): Promise<unknown> {

@@ -1,5 +1,6 @@
 // An Internet of our own for tests: two network namespaces, one for the platform's host, one behind it with public, private and
 // metadata addresses, web servers on all of them and a name server. Nothing leaves them: the host's has no other way out.
+import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { run, type SpawnedProcess, spawn } from '../../runtime/host/spawn.ts'
 import { until } from './until.ts'
@@ -39,7 +40,7 @@ const UPSTREAM = '203.0.113.1'
 
 /** Needs root, `ip` and `nft`. */
 export async function makeInternet(): Promise<Internet> {
-  const name = `thawtest${process.pid % 100_000}`
+  const name = `thawtest${process.pid.toString(36)}`
   const [near, far] = [`${name}a`, `${name}b`]
   const subnet = process.pid % 250
   const [address, tester] = [`198.19.${subnet}.2`, `198.19.${subnet}.1`]
@@ -74,12 +75,13 @@ export async function makeInternet(): Promise<Internet> {
     await run('ip', ['link', 'del', `${name}t`])
   }
   try {
+    await removeAbandoned()
     await ip(setUp)
     await ip(nearSide, near)
     // A new namespace begins with what the first one has now.
     await run('nsenter', [`--net=/run/netns/${near}`, 'sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward'])
     await ip(farSide, far)
-    server = spawn('nsenter', [`--net=/run/netns/${far}`, process.execPath, SERVER, INTERNET.names])
+    server = spawn('nsenter', [`--net=/run/netns/${far}`, process.execPath, SERVER, INTERNET.names], { stdin: 'pipe' })
     server.stdout?.setEncoding('utf8').on('data', (text: string) => seen.push(...text.trim().split('\n')))
     server.stderr?.setEncoding('utf8').on('data', (text: string) => seen.push(text))
     await until('the servers listen', () => seen.includes('ready') || seen.join('\n') || 'nothing said', 20_000)
@@ -111,6 +113,14 @@ export async function makeInternet(): Promise<Internet> {
       await close()
       if (left.length > 0) throw new Error(`the platform left: ${left.join(', ')}`)
     },
+  }
+}
+
+/** Namespaces of test runs that were killed: their processes are gone. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of existsSync('/run/netns') ? readdirSync('/run/netns') : []) {
+    const pid = /^thawtest(\w+)[ab]$/.exec(name)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${Number.parseInt(pid, 36)}`)) await run('ip', ['netns', 'del', name])
   }
 }
 
