@@ -3,9 +3,26 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type LimitCeiling, parseBytes, parseDurationMs, UnitError } from '../runtime/api.ts'
-import { parseAllowList } from '../worker/registry/destinations.ts'
+import type { LimitCeiling } from '../runtime/api.ts'
 import { CEILING_SETTINGS, parseCeilings } from './ceilings.ts'
+import {
+  expectSafeListen,
+  isOn,
+  listOf,
+  type Reading,
+  readAllowed,
+  readDurationMs,
+  readListen,
+  readLog,
+  readNameServers,
+  readNamespace,
+  readResultTtlMs,
+  readStems,
+  readTls,
+  readUrl,
+  readVolumeRoots,
+  readZram,
+} from './config-values.ts'
 import { POOL_SETTINGS, type PoolSettings, parsePoolSettings } from './pool-settings.ts'
 
 /** The project's own folder. */
@@ -201,126 +218,50 @@ export function describeConfig(env: Environment, flags: Flags): ConfigRow[] {
 
 /** Parses everything and reports all problems at once. Throws ConfigError. */
 export function parseConfig(env: Environment, flags: Flags): Config {
-  const problems: string[] = []
   const values = new Map(describeConfig(env, flags).map((row) => [row.name, row.value]))
+  const problems: string[] = []
   const text = (name: string): string => values.get(name) ?? ''
-  const listen = parseListen('FN_LISTEN', text('FN_LISTEN'), problems)
-  const filesListen = parseListen('FN_FILES_LISTEN', text('FN_FILES_LISTEN'), problems)
-  const behindProxy = text('FN_BEHIND_PROXY') !== '' && text('FN_BEHIND_PROXY') !== '0'
-  const [certFile, keyFile] = [text('FN_TLS_CERT'), text('FN_TLS_KEY')]
-  if ((certFile === '') !== (keyFile === ''))
-    problems.push(`${certFile === '' ? 'FN_TLS_CERT' : 'FN_TLS_KEY'}: FN_TLS_CERT and FN_TLS_KEY go together, set both`)
-  const tls = certFile === '' || keyFile === '' ? null : { certFile: resolve(certFile), keyFile: resolve(keyFile) }
-  if (listen.host !== '' && !isLoopback(listen.host) && !behindProxy && tls === null) {
-    problems.push(
-      `FN_LISTEN: ${listen.host} is not a loopback address, and whoever reaches it could read the token on the wire; give a certificate (FN_TLS_CERT, FN_TLS_KEY), or put a TLS proxy in front and say --behind-proxy (FN_BEHIND_PROXY=1), or listen on 127.0.0.1`,
-    )
-  }
-  const log = text('FN_LOG')
-  if (!isLevel(log)) problems.push(`FN_LOG: expected debug, info, warn, error or silent, got ${JSON.stringify(log)}`)
-  const namespace = text('FN_NAMESPACE')
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
-    problems.push(`FN_NAMESPACE: expected a DNS label such as default or team-a, got ${JSON.stringify(namespace)}`)
-  }
-  for (const [name, schemes] of [
-    ['REDIS_URL', ['redis:', 'rediss:', 'unix:']],
-    ['FN_URL', ['http:', 'https:']],
-    ['OTEL_EXPORTER_OTLP_ENDPOINT', ['http:', 'https:']],
-  ] as const) {
-    const value = text(name)
-    if (value !== '' && !(URL.canParse(value) && (schemes as readonly string[]).includes(new URL(value).protocol))) {
-      problems.push(
-        `${name}: expected a URL (${schemes.map((scheme) => `${scheme}//…`).join(' or ')}), got ${JSON.stringify(value)}`,
-      )
-    }
-  }
-  const ceilings = parseCeilings(env, problems)
-  const pool = parsePoolSettings(text, problems)
-  const zram = text('FN_ZRAM')
-  const zramBytes = zram === '' ? null : (parsed('FN_ZRAM', () => parseBytes(zram), problems) ?? 0)
-  if (zramBytes !== null && zramBytes < SMALLEST_ZRAM_BYTES && problems.length === 0)
-    problems.push(`FN_ZRAM: expected at least 1m, got ${JSON.stringify(zram)}`)
-  const reclaimAfterMs = parsed('FN_RECLAIM_AFTER', () => parseDurationMs(text('FN_RECLAIM_AFTER')), problems) ?? 0
-  const resultTtlMs = parsed('FN_RESULT_TTL', () => parseDurationMs(text('FN_RESULT_TTL')), problems) ?? 0
-  if (problems.length === 0 && (resultTtlMs < MINUTE_MS || resultTtlMs > MOST_RESULT_TTL_MS))
-    problems.push(`FN_RESULT_TTL: expected a duration from 1m to 720h, got ${JSON.stringify(text('FN_RESULT_TTL'))}`)
-  const stems = text('FN_STEMS')
-  if (!/^\d{1,3}$/.test(stems) || Number(stems) > MOST_STEMS)
-    problems.push(`FN_STEMS: expected a whole number from 0 to ${MOST_STEMS}, got ${JSON.stringify(stems)}`)
-  const callbackAllow = parseAllowed('FN_CALLBACK_ALLOW', text, problems)
-  const egressAllow = parseAllowed('FN_EGRESS_ALLOW', text, problems)
-  const nameServers = listOf(text('FN_NAME_SERVERS'))
-  for (const server of nameServers) {
-    if (!/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]+\])(:\d{1,5})?$/i.test(server))
-      problems.push(
-        `FN_NAME_SERVERS: expected addresses such as 10.0.0.53 or 10.0.0.53:5353, got ${JSON.stringify(server)}`,
-      )
-  }
-  const volumeRoots = parseRoots(text('FN_VOLUME_ROOTS'), problems)
-  if (problems.length > 0) throw new ConfigError(problems)
-  const urlHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host
-  return Object.freeze({
+  const reading: Reading = { text, problems }
+  const listen = readListen(reading, 'FN_LISTEN')
+  const tls = readTls(reading)
+  const behindProxy = isOn(reading, 'FN_BEHIND_PROXY')
+  expectSafeListen(reading, { listen, tls, behindProxy })
+  const url = readUrl(reading, 'FN_URL', ['http:', 'https:'])
+  const config = {
     listen,
-    filesListen,
+    filesListen: readListen(reading, 'FN_FILES_LISTEN'),
     stateDir: resolve(text('FN_STATE_DIR')),
-    redisUrl: text('REDIS_URL') || null,
-    url: (text('FN_URL') || `${tls === null ? 'http' : 'https'}://${urlHost}:${listen.port}`).replace(/\/+$/, ''),
+    redisUrl: readUrl(reading, 'REDIS_URL', ['redis:', 'rediss:', 'unix:']) || null,
+    url: (url || ownUrl(listen, tls !== null)).replace(/\/+$/, ''),
     token: env.FN_TOKEN || null,
-    hosts: text('FN_HOSTS')
-      .split(',')
-      .map((host) => host.trim().toLowerCase())
-      .filter(Boolean),
-    namespace,
-    log: log as Config['log'],
+    hosts: listOf(text('FN_HOSTS').toLowerCase()),
+    namespace: readNamespace(reading),
+    log: readLog(reading),
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
     tls,
-    volumeRoots,
+    volumeRoots: readVolumeRoots(reading),
     secretKeyFile: text('FN_SECRET_KEY_FILE') === '' ? null : resolve(text('FN_SECRET_KEY_FILE')),
-    zramBytes,
-    reclaimAfterMs,
-    resultTtlMs,
-    stems: Number(stems),
-    pool,
-    ceilings,
-    callbackAllow,
-    egressAllow,
-    nameServers,
-    hostNetwork: text('FN_HOST_NETWORK') !== '' && text('FN_HOST_NETWORK') !== '0',
-    otlpEndpoint: text('OTEL_EXPORTER_OTLP_ENDPOINT') || null,
-  })
-}
-
-const MOST_STEMS = 100
-const MINUTE_MS = 60_000
-const MOST_RESULT_TTL_MS = 30 * 24 * 60 * MINUTE_MS
-function parseAllowed(name: string, text: (name: string) => string, problems: string[]): string[] {
-  const entries = listOf(text(name))
-  try {
-    parseAllowList(entries)
-  } catch (error) {
-    problems.push(`${name}: ${(error as Error).message}`)
+    zramBytes: readZram(reading),
+    reclaimAfterMs: readDurationMs(reading, 'FN_RECLAIM_AFTER'),
+    resultTtlMs: readResultTtlMs(reading),
+    stems: readStems(reading),
+    pool: parsePoolSettings(text, problems),
+    ceilings: parseCeilings(env, problems),
+    callbackAllow: readAllowed(reading, 'FN_CALLBACK_ALLOW'),
+    egressAllow: readAllowed(reading, 'FN_EGRESS_ALLOW'),
+    nameServers: readNameServers(reading),
+    hostNetwork: isOn(reading, 'FN_HOST_NETWORK'),
+    otlpEndpoint: readUrl(reading, 'OTEL_EXPORTER_OTLP_ENDPOINT', ['http:', 'https:']) || null,
   }
-  return entries
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
 }
 
-function listOf(text: string): string[] {
-  return text
-    .split(',')
-    .map((part) => part.trim())
-    .filter(Boolean)
-}
-
-const SMALLEST_ZRAM_BYTES = 1024 ** 2
-
-function parsed<T>(name: string, parse: () => T, problems: string[]): T | null {
-  try {
-    return parse()
-  } catch (error) {
-    if (!(error instanceof UnitError)) throw error
-    problems.push(`${name}: ${error.message}`)
-    return null
-  }
+/** Where this machine finds a platform that listens there. */
+function ownUrl({ host, port }: Config['listen'], isTls: boolean): string {
+  const shown = host.includes(':') ? `[${host}]` : host === '0.0.0.0' ? '127.0.0.1' : host
+  return `${isTls ? 'https' : 'http'}://${shown}:${port}`
 }
 
 /** The token of a configuration: FN_TOKEN, else the state directory's file; null when neither is there. */
@@ -331,33 +272,4 @@ export function readToken(config: Config): string | null {
   } catch {
     return null
   }
-}
-
-function parseListen(name: string, value: string, problems: string[]): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(value)
-  const port = Number(match?.[3])
-  if (!match || port > 65535) {
-    problems.push(`${name}: expected host:port such as 127.0.0.1:8080, got ${JSON.stringify(value)}`)
-    return { host: '', port: 0 }
-  }
-  return { host: match[1] ?? match[2] ?? '', port }
-}
-
-function parseRoots(value: string, problems: string[]): string[] {
-  const roots = value.split(',').map((path) => path.trim().replace(/(?<=.)\/+$/, ''))
-  return roots.filter(Boolean).filter((path) => {
-    if (path !== '/' && path.startsWith('/') && resolve(path) === path) return true
-    problems.push(
-      `FN_VOLUME_ROOTS: expected absolute paths other than /, without . and .., got ${JSON.stringify(path)}`,
-    )
-    return false
-  })
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
-}
-
-function isLevel(text: string): boolean {
-  return ['debug', 'info', 'warn', 'error', 'silent'].includes(text)
 }
