@@ -18,6 +18,25 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
     throw invalid([`expected an object of settings, got ${describe(manifest)}`])
   }
   const problems: string[] = []
+  const { limits: ownLimits, maxLimits: highest, ...rest } = knownSettings(manifest, problems)
+  if (typeof rest.retry === 'number') rest.retry = { attempts: rest.retry }
+  const shape = configShape.omit({ limits: true, maxLimits: true }).safeParse(rest)
+  if (!shape.success) problems.push(...shape.error.issues.flatMap(shapeProblems))
+  const limits = parseOwnLimits(ownLimits, problems)
+  const maxLimits = parseLimitObject('maxLimits', highest, problems)
+  const fixed = LIMITS.filter((limit) => !limit.perCall && limit.name in maxLimits)
+  for (const { name: limit } of fixed)
+    problems.push(`maxLimits.${limit}: is fixed when a sandbox is created and cannot change per call`)
+  const parsed = shape.success ? shape.data : {}
+  problems.push(...networkProblems(parsed, limits, maxLimits), ...contradictions(parsed))
+  if (problems.length > 0) throw invalid(problems)
+  return configOf(name, parsed, limits, maxLimits)
+}
+
+type Parsed = Partial<Omit<z.output<typeof configShape>, 'limits' | 'maxLimits'>>
+
+/** The settings there are; the others become problems. */
+function knownSettings(manifest: object, problems: string[]): Record<string, unknown> {
   const known: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(manifest)) {
     if (configKeys.has(key)) known[key] = value
@@ -25,35 +44,26 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
       problems.push(`unknown key ${key}; did you mean limits.${key}?`)
     else if (key !== '$schema') problems.push(unknownKey(key, [...configKeys]))
   }
-  const { limits: ownLimits, maxLimits: highest, ...rest } = known
-  if (typeof rest.retry === 'number') rest.retry = { attempts: rest.retry }
-  const shape = configShape.omit({ limits: true, maxLimits: true }).safeParse(rest)
-  if (!shape.success) {
-    for (const issue of shape.error.issues) {
-      if (issue.code === 'unrecognized_keys') {
-        const at = issue.path.join('.')
-        for (const key of issue.keys) problems.push(unknownKey(`${at}.${key}`, INNER_KEYS[at] ?? []))
-      } else problems.push(`${issue.path.join('.')}: ${issue.message}`)
-    }
-  }
-  const limits = parseOwnLimits(ownLimits, problems)
-  const maxLimits = parseLimitObject('maxLimits', highest, problems)
-  for (const limit of LIMITS) {
-    if (!limit.perCall && limit.name in maxLimits) {
-      problems.push(`maxLimits.${limit.name}: is fixed when a sandbox is created and cannot change per call`)
-    }
-  }
-  problems.push(...networkProblems(shape.success ? shape.data : {}, limits, maxLimits))
-  if (shape.success && (shape.data.sandboxConcurrency ?? 1) > 1) {
-    const { isolation, leftovers } = shape.data
-    const alone = 'needs calls one at a time in a sandbox: leave sandboxConcurrency at 1'
-    if (isolation === 'call') problems.push(`isolation: "call" ${alone}`)
-    if (leftovers === 'kill') problems.push(`leftovers: "kill" ${alone}`)
-  }
-  const both = shape.success ? (shape.data.secrets ?? []).filter((key) => key in (shape.data.env ?? {})) : []
-  for (const key of both) problems.push(`secrets: ${key} is in env as well`)
-  if (problems.length > 0 || !shape.success) throw invalid(problems)
-  const parsed = shape.data
+  return known
+}
+
+function shapeProblems(issue: z.core.$ZodIssue): string[] {
+  const at = issue.path.join('.')
+  if (issue.code !== 'unrecognized_keys') return [`${at}: ${issue.message}`]
+  return issue.keys.map((key) => unknownKey(`${at}.${key}`, INNER_KEYS[at] ?? []))
+}
+
+/** Settings that are right by themselves and do not go together. */
+function contradictions({ sandboxConcurrency = 1, isolation, leftovers, secrets = [], env = {} }: Parsed): string[] {
+  const problems: string[] = []
+  const alone = 'needs calls one at a time in a sandbox: leave sandboxConcurrency at 1'
+  if (sandboxConcurrency > 1 && isolation === 'call') problems.push(`isolation: "call" ${alone}`)
+  if (sandboxConcurrency > 1 && leftovers === 'kill') problems.push(`leftovers: "kill" ${alone}`)
+  for (const key of secrets.filter((one) => one in env)) problems.push(`secrets: ${key} is in env as well`)
+  return problems
+}
+
+function configOf(name: string, parsed: Parsed, limits: Limits, maxLimits: Partial<Limits>): FunctionConfig {
   return {
     ...CONFIG_DEFAULTS,
     name,
