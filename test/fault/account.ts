@@ -19,6 +19,8 @@ export interface Fate {
   readonly deadLetter: boolean
   /** The stored response is what the function gave: true also where there is none to be had. */
   readonly resultRight: boolean
+  /** Why it did not succeed, for the report. */
+  readonly why?: string
 }
 
 /** Times ms since the epoch: struck, and back to normal. */
@@ -61,6 +63,9 @@ export interface Account {
 
 /** Between a run's end and the writing down of its outcome on a busy machine; clocks of client and function are one. */
 const SETTLE_MS = 3_000
+/** So many deaths of the platform under one call are none of its attempts; the next makes it a dead letter. */
+const DEATHS_MAX = 20
+const DIED_TOO_OFTEN = 'the worker ended again and again'
 const ENDS = new Set(['succeeded', 'failed', 'timed-out', 'cancelled', 'expired'])
 
 export function account(seen: Seen): Account {
@@ -148,7 +153,9 @@ function findWrong(acknowledged: readonly Submitted[], { fates, faults }: Seen):
     if (state === 'cancelled' && call.kind !== 'cancelled') return [`${who}: cancelled by nobody`]
     if (state === 'expired' && call.kind !== 'short-lived') return [`${who}: expired before its time`]
     const isDead = state === 'failed' || state === 'timed-out'
-    return isDead && call.kind !== 'doomed' && !attemptsEnd ? [`${who}: ${state}, though nothing ended an attempt`] : []
+    return isDead && call.kind !== 'doomed' && !attemptsEnd
+      ? [`${who}: ${state}, though nothing ended an attempt: ${why}`]
+      : []
   })
 }
 

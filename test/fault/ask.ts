@@ -49,7 +49,7 @@ async function stateOf(house: House, id: string): Promise<string | null> {
 
 async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fate> {
   const response = await ask(house, `/v1/invocations/${id}`)
-  const record = (await response.json()) as { state?: string; function?: string }
+  const record = (await response.json()) as { state?: string; function?: string; attempt?: number; error?: object }
   if (response.status === 404) return { state: null, deadLetter: false, resultRight: false }
   const state = record.state ?? null
   if (state === 'succeeded') {
@@ -59,7 +59,8 @@ async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fa
   }
   const letter = await ask(house, `/v1/functions/${record.function}/dead-letters/${id}`)
   await letter.arrayBuffer()
-  return { state, deadLetter: letter.status === 200, resultRight: true }
+  const why = `attempt ${record.attempt}, ${JSON.stringify(record.error)}`
+  return { state, deadLetter: letter.status === 200, resultRight: true, why }
 }
 
 /** Ids of all records. */

@@ -70,6 +70,13 @@ describe('what was acknowledged', () => {
     expect(accountOf({ submitted, fates: new Map([['1', fate(state)]]) }).wrong).toHaveLength(1)
   })
 
+  test('may be a dead letter when the platform died under it more than twenty times, and not before', () => {
+    const why = 'attempt 0, the worker ended again and again while it ran this call'
+    const fates = new Map([['1', fate('failed', { why })]])
+    expect(accountOf({ fates, faults: Array(21).fill(killed) }).wrong).toEqual([])
+    expect(accountOf({ fates, faults: Array(20).fill(killed) }).wrong).toHaveLength(1)
+  })
+
   test('is wrong when it ran on after its cancel was confirmed', () => {
     const submitted = [{ ...sent('a', ['1'], 'cancelled'), cancelConfirmed: true }]
     expect(accountOf({ submitted }).wrong).toEqual(['1 (a, cancelled): succeeded, though its cancel was confirmed'])
