@@ -153,9 +153,10 @@ function findWrong(acknowledged: readonly Submitted[], { fates, faults }: Seen):
     if (state === 'cancelled' && call.kind !== 'cancelled') return [`${who}: cancelled by nobody`]
     if (state === 'expired' && call.kind !== 'short-lived') return [`${who}: expired before its time`]
     const isDead = state === 'failed' || state === 'timed-out'
-    return isDead && call.kind !== 'doomed' && !attemptsEnd
-      ? [`${who}: ${state}, though nothing ended an attempt: ${why}`]
-      : []
+    const why = fates.get(ids[0] ?? '')?.why ?? ''
+    if (!isDead || call.kind === 'doomed' || attemptsEnd) return []
+    if (faults.length > DEATHS_MAX && why.includes(DIED_TOO_OFTEN)) return []
+    return [`${who}: ${state}, though nothing ended an attempt: ${why}`]
   })
 }
 
