@@ -226,12 +226,12 @@ function fill(path: string): void {
   }
 }
 
-async function losePower(house: House, chance: Chance): Promise<boolean> {
+async function losePower(house: House): Promise<boolean> {
   if (house.disk === null) return false
-  // ORDER: the disk first: whatever is acknowledged before was synced before.
+  // ORDER: all stand still first: no machine says anything after its power is gone, and a sync that meets the shutdown in the
+  // kernel may claim to have succeeded.
+  for (const pid of processesOf(house.front.id, house.front.stateDir)) signal(pid, 'SIGSTOP')
   cutPower(house.disk)
-  // What still runs may see its disk fail, and must acknowledge nothing.
-  await sleep(chance.below(300))
   await killOnce(house, 'everything')
   await restorePower(house.disk, DEAD_MS)
   // After a real cut the machine would have another one: what is kept for one boot alone is not relied on.
