@@ -32,7 +32,10 @@ describe('all sandboxes together', () => {
   })
   async function start(id: string, source: string): Promise<CgroupChild> {
     makeSandboxCgroup(host.path(id))
-    opened.push(host.attach(id, { ...DEFAULT_LIMITS, memory: 128 * MIB, memorySwap: 128 * MIB }, null))
+    // A host with swap would swap instead of killing: it is the total that is looked at here.
+    opened.push(
+      host.attach(id, { ...DEFAULT_LIMITS, memory: 128 * MIB, memorySwap: 128 * MIB, memorySwappiness: 0 }, null),
+    )
     return startInCgroup(host.path(id), source)
   }
 
