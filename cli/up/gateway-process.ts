@@ -4,19 +4,24 @@ import { type HostReport, type LimitSupport, type Limits, type Runtime, RuntimeE
 import { openImageStore } from '../../runtime/image/image-store.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import { NO_WORKER, RemoteWorker } from '../../worker/fleet/remote-worker.ts'
-import { createDurableLane } from '../../worker/queue/durable-lane.ts'
-import { createRegistry } from '../../worker/registry/registry.ts'
-import { connectRedis } from '../../worker/store/connect.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
 import { type FleetPlace, keepImages, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
 import { openFront } from './front.ts'
 import { createLogger } from './logger.ts'
 import type { Platform } from './platform.ts'
-import { lockState, openBooks, type ProcessBase, requireFreePort } from './process-parts.ts'
+import {
+  lockState,
+  openBooks,
+  openLane,
+  openRedis,
+  openRegistry,
+  openTracing,
+  type ProcessBase,
+  requireFreePort,
+} from './process-parts.ts'
 import { createSteps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
-import { createTracing } from './tracing.ts'
 
 /** Of the drain, what is left for the answers of calls that did not end in time. */
 const LAST_ANSWERS_MS = 500
@@ -52,41 +57,14 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     () => openImageStore(stateDir),
     (made) => made.close(),
   )
-  const redis = await steps.run(
-    'redis connection',
-    () => connectRedis(target, logger),
-    (made) => made.close(),
-  )
-  const registry = await steps.run(
-    'registry',
-    () => createRegistry({ redis, images, logger, clock }),
-    (made) => made.close(),
-  )
+  const redis = await openRedis(base, target)
+  const registry = await openRegistry(base, redis, { images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
   requireSecretKey(secrets, 'gateway')
   const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
-  const tracing = await steps.run(
-    'tracing',
-    () => createTracing(config.otlpEndpoint),
-    (made) => made?.close(),
-  )
+  const tracing = await openTracing(base)
   const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock })
-  const lane = await steps.run(
-    'durable lane',
-    () =>
-      createDurableLane({
-        target,
-        worker,
-        runs: false,
-        files: fleet.files,
-        stateDir,
-        clock,
-        logger,
-        keptMs: config.resultTtlMs,
-        tracing,
-      }),
-    (made) => made.close(),
-  )
+  const lane = await openLane(base, { target, worker, runs: false, files: fleet.files, tracing })
   const runtime = runtimeOfWorkers(images, fleet)
   const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
   const hasNetwork = (namespace: string, name: string) => networks.has(namespace, name)

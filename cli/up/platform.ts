@@ -5,9 +5,6 @@ import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import { jointWorker } from '../../worker/fleet/joint-worker.ts'
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
-import { createDurableLane } from '../../worker/queue/durable-lane.ts'
-import { createRegistry } from '../../worker/registry/registry.ts'
-import { connectRedis } from '../../worker/store/connect.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
@@ -18,7 +15,11 @@ import {
   followRegistry,
   lockState,
   openBooks,
+  openLane,
+  openRedis,
+  openRegistry,
   openRuntime,
+  openTracing,
   openWorker,
   type ProcessBase,
   requireFreePort,
@@ -27,7 +28,6 @@ import {
 } from './process-parts.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
-import { createTracing } from './tracing.ts'
 
 export interface Platform {
   readonly url: string
@@ -87,25 +87,13 @@ async function compose(
         )
       : null
   const target = embedded ? { socketPath: embedded.socketPath } : { url: config.redisUrl ?? '' }
-  const redis = await steps.run(
-    'redis connection',
-    () => connectRedis(target, logger),
-    (made) => made.close(),
-  )
-  const registry = await steps.run(
-    'registry',
-    () => createRegistry({ redis, images: ownRuntime.images, logger, clock }),
-    (made) => made.close(),
-  )
+  const redis = await openRedis(base, target)
+  const registry = await openRegistry(base, redis, { images: ownRuntime.images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
   const { images, host: machine } = ownRuntime
   const fleet = embedded ? null : await openFleet(base, { redis, role: 'platform', secrets, images, machine })
   const runtime = fleet === null ? ownRuntime : { ...ownRuntime, images: pulledImages(images, fleet.files) }
-  const tracing = await steps.run(
-    'tracing',
-    () => createTracing(config.otlpEndpoint),
-    (made) => made?.close(),
-  )
+  const tracing = await openTracing(base)
   const worker = await openWorker(base, runtime, secrets, tracing)
   const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
   const hasNetwork = (namespace: string, name: string) => networks.has(namespace, name)
@@ -113,21 +101,7 @@ async function compose(
   const deployer = createDeployer({ runtime, worker, registry, logger, ceilings, hasSecret, hasNetwork })
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))
-  const lane = await steps.run(
-    'durable lane',
-    () =>
-      createDurableLane({
-        target,
-        worker,
-        stateDir,
-        clock,
-        logger,
-        keptMs: config.resultTtlMs,
-        tracing,
-        files: fleet?.files ?? null,
-      }),
-    (made) => made.close(),
-  )
+  const lane = await openLane(base, { target, worker, tracing, files: fleet?.files ?? null })
   let ready = false
   const trouble = () => {
     if (!ready) return 'the platform is starting or stopping'

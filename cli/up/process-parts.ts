@@ -8,12 +8,14 @@ import { makeFolder } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
+import type { DurableLane } from '../../worker/queue/api.ts'
+import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { FunctionNetworks, type StoredNetwork } from '../../worker/registry/networks.ts'
-import type { createRegistry } from '../../worker/registry/registry.ts'
+import { createRegistry, type RegistryOptions } from '../../worker/registry/registry.ts'
 import { Secrets, type StoredSecret } from '../../worker/registry/secrets.ts'
 import { type StoredToken, Tokens } from '../../worker/registry/tokens.ts'
-import type { RedisStore } from '../../worker/store/connect.ts'
+import { connectRedis, type RedisStore, type RedisTarget } from '../../worker/store/connect.ts'
 import type { Tracing } from '../../worker/tracing.ts'
 import { createWorker } from '../../worker/worker.ts'
 import { buildBootstrap } from '../bundle/bootstrap.ts'
@@ -22,6 +24,7 @@ import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { secretKey } from './secret-key.ts'
 import type { Steps } from './steps.ts'
+import { createTracing } from './tracing.ts'
 
 export type Registry = Awaited<ReturnType<typeof createRegistry>>
 
@@ -71,6 +74,49 @@ export async function openRuntime({ config, steps, logger, progress }: ProcessBa
         totals: { memoryBytes: config.pool.sandboxMemoryBytes ?? sandboxMemoryBytes(), pids: highestPids() },
         reserve: { cpuShares: PLATFORM_SHARES, memoryBytes: PLATFORM_MEMORY_BYTES },
       }),
+    (made) => made.close(),
+  )
+}
+
+export function openRedis({ steps, logger }: ProcessBase, target: RedisTarget): Promise<RedisStore> {
+  return steps.run(
+    'redis connection',
+    () => connectRedis(target, logger),
+    (made) => made.close(),
+  )
+}
+
+/** `more`: `images`, where a copy of the registry lies (null: nowhere), and how long to wait for Redis. */
+export function openRegistry(
+  { steps, logger }: ProcessBase,
+  redis: RedisStore,
+  more: Pick<RegistryOptions, 'images' | 'startWaitMs'>,
+): Promise<Registry> {
+  return steps.run(
+    'registry',
+    () => createRegistry({ redis, logger, clock: systemClock, ...more }),
+    (made) => made.close(),
+  )
+}
+
+/** null: tracing is off. */
+export function openTracing({ config, steps }: ProcessBase): Promise<Tracing | null> {
+  return steps.run(
+    'tracing',
+    () => createTracing(config.otlpEndpoint),
+    (made) => made?.close(),
+  )
+}
+
+/** The durable lane; it runs nothing before its `start`. */
+export function openLane(
+  { config, steps, logger }: ProcessBase,
+  options: Omit<DurableLaneOptions, 'stateDir' | 'clock' | 'logger' | 'keptMs'>,
+): Promise<DurableLane> {
+  const { stateDir, resultTtlMs: keptMs } = config
+  return steps.run(
+    'durable lane',
+    () => createDurableLane({ stateDir, clock: systemClock, logger, keptMs, ...options }),
     (made) => made.close(),
   )
 }

@@ -2,11 +2,7 @@
 // Redis it shares and from the gateways there; what others may ask for later it leaves with them, so that it may go any time.
 
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
-import { createDurableLane } from '../../worker/queue/durable-lane.ts'
-import { createRegistry } from '../../worker/registry/registry.ts'
-import { connectRedis } from '../../worker/store/connect.ts'
 import type { Config } from '../config.ts'
-import { systemClock } from './clock.ts'
 import { Candidates, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
 import { createHealthServer } from './health-server.ts'
 import { createLogger } from './logger.ts'
@@ -15,14 +11,17 @@ import {
   followRegistry,
   lockState,
   openBooks,
+  openLane,
+  openRedis,
+  openRegistry,
   openRuntime,
+  openTracing,
   openWorker,
   type ProcessBase,
   requireRoot,
   startProvisioned,
 } from './process-parts.ts'
 import { createSteps, type Steps } from './steps.ts'
-import { createTracing } from './tracing.ts'
 
 export interface WorkerProcess {
   /** The id of its state directory. */
@@ -59,53 +58,24 @@ export async function startWorker(
 
 async function compose(base: ProcessBase, health: Config['listen'] | null): Promise<WorkerProcess> {
   const { config, steps, logger, progress } = base
-  const { stateDir } = config
-  const clock = systemClock
   const target = { url: requireRedisUrl(config.redisUrl, 'worker') }
   requireRoot('worker')
   await lockState(base)
   const ownRuntime = await openRuntime(base)
   progress('connecting to Redis')
-  const redis = await steps.run(
-    'redis connection',
-    () => connectRedis(target, logger),
-    (made) => made.close(),
-  )
+  const redis = await openRedis(base, target)
   // Its own copy of the registry would say what was; a worker without Redis has nothing to run anyway.
-  const registry = await steps.run(
-    'registry',
-    () => createRegistry({ redis, images: null, logger, clock, startWaitMs: START_WAIT_MS }),
-    (made) => made.close(),
-  )
+  const registry = await openRegistry(base, redis, { images: null, startWaitMs: START_WAIT_MS })
   const { secrets } = await openBooks(base, redis)
   requireSecretKey(secrets, 'worker')
   const { images, host: machine } = ownRuntime
   const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })
   const runtime = { ...ownRuntime, images: pulledImages(images, fleet.files) }
-  const tracing = await steps.run(
-    'tracing',
-    () => createTracing(config.otlpEndpoint),
-    (made) => made?.close(),
-  )
+  const tracing = await openTracing(base)
   const worker = await openWorker(base, runtime, secrets, tracing)
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => candidates.has(version))
-  const lane = await steps.run(
-    'durable lane',
-    () =>
-      createDurableLane({
-        target,
-        worker,
-        files: fleet.files,
-        turnMs: fleet.turnMs,
-        stateDir,
-        clock,
-        logger,
-        keptMs: config.resultTtlMs,
-        tracing,
-      }),
-    (made) => made.close(),
-  )
+  const lane = await openLane(base, { target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })
   let stopping = false
   const trouble = () =>
     stopping ? 'the worker is stopping' : lane.available() ? null : 'Redis is away: it runs nothing until it is back'
