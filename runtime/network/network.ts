@@ -215,6 +215,8 @@ export class SandboxNetwork {
     const interfaceName = `${this.#names.sandboxes}${index}`
     const namespacePath = join(this.#options.folder, index)
     try {
+      // A killed platform forgot nothing: what its sandbox at this address began must open no way for this one.
+      if (this.#connections !== null) forgetConnections(this.#connections, number)
       const indexes = await makeLink({ namespacePath, interfaceName, address, gateway: this.#subnet.gateway })
       const { allow, clock } = this.#options
       const nowMs = () => clock.monotonicMs()

@@ -180,6 +180,7 @@ describe('what is refused at deploy', () => {
 
 test('a killed platform leaves no table, no interface and no switch, and starts again with its networks', async () => {
   await platform.kill9()
+  await internet.excuseConnections()
   await until('the guard has cleaned up', async () => {
     const left = `${await internet.inside('nft list tables; cat /proc/sys/net/ipv4/ip_forward')}${await internet.inside('cat /proc/self/net/dev')}`
     return !/thaw|thw|^1$/m.test(left) || left
@@ -190,6 +191,7 @@ test('a killed platform leaves no table, no interface and no switch, and starts 
 
 test('what even the guard could not remove, the next start does', async () => {
   await platform.kill9('everything')
+  await internet.excuseConnections()
   await platform.restart()
   expect(await internet.inside('nft list tables')).not.toContain('thaw')
   expect(await travel('free', 'fetch=http://api.example.com/')).toMatchObject({ status: 200 })
