@@ -18,6 +18,7 @@ import type { Sandbox } from '../../runtime/api.ts'
 import { type Disk, mountDisk } from '../support/disk.ts'
 import { call, EVALUATOR, evaluate, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
 import { MIB, metered, useSandboxes } from '../support/kernel-sandboxes.ts'
+import { timeScale } from '../support/time-scale.ts'
 
 const sandboxes = useSandboxes()
 const image = () => join(sandboxes.platform.stateDir, 'scratch', 'weighted.img')
