@@ -72,7 +72,7 @@ class SoakRun {
       else this.samples.push(one)
       missing = one instanceof Error ? missing + 1 : 0
       if (missing === MOST_MISSING) this.#lost.abort()
-      if (turn % 30 === 29) this.say(`${growthLines(growthsOf(this.samples)).slice(1, 6).join(' | ')}`)
+      if (turn % 30 === 29) process.stderr.write(`${growthLines(growthsOf(this.samples)).join('\n')}\n`)
       await sleep(SAMPLE_MS, undefined, { signal: this.#stop.signal }).catch(() => {})
     }
   }
@@ -86,7 +86,9 @@ class SoakRun {
       const name = `turn-${turn % TURNOVER}`
       writeFileSync(join(folder, `${name}.ts`), `export default () => new Response('turn ${turn}')\n`)
       deploys.sent++
-      const trouble = await this.#turn(folder, name, turn).catch((error: Error) => error.message.slice(0, 200))
+      const trouble = await this.#turn(folder, name, turn).catch((error: Error) =>
+        error.message.replaceAll(`${folder}/`, '').slice(0, 200),
+      )
       if (trouble === null) deploys.expected++
       else deploys.others[trouble] = (deploys.others[trouble] ?? 0) + 1
       await sleep(DEPLOY_MS, undefined, { signal: this.#stop.signal }).catch(() => {})
