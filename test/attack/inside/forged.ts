@@ -1,6 +1,6 @@
 // What a function may say on the wire when it writes to descriptor 3 itself instead of returning a Response. Inside a sandbox only.
 import { spawn } from 'node:child_process'
-import { closeSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { encodeCredit, encodeFrame, FLAG, FRAME, writeU32 } from '../../../runtime/protocol/frames.ts'
 import { writeHead } from '../../../runtime/protocol/heads.ts'
 import { encodeLog } from '../../../runtime/protocol/messages.ts'
@@ -102,8 +102,8 @@ const OTHERS: Readonly<Record<string, (id: number) => Response | Promise<Respons
     const octal = [...late].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('')
     const script = `(while [ ! -e /tmp/now ]; do :; done; printf '${octal}' >&3) &`
     spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'ignore', 'ignore', HOST_FD] })
-    setTimeout(() => writeSync(1, ''), 0)
-    spawn('/bin/sh', ['-c', ': >/tmp/now'], { stdio: 'ignore' })
+    // When the answer is out: before it, this would be a frame out of order.
+    setTimeout(() => closeSync(openSync('/tmp/now', 'w')), 30)
     return new Response('in time')
   },
   closed: () => {
