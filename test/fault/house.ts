@@ -90,7 +90,9 @@ export class House {
     this.workers = numbers.map((number) => member('worker', join(folder, `worker-${number}`), {}))
     if (isApart) mkdirSync(this.redisDir)
     const args = redisArguments(this.redisDir, join(folder, 'redis.sock'))
-    this.redis = isApart ? new Server({ name: 'redis', command: 'redis-server', args, env: base, logFile }) : null
+    this.redis = isApart
+      ? new Server({ name: 'redis', command: 'redis-server', args, env: { PATH: PLAIN_PATH }, logFile })
+      : null
   }
 
   /** Needs root. Started and ready when it resolves. */

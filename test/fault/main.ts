@@ -32,11 +32,18 @@ async function main(): Promise<number> {
     return 2
   }
   const results: CampaignResult[] = []
+  let unbegun = 0
   const stop = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort())
   for (const campaign of campaigns) {
     if (stop.signal.aborted) break
-    results.push(await runOne(campaign, options, stop.signal))
+    try {
+      results.push(await runOne(campaign, options, stop.signal))
+    } catch (error) {
+      // What the others found is told all the same.
+      process.stderr.write(`fault: a campaign could not be begun: ${(error as Error).message}\n`)
+      unbegun++
+    }
   }
   process.stdout.write(options.json ? `${JSON.stringify(results, null, 2)}\n` : `${reportOf(results)}\n`)
   const late = results.filter(({ house, account }) => account.rerunMs.some((ms) => ms > RERUN_MS[house]))
