@@ -20,20 +20,9 @@ import { TarReader } from '../../../gateway/upload/tar-reader.ts'
 import { UnitError } from '../../../runtime/api.ts'
 import { WorkerError } from '../../../worker/api.ts'
 import { RegistryError } from '../../../worker/registry/api.ts'
+import { attempt } from '../../support/fuzz.ts'
 import { rawLong, rawMember, rawPax, TAR_END } from '../../support/raw-tar.ts'
 import { sampleConfig } from '../../support/samples.ts'
-
-fc.configureGlobal({ seed: Number(process.env.THAW_TEST_SEED ?? 20_261_121) })
-
-/** Runs it; null when it threw one of the errors it may throw. Anything else it throws fails the property. */
-function attempt<T>(run: () => T, ...allowed: (abstract new (...args: never[]) => Error)[]): T | null {
-  try {
-    return run()
-  } catch (error) {
-    if (allowed.some((kind) => error instanceof kind)) return null
-    throw error
-  }
-}
 
 const piece = fc.oneof(
   fc.constantFrom(

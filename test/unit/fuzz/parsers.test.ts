@@ -1,6 +1,7 @@
 // What people and sandboxes write, on anything at all: sizes, durations, limits, fn.json, cron, volumes, destinations, frames.
 // Each either gives a value that reads the same when written out, or throws its declared error.
 // The same cases each time, unless THAW_TEST_SEED is set; a failure prints seed and smallest case.
+
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -31,17 +32,7 @@ import { RegistryError } from '../../../worker/registry/api.ts'
 import { parseFunctionConfig } from '../../../worker/registry/config.ts'
 import { parseDestination } from '../../../worker/registry/destinations.ts'
 import { conflictOf, parseVolume } from '../../../worker/registry/volume-text.ts'
-
-fc.configureGlobal({ seed: Number(process.env.THAW_TEST_SEED ?? 20_261_121) })
-
-function attempt<T>(run: () => T, ...allowed: (abstract new (...args: never[]) => Error)[]): T | null {
-  try {
-    return run()
-  } catch (error) {
-    if (allowed.some((kind) => error instanceof kind)) return null
-    throw error
-  }
-}
+import { attempt } from '../../support/fuzz.ts'
 
 const text = (characters: string, maxLength = 12) =>
   fc.array(fc.constantFrom(...characters), { maxLength }).map((letters) => letters.join(''))
