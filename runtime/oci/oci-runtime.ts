@@ -100,10 +100,10 @@ async function runContainer(
   cancel()
   for (const stream of streams) stream.off('readable', hold)
   if (exit.code !== 0) {
-    const said = await readRest(stderr)
+    const words = await readRest(stderr)
     for (const stream of streams) stream.destroy()
     const how = exit.signal === null ? `exit ${exit.code}` : `killed by ${exit.signal}`
-    throw new RuntimeError('CREATE_FAILED', `${options.path} run: ${how}: ${said === '' ? 'no message' : said}`)
+    throw new RuntimeError('CREATE_FAILED', `${options.path} run: ${how}: ${words === '' ? 'no message' : words}`)
   }
   return { pid: Number(await readFile(pidFile, 'utf8')), socket, stdout, stderr }
 }
@@ -130,7 +130,13 @@ async function readRest(stream: Readable): Promise<string> {
   const chunks: string[] = []
   stream.on('data', (chunk: Buffer) => chunks.push(chunk.toString('utf8')))
   await Promise.race([new Promise((resolve) => stream.once('end', resolve)), sleep(200)])
-  return chunks.join('').trim().slice(-SAID_MAX_CHARS)
+  return said(chunks.join(''))
+}
+
+/** The last words of `text`. Of a crash in Go, which ends in the stacks of all its threads, those before them. */
+function said(text: string): string {
+  const [words] = text.split(/^(?:runtime stack|goroutine \d+)\b.*:$/m, 1)
+  return (words ?? '').trim().slice(-SAID_MAX_CHARS)
 }
 
 async function deleteContainer(options: OciRuntimeOptions, id: string): Promise<void> {

@@ -57,6 +57,8 @@ export interface SandboxHost {
 
 const BOOT_TIMEOUT_MS = 20_000
 const EMPTY_TIMEOUT_MS = 10_000
+/** Node's own threads: main, V8's workers, signals, libuv's pool; the OCI runtime's, before them, are about as many. */
+const START_TASKS = 8
 
 /** Creates a sandbox with the bootstrap ready in it. Throws RuntimeError `CREATE_FAILED` | `BOOT_TIMEOUT` | `DISK_FULL`. */
 export async function createSandbox(host: SandboxHost, spec: SandboxSpec): Promise<ContainerSandbox> {
@@ -107,10 +109,22 @@ class Build {
       ...((this.#spec.volumes?.length ?? 0) === 0 ? [] : [this.#volumesStep(this.#spec.volumes ?? [])]),
       { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
       { name: 'config', run: () => this.#writeConfig() },
-      { name: 'container', run: () => this.#start(), undo: () => this.#deleteContainer() },
+      { name: 'container', run: () => this.#sayingTasks(() => this.#start()), undo: () => this.#deleteContainer() },
       { name: 'cgroup', run: () => this.#attach(), undo: () => this.#removeCgroup() },
-      { name: 'ready', run: () => this.#made().boot(BOOT_TIMEOUT_MS) },
+      { name: 'ready', run: () => this.#sayingTasks(() => this.#made().boot(BOOT_TIMEOUT_MS)) },
     ]
+  }
+
+  /** The OCI runtime and Node fail in many words where they may not have their threads; those of the limit are added. */
+  async #sayingTasks(run: () => Promise<void>): Promise<void> {
+    try {
+      await run()
+    } catch (error) {
+      const { pids } = this.#spec.limits
+      if (pids >= START_TASKS || !(error instanceof RuntimeError)) throw error
+      const hint = `a sandbox starts with about ${START_TASKS} tasks, pids is ${pids}`
+      throw new RuntimeError(error.code, `${error.message}; ${hint}`, { cause: error, ...(error.fault && { fault: error.fault }) })
+    }
   }
 
   finish(times: ContainerSandbox['steps'], undo: () => Promise<void>): ContainerSandbox {

@@ -36,9 +36,6 @@ const LAST_WORDS_MS = 50
 /** At a stretch, of a main thread that computes; the kernel's own is 1.4 ms on two cores, and threads with shorter ones go first. */
 const COMPUTING_SLICE_US = 10_000
 
-/** Node's own threads: main, V8's workers, signals, libuv's pool. */
-const NODE_TASKS = 8
-
 export interface SandboxParts {
   readonly id: string
   readonly container: Container
@@ -119,18 +116,12 @@ export class ContainerSandbox implements Sandbox {
     this.#state = move(this.#state, 'running')
   }
 
-  /** A process that did not get ready: what it wrote if it died, and what it may have lacked. */
+  /** A process that did not get ready: what it wrote if it died. */
   #bootError(error: unknown): unknown {
-    const hint =
-      this.#limits.pids < NODE_TASKS ? `; Node starts about ${NODE_TASKS} tasks, pids is ${this.#limits.pids}` : ''
     const fault = this.#reason?.fault
-    if (fault === undefined) {
-      // Without its threads Node mostly aborts, and now and then waits for one for ever.
-      if (hint === '' || !(error instanceof RuntimeError)) return error
-      return new RuntimeError(error.code, error.message + hint, { cause: error })
-    }
+    if (fault === undefined) return error
     const words = this.#output.stderrTail().trim()
-    const message = `the sandbox ended before it was ready: ${fault.message}${hint}${words === '' ? '' : `: ${words}`}`
+    const message = `the sandbox ended before it was ready: ${fault.message}${words === '' ? '' : `: ${words}`}`
     return new RuntimeError('CREATE_FAILED', message, { fault })
   }
 

@@ -51,7 +51,7 @@ async function main(): Promise<number> {
     process.stderr.write(
       `late: ${nameOf(house, kinds)}: a call ran again more than ${RERUN_MS[house]} ms after /readyz\n`,
     )
-  return late.length === 0 && results.every((result) => result.clean) ? 0 : 1
+  return unbegun === 0 && late.length === 0 && results.every((result) => result.clean) ? 0 : 1
 }
 
 async function runOne(

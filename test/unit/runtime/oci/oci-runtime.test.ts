@@ -52,6 +52,16 @@ describe('the OCI runtime', () => {
     })
   })
 
+  test('that crashes in Go has its words in the error, not the stacks of its threads', async () => {
+    const runtime = await script(
+      'crash',
+      `printf 'runtime: failed to create new OS thread (have 2 already; errno=11)\\nfatal error: newosproc\\n\\n' >&2
+       printf 'runtime stack:\\nruntime.throw(...)\\n\\ngoroutine 1 [running]:\\nmain.main() 550 sp=0x1\\n' >&2; exit 2`,
+    )
+    const failed = await runtime.run('s3', folder).catch((error: Error) => error.message)
+    expect(failed).toMatch(/exit 2: runtime: failed to create new OS thread .*\nfatal error: newosproc$/)
+  })
+
   test('if it is runc, is not even started to forget a container without cgroups; another is asked', async () => {
     const log = join(folder, 'started')
     const state = join(folder, 'oci', 's4')
