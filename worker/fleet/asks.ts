@@ -105,8 +105,14 @@ export class Asks {
     this.#pending.delete(ask)
   }
 
+  /** Whoever may write to Redis may send anything: what is no answer is dropped, and whoever waits for one goes on waiting. */
   #answered(text: string): void {
-    const { ask, value, error } = JSON.parse(text) as Answer
+    const answer = answerIn(text)
+    if (answer === null) {
+      this.#options.logger.debug({ bytes: text.length }, 'what came for an answer is none')
+      return
+    }
+    const { ask, value, error } = answer
     const pending = this.#pending.get(ask)
     if (pending === undefined) return
     this.#pending.delete(ask)
@@ -129,6 +135,20 @@ export class Asks {
     } catch (error) {
       logger.debug({ reason: (error as Error).message }, 'a question could not be answered')
     }
+  }
+}
+
+/** null: it is none. */
+function answerIn(text: string): Answer | null {
+  try {
+    const { ask, value, error } = JSON.parse(text) as Record<string, unknown>
+    if (typeof ask !== 'string') return null
+    if (error === undefined) return { ask, value }
+    const { code, message, stack } = error as Record<string, unknown>
+    if (typeof code !== 'string' || typeof message !== 'string') return null
+    return { ask, error: { code, message, stack: typeof stack === 'string' ? stack : null } }
+  } catch {
+    return null
   }
 }
 

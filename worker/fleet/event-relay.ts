@@ -43,10 +43,20 @@ export class EventRelay {
   }
 }
 
-/** The side that listens; events of `self` are not among them. The returned function stops. */
+/** The side that listens; events of `self` are not among them, nor what is no event. The returned function stops. */
 export function listenToEvents(redis: RedisStore, self: string, listener: (event: PlatformEvent) => void): () => void {
   return redis.subscribe(EVENTS, (text) => {
-    const { from, event } = JSON.parse(text) as { from: string; event: PlatformEvent }
-    if (from !== self) listener(event)
+    const told = eventIn(text)
+    if (told !== null && told.from !== self) listener(told.event)
   })
+}
+
+/** null: whoever may write to Redis may publish anything. */
+function eventIn(text: string): { readonly from: string; readonly event: PlatformEvent } | null {
+  try {
+    const { from, event } = JSON.parse(text) as { from: string; event: PlatformEvent }
+    return typeof from === 'string' && typeof event?.type === 'string' ? { from, event } : null
+  } catch {
+    return null
+  }
 }

@@ -35,7 +35,14 @@ export function createChannels(open: () => Redis, logger: Logger): Channels {
     client.on('error', () => {})
     client.on('ready', () => void join(client, [...subscriptions.keys()]))
     client.on('message', (channel: string, message: string) => {
-      for (const entry of [...(subscriptions.get(channel) ?? [])]) entry.onMessage(message)
+      for (const entry of [...(subscriptions.get(channel) ?? [])]) {
+        try {
+          entry.onMessage(message)
+        } catch (error) {
+          // Anybody on this Redis may publish anything: what one listener cannot take is no end of the process.
+          logger.error({ channel, reason: (error as Error).message }, 'a message could not be taken')
+        }
+      }
     })
     return client
   }
