@@ -17,7 +17,7 @@ import { keepAlive } from './host/keep-alive.ts'
 import { RUN_ROOT, stateId } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
 import { becomeSubreaper } from './host/syscalls.ts'
-import { claimUidRanges } from './host/uid-ranges.ts'
+import { claimUidRanges, type UidRanges } from './host/uid-ranges.ts'
 import { createUnwind, type Unwind } from './host/unwind.ts'
 import { weightedDisks } from './host/weighted-disk.ts'
 import { openZram, sweepZram } from './host/zram.ts'
@@ -27,7 +27,7 @@ import { dropLayersOfEarlierBoot, removeOldLayers } from './image/layer-folders.
 import { createLimitCheck } from './limit-check.ts'
 import { parseAllowList } from './network/addresses.ts'
 import { sweepNetwork } from './network/network.ts'
-import { createNetworks } from './network/networks.ts'
+import { createNetworks, type HostNetworks } from './network/networks.ts'
 import { parseHardLimits } from './oci/config.ts'
 import { openOciRuntime } from './oci/oci-runtime.ts'
 import { seccompProfile } from './oci/seccomp.ts'
@@ -109,18 +109,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   const images = await openImageStore(stateDir)
   unwind.defer('images', () => images.close())
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
-  const networks = createNetworks({
-    platformId,
-    platform: uids.region,
-    platforms: uids.regions,
-    folder: folders.network,
-    sharedFolder: RUN_ROOT,
-    nameServers: options.nameServers ?? [],
-    allow: parseAllowList(options.egressAllow ?? []),
-    hostNetwork: options.hostNetwork ?? false,
-    clock,
-    logger,
-  })
+  const networks = openNetworks(options, platformId, folders, uids)
   unwind.defer('networks', () => networks.close())
   const supportNow = () => {
     const { bridge } = networks.support()
@@ -159,24 +148,13 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     options.maxLaunches ?? facts.cores,
   )
   unwind.defer('sandboxes', () => sandboxes.close())
-  const host: HostReport = {
-    ...facts,
-    cgroupMode: cgroups.mode,
-    freezer: cgroups.freezer,
-    ociRuntime: { path: oci.path, version: oci.version },
-    // Swap, disks and schedulers come and go while the platform runs: the report is of now.
-    get swapBytes() {
-      return parseSwapBytes(readFileSync('/proc/swaps', 'utf8'))
-    },
-    get limits() {
-      return supportNow()
-    },
-    get networks() {
-      return networks.support()
-    },
-  }
   return {
-    host,
+    host: reportOfNow(
+      { ...facts, ociRuntime: { path: oci.path, version: oci.version } },
+      cgroups,
+      networks,
+      supportNow,
+    ),
     images,
     volumes,
     networks,
@@ -214,6 +192,50 @@ async function claimHost(folders: PlatformFolders, platformId: string, options: 
   })
   unwind.defer('cgroups', () => cgroups.close())
   return { uids, cgroups }
+}
+
+function openNetworks(
+  options: RuntimeOptions,
+  platformId: string,
+  folders: PlatformFolders,
+  uids: UidRanges,
+): HostNetworks {
+  const { nameServers = [], egressAllow = [], hostNetwork = false, clock, logger } = options
+  return createNetworks({
+    platformId,
+    platform: uids.region,
+    platforms: uids.regions,
+    folder: folders.network,
+    sharedFolder: RUN_ROOT,
+    nameServers,
+    allow: parseAllowList(egressAllow),
+    hostNetwork,
+    clock,
+    logger,
+  })
+}
+
+/** Swap, disks, schedulers and networks come and go while the platform runs: each look at the report is at them. */
+function reportOfNow(
+  facts: Omit<HostReport, 'cgroupMode' | 'freezer' | 'limits'>,
+  cgroups: CgroupHost,
+  networks: HostNetworks,
+  limitsNow: () => HostReport['limits'],
+): HostReport {
+  return {
+    ...facts,
+    cgroupMode: cgroups.mode,
+    freezer: cgroups.freezer,
+    get swapBytes() {
+      return parseSwapBytes(readFileSync('/proc/swaps', 'utf8'))
+    },
+    get limits() {
+      return limitsNow()
+    },
+    get networks() {
+      return networks.support()
+    },
+  }
 }
 
 /** ORDER: creators before cgroups, or they would fill them again; processes before mounts. */

@@ -8,12 +8,12 @@ import type { FleetRole, MemberLoad } from '../../worker/fleet/api.ts'
 import { Asks } from '../../worker/fleet/asks.ts'
 import { EventRelay } from '../../worker/fleet/event-relay.ts'
 import { FleetFiles } from '../../worker/fleet/file-client.ts'
-import { createFileServer } from '../../worker/fleet/file-server.ts'
+import { createFileServer, type FileServer } from '../../worker/fleet/file-server.ts'
 import { FleetView } from '../../worker/fleet/fleet-view.ts'
 import { mirrorImages } from '../../worker/fleet/image-mirror.ts'
 import { Members } from '../../worker/fleet/members.ts'
 import { answersOf } from '../../worker/fleet/questions.ts'
-import { fleetSecret } from '../../worker/fleet/signature.ts'
+import { type FleetSecret, fleetSecret } from '../../worker/fleet/signature.ts'
 import { turnMs } from '../../worker/fleet/turns.ts'
 import type { Secrets } from '../../worker/registry/secrets.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
@@ -49,15 +49,7 @@ export async function openFleet(base: ProcessBase, parts: FleetParts): Promise<F
   const clock = systemClock
   const secret = fleetSecret(redis)
   const id = await stateId(config.stateDir)
-  const server =
-    images === null
-      ? null
-      : await steps.run(
-          'file listener',
-          () =>
-            createFileServer({ listen: config.filesListen, stateDir: config.stateDir, images, secret, clock, logger }),
-          (made) => made.close(),
-        )
+  const server = images === null ? null : await openFileListener(base, images, secret)
   const place: { worker: Worker | null; draining: boolean } = { worker: null, draining: false }
   const members = await steps.run(
     'fleet',
@@ -115,6 +107,20 @@ export async function openFleet(base: ProcessBase, parts: FleetParts): Promise<F
   }
 }
 
+/** Where other processes get layers, bodies and results of this one. */
+function openFileListener(
+  { config, steps, logger }: ProcessBase,
+  images: NonNullable<FleetParts['images']>,
+  secret: FleetSecret,
+): Promise<FileServer> {
+  const { stateDir, filesListen: listen } = config
+  return steps.run(
+    'file listener',
+    () => createFileServer({ listen, stateDir, images, secret, clock: systemClock, logger }),
+    (made) => made.close(),
+  )
+}
+
 function loadOf(worker: Worker, draining: boolean): MemberLoad {
   return { ...worker.stats(), draining }
 }
@@ -131,38 +137,6 @@ export async function keepImages(
     () => mirrorImages({ images, registry, files, clock: systemClock, logger }),
     (stop) => stop(),
   )
-}
-
-/** Versions being deployed: the registry will know them in a moment, or never. */
-export class Candidates {
-  readonly #since = new Map<string, number>()
-  readonly #images = new Map<string, string>()
-
-  add(version: FunctionVersion): void {
-    const nowMs = systemClock.monotonicMs()
-    for (const [key, sinceMs] of this.#since) {
-      if (nowMs - sinceMs <= CANDIDATE_MS) continue
-      this.#since.delete(key)
-      this.#images.delete(key)
-    }
-    this.#since.set(keyOf(version), nowMs)
-    this.#images.set(keyOf(version), version.image)
-  }
-
-  images(): Iterable<string> {
-    return this.#images.values()
-  }
-
-  has(version: { namespace: string; name: string; version: number }): boolean {
-    const sinceMs = this.#since.get(keyOf(version))
-    return sinceMs !== undefined && systemClock.monotonicMs() - sinceMs <= CANDIDATE_MS
-  }
-}
-
-const CANDIDATE_MS = 120_000
-
-function keyOf({ namespace, name, version }: { namespace: string; name: string; version: number }): string {
-  return `${namespace}/${name}/${version}`
 }
 
 /** Throws RuntimeError HOST_UNSUITABLE when there are secrets this process could not read. */

@@ -24,7 +24,6 @@ export interface FrontParts
     | 'networks'
     | 'sandboxNetworks'
     | 'checkLimits'
-    | 'ready'
     | 'fleet'
     | 'bodyLimits'
   > {
@@ -35,6 +34,8 @@ export interface FrontParts
   /** What `/v1/config` shows. */
   readonly settings: readonly ConfigRow[]
   readonly tls: Pick<GatewayOptions, 'tls'>
+  /** What `/readyz` gives as its reason; null: ready. */
+  readonly trouble: () => string | null
 }
 
 export interface Front {
@@ -48,7 +49,7 @@ export interface Front {
 }
 
 export async function openFront({ config, steps, logger }: ProcessBase, parts: FrontParts): Promise<Front> {
-  const { redis, lane, registry, settings, tls, ...given } = parts
+  const { redis, lane, registry, settings, tls, trouble, ...given } = parts
   const { stateDir } = config
   const clock = systemClock
   const schedules = await steps.run(
@@ -79,6 +80,10 @@ export async function openFront({ config, steps, logger }: ProcessBase, parts: F
         clock,
         version: packageVersion(),
         config: settings,
+        ready: () => {
+          const reason = trouble()
+          return reason === null ? { ready: true } : { ready: false, reason }
+        },
         behindProxy: config.behindProxy,
         maxConnections: maxConnections(),
         ...tls,

@@ -2,25 +2,24 @@
 // the same Redis; versions are loaded by one of them before they are kept. Needs no root.
 import { type HostReport, type LimitSupport, type Limits, type Runtime, RuntimeError } from '../../runtime/api.ts'
 import { openImageStore } from '../../runtime/image/image-store.ts'
-import { createDeployer } from '../../worker/deploy.ts'
 import { NO_WORKER, RemoteWorker } from '../../worker/fleet/remote-worker.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
 import { type FleetPlace, keepImages, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
 import { openFront } from './front.ts'
-import { createLogger } from './logger.ts'
 import type { Platform } from './platform.ts'
 import {
   lockState,
   openBooks,
+  openDeployer,
   openLane,
   openRedis,
   openRegistry,
   openTracing,
   type ProcessBase,
   requireFreePort,
+  startProcess,
 } from './process-parts.ts'
-import { createSteps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
 
 /** Of the drain, what is left for the answers of calls that did not end in time. */
@@ -34,27 +33,18 @@ export async function startGateway(
   settings: readonly ConfigRow[],
   progress: (step: string) => void,
 ): Promise<Platform> {
-  const logger = createLogger(config.log)
-  const base: ProcessBase = { config, steps: createSteps(logger), logger, progress }
-  try {
-    return await compose(base, settings)
-  } catch (error) {
-    await base.steps.close()
-    throw error
-  }
+  return await startProcess(config, progress, (base) => compose(base, settings))
 }
 
 async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promise<Platform> {
-  const { config, steps, logger } = base
-  const { stateDir } = config
-  const clock = systemClock
+  const { config, steps } = base
   const target = { url: requireRedisUrl(config.redisUrl, 'gateway') }
   await lockState(base)
   const tls = config.tls === null ? {} : { tls: readTlsFiles(config.tls) }
   await steps.run('port', () => requireFreePort(config.listen))
   const images = await steps.run(
     'images',
-    () => openImageStore(stateDir),
+    () => openImageStore(config.stateDir),
     (made) => made.close(),
   )
   const redis = await openRedis(base, target)
@@ -63,11 +53,9 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   requireSecretKey(secrets, 'gateway')
   const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
   const tracing = await openTracing(base)
-  const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock })
+  const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock: systemClock })
   const lane = await openLane(base, { target, worker, runs: false, files: fleet.files, tracing })
   const runtime = runtimeOfWorkers(images, fleet)
-  const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
-  const hasNetwork = (namespace: string, name: string) => networks.has(namespace, name)
   let stopping = false
   const trouble = () => {
     if (stopping) return 'the gateway is stopping'
@@ -80,7 +68,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     lane,
     worker,
     networks,
-    deployer: createDeployer({ runtime, worker, registry, logger, ceilings: config.ceilings, hasSecret, hasNetwork }),
+    deployer: openDeployer(base, { runtime, worker, registry, secrets, networks }),
     secrets,
     tokens,
     settings,
@@ -89,10 +77,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     fleet: fleet.view,
     checkLimits: (asked) => runtime.checkLimits(asked),
     bodyLimits: { sync: MOST_BODY_BYTES, async: MOST_BODY_BYTES },
-    ready: () => {
-      const reason = trouble()
-      return reason === null ? { ready: true } : { ready: false, reason }
-    },
+    trouble,
   })
   await lane.start()
   front.start()

@@ -2,19 +2,19 @@
 // each step with its undo. Nothing here decides anything; it only puts parts together.
 import { spawn } from '../../runtime/api.ts'
 import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
-import { createDeployer } from '../../worker/deploy.ts'
 import { jointWorker } from '../../worker/fleet/joint-worker.ts'
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
 import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import type { Config, ConfigRow } from '../config.ts'
+import { Candidates } from './candidates.ts'
 import { systemClock } from './clock.ts'
-import { Candidates, keepImages, openFleet } from './fleet.ts'
+import { keepImages, openFleet } from './fleet.ts'
 import { openFront } from './front.ts'
-import { createLogger } from './logger.ts'
 import {
   followRegistry,
   lockState,
   openBooks,
+  openDeployer,
   openLane,
   openRedis,
   openRegistry,
@@ -24,9 +24,10 @@ import {
   type ProcessBase,
   requireFreePort,
   requireRoot,
+  startProcess,
   startProvisioned,
 } from './process-parts.ts'
-import { createSteps, type Steps } from './steps.ts'
+import type { Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
 
 export interface Platform {
@@ -51,54 +52,28 @@ export async function startPlatform(
   settings: readonly ConfigRow[],
   progress: (step: string) => void,
 ): Promise<Platform> {
-  const logger = createLogger(config.log)
-  const steps = createSteps(logger)
-  try {
-    return await compose(config, settings, steps, logger, progress)
-  } catch (error) {
-    await steps.close()
-    throw error
-  }
+  return await startProcess(config, progress, (base) => compose(base, settings))
 }
 
-async function compose(
-  config: Config,
-  settings: readonly ConfigRow[],
-  steps: Steps,
-  logger: ReturnType<typeof createLogger>,
-  progress: (step: string) => void,
-): Promise<Platform> {
-  const clock = systemClock
-  const { stateDir } = config
-  const base: ProcessBase = { config, steps, logger, progress }
+async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promise<Platform> {
+  const { config, steps, logger, progress } = base
   requireRoot('up')
   await lockState(base)
   const tls = config.tls === null ? {} : { tls: readTlsFiles(config.tls) }
   await steps.run('port', () => requireFreePort(config.listen))
   const ownRuntime = await openRuntime(base)
   progress('starting Redis')
-  const runDir = runDirOf(await stateId(stateDir))
-  const embedded =
-    config.redisUrl === null
-      ? await steps.run(
-          'redis',
-          () => startEmbeddedRedis({ stateDir, runDir, spawn, logger, clock }),
-          (made) => made.stop(),
-        )
-      : null
-  const target = embedded ? { socketPath: embedded.socketPath } : { url: config.redisUrl ?? '' }
+  const target = config.redisUrl === null ? await startOwnRedis(base) : { url: config.redisUrl }
   const redis = await openRedis(base, target)
   const registry = await openRegistry(base, redis, { images: ownRuntime.images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
   const { images, host: machine } = ownRuntime
-  const fleet = embedded ? null : await openFleet(base, { redis, role: 'platform', secrets, images, machine })
+  const isShared = config.redisUrl !== null
+  const fleet = isShared ? await openFleet(base, { redis, role: 'platform', secrets, images, machine }) : null
   const runtime = fleet === null ? ownRuntime : { ...ownRuntime, images: pulledImages(images, fleet.files) }
   const tracing = await openTracing(base)
   const worker = await openWorker(base, runtime, secrets, tracing)
-  const hasSecret = (namespace: string, name: string) => secrets.has(namespace, name)
-  const hasNetwork = (namespace: string, name: string) => networks.has(namespace, name)
-  const { ceilings } = config
-  const deployer = createDeployer({ runtime, worker, registry, logger, ceilings, hasSecret, hasNetwork })
+  const deployer = openDeployer(base, { runtime, worker, registry, secrets, networks })
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))
   const lane = await openLane(base, { target, worker, tracing, files: fleet?.files ?? null })
@@ -123,10 +98,7 @@ async function compose(
     sandboxNetworks: runtime.networks,
     checkLimits: (asked) => runtime.checkLimits(asked),
     ...(fleet === null ? {} : { fleet: fleet.view }),
-    ready: () => {
-      const reason = trouble()
-      return reason === null ? { ready: true } : { ready: false, reason }
-    },
+    trouble,
   })
   await steps.run('queue', () => lane.start())
   front.start()
@@ -150,4 +122,15 @@ async function compose(
       await steps.close()
     },
   }
+}
+
+/** Where it listens. It dies with this process, and is started again when it dies alone. */
+async function startOwnRedis({ config, steps, logger }: ProcessBase): Promise<{ readonly socketPath: string }> {
+  const { stateDir } = config
+  const runDir = runDirOf(await stateId(stateDir))
+  return await steps.run(
+    'redis',
+    () => startEmbeddedRedis({ stateDir, runDir, spawn, logger, clock: systemClock }),
+    (made) => made.stop(),
+  )
 }

@@ -7,7 +7,8 @@ import { type Logger, type Runtime, RuntimeError } from '../../runtime/api.ts'
 import { makeFolder } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
-import type { FunctionVersion, Worker } from '../../worker/api.ts'
+import type { Deployer, FunctionVersion, Worker } from '../../worker/api.ts'
+import { createDeployer } from '../../worker/deploy.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
 import { Documents } from '../../worker/registry/documents.ts'
@@ -22,8 +23,9 @@ import { buildBootstrap } from '../bundle/bootstrap.ts'
 import { type Config, PROJECT_ROOT } from '../config.ts'
 import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
+import { createLogger } from './logger.ts'
 import { secretKey } from './secret-key.ts'
-import type { Steps } from './steps.ts'
+import { createSteps, type Steps } from './steps.ts'
 import { createTracing } from './tracing.ts'
 
 export type Registry = Awaited<ReturnType<typeof createRegistry>>
@@ -41,6 +43,22 @@ export interface ProcessBase {
 const PLATFORM_SHARES = 8192
 /** Of the reserve, what reclaim is to leave to the platform (cgroup v2). */
 const PLATFORM_MEMORY_BYTES = 256 * 1024 ** 2
+
+/** Puts a process together; when that fails everything made so far is undone and the error propagates. */
+export async function startProcess<T>(
+  config: Config,
+  progress: ProcessBase['progress'],
+  compose: (base: ProcessBase) => Promise<T>,
+): Promise<T> {
+  const logger = createLogger(config.log)
+  const steps = createSteps(logger)
+  try {
+    return await compose({ config, steps, logger, progress })
+  } catch (error) {
+    await steps.close()
+    throw error
+  }
+}
 
 /** ORDER: the lock comes before anything that cleans up after a killed process of this state directory. */
 export async function lockState({ config, steps }: ProcessBase): Promise<void> {
@@ -169,6 +187,27 @@ export async function openWorker(
   )
   secrets.onChange((changed) => worker.renew((version) => changed.some((secret) => names(version, secret))))
   return worker
+}
+
+/** Deploys onto this worker, with the secrets and networks there are. */
+export function openDeployer(
+  { config, logger }: ProcessBase,
+  parts: {
+    readonly runtime: Runtime
+    readonly worker: Worker
+    readonly registry: Registry
+    readonly secrets: Secrets
+    readonly networks: FunctionNetworks
+  },
+): Deployer {
+  const { secrets, networks, ...rest } = parts
+  return createDeployer({
+    ...rest,
+    logger,
+    ceilings: config.ceilings,
+    hasSecret: (namespace, name) => secrets.has(namespace, name),
+    hasNetwork: (namespace, name) => networks.has(namespace, name),
+  })
 }
 
 /** Sandboxes of versions the registry knows no more are destroyed, but for those `spared`. */

@@ -3,9 +3,9 @@
 
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
 import type { Config } from '../config.ts'
-import { Candidates, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
+import { Candidates } from './candidates.ts'
+import { openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
 import { createHealthServer } from './health-server.ts'
-import { createLogger } from './logger.ts'
 import { openPeers } from './peers.ts'
 import {
   followRegistry,
@@ -19,9 +19,10 @@ import {
   openWorker,
   type ProcessBase,
   requireRoot,
+  startProcess,
   startProvisioned,
 } from './process-parts.ts'
-import { createSteps, type Steps } from './steps.ts'
+import type { Steps } from './steps.ts'
 
 export interface WorkerProcess {
   /** The id of its state directory. */
@@ -46,14 +47,7 @@ export async function startWorker(
   health: Config['listen'] | null,
   progress: (step: string) => void,
 ): Promise<WorkerProcess> {
-  const logger = createLogger(config.log)
-  const base: ProcessBase = { config, steps: createSteps(logger), logger, progress }
-  try {
-    return await compose(base, health)
-  } catch (error) {
-    await base.steps.close()
-    throw error
-  }
+  return await startProcess(config, progress, (base) => compose(base, health))
 }
 
 async function compose(base: ProcessBase, health: Config['listen'] | null): Promise<WorkerProcess> {

@@ -26,12 +26,13 @@ export interface NetworkOptions {
   /** A number no other platform of this host has, and how many there can be. */
   readonly platform: number
   readonly platforms: number
-  /** Names of namespaces lie here; on a tmpfs, removed with everything in it. */
+  /** `/run/thaw/<id>/network`: names of namespaces lie here; on a tmpfs, removed with everything in it. */
   readonly folder: string
   /** Where platforms of the host agree on what they share. */
   readonly sharedFolder: string
   /** Asked by the resolver; empty: those of the host's resolv.conf. */
   readonly nameServers: readonly string[]
+  /** Besides public addresses. */
   readonly allow: AllowList
   readonly clock: Clock
   readonly logger: Logger

@@ -2,28 +2,18 @@
 // What layers above may ask of networks is `Networks` in runtime/api.ts, implemented here.
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, LimitSupport, Logger } from '../api.ts'
+import type { LimitSupport } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
-import { type AllowList, addressText, isPublicAddress, networkRange } from './addresses.ts'
+import { addressText, isPublicAddress, networkRange } from './addresses.ts'
 import type { NetworkMode, Networks } from './api.ts'
 import { type EgressRule, egressRuleText } from './egress-rules.ts'
-import { missingForNetwork, SandboxNetwork } from './network.ts'
+import { missingForNetwork, type NetworkOptions, SandboxNetwork } from './network.ts'
 import type { SandboxLink } from './sandbox-link.ts'
 
-export interface NetworksOptions {
-  readonly platformId: string
-  readonly platform: number
-  readonly platforms: number
-  /** `/run/thaw/<id>/network`; also the layers with name server settings lie below it. */
-  readonly folder: string
-  readonly sharedFolder: string
-  readonly nameServers: readonly string[]
-  /** Besides public addresses. */
-  readonly allow: AllowList
+/** The layers with name server settings lie below `folder`, too. */
+export interface NetworksOptions extends Omit<NetworkOptions, 'isPeer'> {
   /** Whether functions may have the host's own network. */
   readonly hostNetwork: boolean
-  readonly clock: Clock
-  readonly logger: Logger
 }
 
 /** Networks as the rest of runtime/ uses them. */
