@@ -238,8 +238,16 @@ describe('the platform', () => {
 
   test('says what this platform lacks, which methods fit, and what is nowhere', async () => {
     for (const path of ['/v1/networks', '/v1/networks/x']) expect((await gateway.fetch(path)).status).toBe(501)
-    const wrong = await gateway.fetch('/v1/functions', { method: 'DELETE' })
-    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET'])
+    for (const [path, allowed] of [
+      ['/v1/functions', 'GET'],
+      ['/v1/functions/hello', 'PUT, GET, DELETE'],
+      ['/healthz', 'GET'],
+    ] as const) {
+      const wrong = await gateway.fetch(path, { method: 'PATCH' })
+      expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, allowed])
+      const detail = `PATCH is not allowed here; allowed: ${allowed}`
+      expect(await wrong.json()).toMatchObject({ code: 'METHOD_NOT_ALLOWED', detail })
+    }
     expect((await gateway.fetch('/v1/nowhere')).status).toBe(404)
   })
 

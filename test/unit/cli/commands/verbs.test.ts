@@ -42,7 +42,10 @@ beforeAll(async () => {
           }
         : { body: LINES },
     [`GET /v1/invocations/${ID}/logs`]: { body: LINES },
-    'GET /v1/invocations': { body: [sampleRecord(ID)] },
+    'GET /v1/invocations': (asked) => ({
+      body: /function=(unknown|single)/.test(asked.target) ? [] : [sampleRecord(ID)],
+    }),
+    'GET /v1/functions/unknown': problem(404, 'FUNCTION_NOT_FOUND', 'gateway', 'unknown function unknown'),
     [`GET /v1/invocations/${ID}`]: { body: sampleRecord(ID) },
     [`GET /v1/invocations/${ID}/result`]: () =>
       ++resultAsks === 1
@@ -219,6 +222,17 @@ describe('invocations', () => {
     const query = new URL(last().target, gateway.url).searchParams
     expect(Object.fromEntries(query)).toMatchObject({ function: 'hello', state: 'failed', limit: '5', after: ID })
     expect(Number.isNaN(Date.parse(query.get('since')!))).toBe(false)
+  })
+
+  test('jobs of a function nobody knows is an error; one without calls has none, one that is gone still has its own', async () => {
+    const unknown = await fn('jobs', 'unknown')
+    expect(unknown).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringContaining('unknown function unknown'),
+    })
+    expect(await fn('jobs', 'single')).toMatchObject({ status: 0, stdout: 'no invocations\n' })
+    expect(await fn('jobs', 'gone')).toMatchObject({ status: 0, stdout: expect.stringContaining(ID) })
   })
 
   test('get invocation shows the record; --result asks again until there is one, a 202 of the function’s own too', async () => {

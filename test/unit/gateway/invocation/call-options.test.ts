@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { NO_OPTIONS, namespaceOf, parseCallOptions, prefersAsync } from '../../../../gateway/invocation/call-options.ts'
+import { LIMITS } from '../../../../runtime/api.ts'
 import { sampleConfig } from '../../../support/samples.ts'
 
 const MIB = 1024 ** 2
@@ -31,6 +32,15 @@ describe('options of a call', () => {
     const config = sampleConfig('hello', { maxLimits: { pids: 128 } })
     expect(parse(['fn-limit-pids', '128'], config).needsToken).toBe('fn-limit-pids')
     expect(parse(['fn-limit-pids', '64'], config).needsToken).toBeNull()
+  })
+
+  test('that name an unknown limit are refused with the list of those a call may change', () => {
+    const known = LIMITS.filter(({ perCall }) => perCall).map(({ kebab }) => `fn-limit-${kebab}`)
+    expect(known).toEqual(expect.arrayContaining(['fn-limit-memory', 'fn-limit-cpus', 'fn-limit-device-write-bps']))
+    expect(known).not.toContain('fn-limit-tmpfs')
+    const message = `unknown limit header fn-limit-memori; known: ${known.join(' ')}`
+    const refused = expect.objectContaining({ code: 'LIMIT_INVALID', message })
+    expect(() => parse(['fn-limit-memori', '64m'])).toThrow(refused)
   })
 
   test.each([
