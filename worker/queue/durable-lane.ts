@@ -7,7 +7,7 @@ import { connectRedis, type RedisStore, type RedisTarget } from '../store/connec
 import { StoreError } from '../store/errors.ts'
 import type { Tracing } from '../tracing.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
-import { Attempt, type AttemptContext } from './attempt.ts'
+import type { AttemptContext } from './attempt.ts'
 import { forgetResult } from './call-files.ts'
 import { type CancelParts, cancelCall, leaveCall } from './cancel.ts'
 import { DeadLetterStore } from './dead-letter-store.ts'
@@ -21,6 +21,7 @@ import { InvocationStore } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
 import { Maintenance } from './maintenance.ts'
 import { persist } from './persist.ts'
+import { RunningCalls } from './running-calls.ts'
 import { readServerPolicy, type ServerPolicy } from './server-policy.ts'
 import type { SharedFiles } from './shared-files.ts'
 import { asking, stopping, unavailable } from './unavailable.ts'
@@ -57,7 +58,6 @@ const CONCURRENCY = 128
 const PRESSING = 8
 const BODY_MAX_BYTES = 100 * 1024 ** 2
 const START_WAIT_MS = 5_000
-const HAND_BACK_MS = 3_000
 
 /** Opens its own connections and waits a moment for them; it exists also while Redis is away. `start` begins to run calls. */
 export async function createDurableLane(options: DurableLaneOptions): Promise<DurableLane> {
@@ -76,9 +76,9 @@ class Lane implements DurableLane {
   readonly #dispatcher: Dispatcher<FetchedJob>
   readonly #maintenance: Maintenance
   readonly #waiters: Waiters
-  readonly #active = new Map<string, Attempt>()
+  readonly #calls: RunningCalls
   readonly #context: AttemptContext
-  readonly #leave: (() => void)[] = []
+  readonly #leave: readonly (() => void)[]
   readonly #listeners = new Set<(record: InvocationRecord) => void>()
   readonly #deadLetterStore: DeadLetterStore
   readonly deadLetters: DeadLetters
@@ -86,7 +86,6 @@ class Lane implements DurableLane {
   readonly #resultsDir: string
   readonly #soleOwner: boolean
   #policy: ServerPolicy | null = null
-  #tokens = 0
   /** The newest version of a function that had a call. */
   readonly #versions = new Map<string, number>()
   /** Calls on their way to the disk. */
@@ -96,7 +95,6 @@ class Lane implements DurableLane {
   #recovering: Promise<void> | null = null
   #draining = false
   #closed = false
-  #idle: (() => void) | null = null
 
   constructor(options: DurableLaneOptions) {
     this.#options = options
@@ -109,6 +107,7 @@ class Lane implements DurableLane {
     const bodiesDir = join(options.stateDir, 'bodies')
     this.#resultsDir = join(options.stateDir, 'results')
     this.#context = this.#attemptContext(bodiesDir)
+    this.#calls = new RunningCalls(this.#jobs, this.#context)
     this.#deadLetterStore = new DeadLetterStore(this.#redis, this.#store.keptMs)
     this.deadLetters = createDeadLetters({
       store: this.#deadLetterStore,
@@ -145,13 +144,13 @@ class Lane implements DurableLane {
       available: () => this.#redis.available(),
       pressed: () => this.#accepting >= PRESSING,
       fetch: (queueKey) => this.#fetch(queueKey),
-      run: (fetched) => this.#run(fetched),
+      run: (fetched) => this.#calls.run(fetched),
     })
     this.#maintenance = new Maintenance({
       store: this.#store,
       jobs: this.#jobs,
       dispatcher: this.#dispatcher,
-      active: this.#active,
+      active: this.#calls.byId,
       clock: options.clock,
       logger: options.logger,
       soleOwner: this.#soleOwner,
@@ -161,20 +160,26 @@ class Lane implements DurableLane {
       pulledDir: this.#context.pulledDir,
       keptMs: this.#store.keptMs,
     })
-    this.#leave.push(
+    this.#leave = this.#follow()
+    if (this.#redis.available()) void this.#connected()
+  }
+
+  /** What Redis and other processes tell; to be left at the end. */
+  #follow(): (() => void)[] {
+    const { turnMs } = this.#options
+    return [
       this.#redis.onAvailable(() => void this.#connected()),
       this.#store.follow({
         done: (id) => this.#waiters.notify(id),
-        cancel: (id) => this.#active.get(id)?.cancel(),
-        leave: (id) => this.#active.get(id)?.leave(),
+        cancel: (id) => this.#calls.byId.get(id)?.cancel(),
+        leave: (id) => this.#calls.byId.get(id)?.leave(),
         due: (queueKey) => {
-          const turnMs = options.turnMs?.(functionKeyOf(queueKey)) ?? 0
-          this.#dispatcher.wake(queueKey, turnMs === 0 ? 0 : this.#clock.now() + turnMs)
+          const waitMs = turnMs?.(functionKeyOf(queueKey)) ?? 0
+          this.#dispatcher.wake(queueKey, waitMs === 0 ? 0 : this.#clock.now() + waitMs)
         },
         joined: () => this.#waiters.notifyAll(),
       }),
-    )
-    if (this.#redis.available()) void this.#connected()
+    ]
   }
 
   /** Resolves when Redis answered, or after `ms`. */
@@ -219,7 +224,7 @@ class Lane implements DurableLane {
   }
 
   async cancel(id: string): Promise<InvocationRecord> {
-    return await asking(() => cancelCall(id, () => this.#active.get(id), this.#cancelParts()))
+    return await asking(() => cancelCall(id, () => this.#calls.byId.get(id), this.#cancelParts()))
   }
 
   #cancelParts(): CancelParts {
@@ -275,17 +280,7 @@ class Lane implements DurableLane {
   async drain(ms: number): Promise<void> {
     this.#draining = true
     this.#dispatcher.stop()
-    if (this.#active.size > 0 && ms > 0) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(ms, resolve)
-        this.#idle = () => {
-          cancel()
-          resolve()
-        }
-      })
-    }
-    const rest = [...this.#active.values()].map((attempt) => attempt.handBack())
-    await Promise.race([Promise.all(rest), new Promise<void>((resolve) => this.#clock.after(HAND_BACK_MS, resolve))])
+    await this.#calls.drain(ms)
   }
 
   async close(): Promise<void> {
@@ -294,7 +289,7 @@ class Lane implements DurableLane {
     this.#draining = true
     this.#dispatcher.stop()
     this.#maintenance.stop()
-    for (const attempt of this.#active.values()) attempt.abandon()
+    this.#calls.abandon()
     for (const leave of this.#leave) leave()
     this.#waiters.notifyAll()
     await this.#jobs.close()
@@ -349,24 +344,10 @@ class Lane implements DurableLane {
     })
   }
 
-  async #fetch(queueKey: string): Promise<{ job: FetchedJob | null; nextAtMs: number | null }> {
-    const token = `${process.pid}-${++this.#tokens}-${this.#clock.now().toString(36)}`
-    const { fetched, nextAtMs } = await this.#jobs.fetch(queueKey, token, this.#clock.now())
-    if (fetched === null) return { job: null, nextAtMs }
-    this.#configure(queueKey, fetched.envelope.version)
-    // Known from here on: a cancel that comes now finds it.
-    this.#active.set(fetched.envelope.id, new Attempt(fetched, this.#context))
-    return { job: fetched, nextAtMs }
-  }
-
-  async #run(fetched: FetchedJob): Promise<number | null> {
-    const { id } = fetched.envelope
-    const attempt = this.#active.get(id)
-    if (attempt === undefined) return null
-    const waitedMs = await attempt.run()
-    if (this.#active.get(id) === attempt) this.#active.delete(id)
-    if (this.#active.size === 0) this.#idle?.()
-    return waitedMs
+  async #fetch(queueKey: string): ReturnType<RunningCalls['fetch']> {
+    const fetched = await this.#calls.fetch(queueKey)
+    if (fetched.job !== null) this.#configure(queueKey, fetched.job.envelope.version)
+    return fetched
   }
 
   #attemptContext(bodiesDir: string): AttemptContext {
