@@ -37,7 +37,7 @@ export function createLimitCheck(options: LimitCheckOptions): (asked: Partial<Li
       const support = options.supportNow()[name]
       if (!support.enforced) throw unsupported(name, support.how, support.fix)
     }
-    if (asked.cpusetCpus != null && options.hostCpus) checkCpus(asked.cpusetCpus, options.hostCpus)
+    if (options.hostCpus !== undefined) checkCpus(asked, options.hostCpus)
     for (const name of DEVICE_LIMITS) {
       for (const { device } of asked[name] ?? []) if (device !== null) checkDevice(name, device, options)
     }
@@ -65,10 +65,15 @@ function isAsked(asked: Partial<Limits>, name: LimitName): boolean {
   return !(name === 'memorySwap' && value === asked.memory)
 }
 
-function checkCpus(asked: string, hostCpus: ReadonlySet<number>): void {
-  const absent = [...cpusOf(asked)].find((cpu) => !hostCpus.has(cpu))
+function checkCpus({ cpus, cpusetCpus }: Partial<Limits>, hostCpus: ReadonlySet<number>): void {
+  if (cpus != null && cpus > hostCpus.size) {
+    const there = hostCpus.size === 1 ? 'is 1 CPU' : `are ${hostCpus.size} CPUs`
+    throw unsupported('cpus', `${cpus}: there ${there} here`, `ask for 0.01 to ${hostCpus.size}`)
+  }
+  const absent = cpusetCpus == null ? undefined : [...cpusOf(cpusetCpus)].find((cpu) => !hostCpus.has(cpu))
   if (absent === undefined) return
-  throw unsupported('cpusetCpus', `${asked}: there is no CPU ${absent} here`, `name some of ${[...hostCpus].join(',')}`)
+  const fix = `name some of ${[...hostCpus].join(',')}`
+  throw unsupported('cpusetCpus', `${cpusetCpus}: there is no CPU ${absent} here`, fix)
 }
 
 function checkDevice(name: LimitName, device: string, options: LimitCheckOptions): void {

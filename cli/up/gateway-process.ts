@@ -1,11 +1,12 @@
 // Composition of `fn gateway`: the HTTP face, registry and queue, without sandboxes. Calls go down the durable lane to the workers on
 // the same Redis; versions are loaded by one of them before they are kept. Needs no root.
-import { type HostReport, type LimitSupport, type Limits, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { type HostReport, type Runtime, RuntimeError } from '../../runtime/api.ts'
 import { openImageStore } from '../../runtime/image/image-store.ts'
 import { NO_WORKER, RemoteWorker } from '../../worker/fleet/remote-worker.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { systemClock } from './clock.ts'
 import { type FleetPlace, keepImages, openFleet, requireRedisUrl, requireSecretKey } from './fleet.ts'
+import { checkFleetLimits } from './fleet-limits.ts'
 import { openFront } from './front.ts'
 import type { Platform } from './platform.ts'
 import {
@@ -120,7 +121,7 @@ function runtimeOfWorkers(images: Runtime['images'], { members }: FleetPlace): R
       checkBind: async () => {},
     },
     create: notHere,
-    checkLimits: (asked) => checkLimits(asked, machines()),
+    checkLimits: (asked) => checkFleetLimits(asked, machines()),
     close: async () => {},
   }
 }
@@ -129,18 +130,4 @@ function notOneMachine(): Promise<never> {
   const message =
     'a named volume lies on one machine, and calls through this gateway run on any of the workers; functions with one run under fn up'
   return Promise.reject(new RuntimeError('VOLUME_INVALID', message))
-}
-
-/** Throws RuntimeError LIMIT_UNSUPPORTED for what no worker can enforce; each worker checks again for itself. */
-function checkLimits(asked: Partial<Limits>, machines: readonly HostReport[]): void {
-  if (machines.length === 0) return
-  for (const [name, value] of Object.entries(asked)) {
-    if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) continue
-    if (name === 'memorySwap') continue
-    const support = machines.map(({ limits }): LimitSupport | undefined => limits[name])
-    const [first] = support
-    if (first === undefined || support.some((one) => one?.enforced !== false)) continue
-    const fix = first.fix === undefined ? '' : `; ${first.fix}`
-    throw new RuntimeError('LIMIT_UNSUPPORTED', `${name}: no worker can enforce it: ${first.how}${fix}`)
-  }
 }

@@ -38,6 +38,17 @@ describe('limits asked for', () => {
     expect(() => check({ cpusetCpus: '1-2' })).toThrow('cpusetCpus: 1-2: there is no CPU 2 here; name some of 0,1')
   })
 
+  test('are no more CPUs’ time than the host has, as docker has it; what a function has from before goes on to hold', () => {
+    for (const cpus of [0.01, 1.5, 2]) expect(() => check({ cpus })).not.toThrow()
+    const refused = expect.objectContaining({
+      code: 'LIMIT_UNSUPPORTED',
+      message: 'cpus: 99: there are 2 CPUs here; ask for 0.01 to 2',
+    })
+    expect(() => check({ cpus: 99 })).toThrow(refused)
+    expect(() => check({ cpus: 2.01 })).toThrow('cpus: 2.01: there are 2 CPUs here')
+    expect(() => check({ memory: 64 }, { ...DEFAULT_LIMITS, cpus: 99 })).not.toThrow()
+  })
+
   test('pass when what the host lacked at the start is there now', () => {
     const late = createLimitCheck({
       support: lacking,

@@ -51,8 +51,8 @@ const GARBAGE = [
   '[]',
   '{}',
   '{"ask":7}',
-  '{"ask":"x","error":null}',
-  '{"ask":"x","error":{}}',
+  '{"ask":"ID","error":null}',
+  '{"ask":"ID","error":{}}',
 ]
 
 test.each(GARBAGE)('a channel of answers takes %j without harm, and the next answer', async (garbage) => {
