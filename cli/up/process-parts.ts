@@ -11,6 +11,7 @@ import type { Deployer, FunctionVersion, Worker } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
+import { isDeployed } from '../../worker/registry/deployed.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { FunctionNetworks, type StoredNetwork } from '../../worker/registry/networks.ts'
 import { createRegistry, type RegistryOptions } from '../../worker/registry/registry.ts'
@@ -223,7 +224,7 @@ export async function followRegistry(
       registry.onChange(
         () =>
           void worker
-            .retire((version) => spared(version) || isKept(registry, version))
+            .retire((version) => spared(version) || isDeployed(registry, version))
             .catch((error) => logger.warn({ error: String(error) }, 'could not retire sandboxes')),
       ),
     (stop) => stop(),
@@ -250,14 +251,6 @@ function provisioned(registry: Registry): FunctionVersion[] {
 
 function names({ namespace, config }: FunctionVersion, secret: { namespace: string; name: string }): boolean {
   return namespace === secret.namespace && (config.secrets?.includes(secret.name) ?? false)
-}
-
-function isKept(registry: Registry, version: { namespace: string; name: string; version: number }): boolean {
-  try {
-    return registry.get(version.namespace, version.name).versions.some((entry) => entry.version === version.version)
-  } catch {
-    return false
-  }
 }
 
 /** `verb`: the command that needs it. */

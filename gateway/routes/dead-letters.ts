@@ -1,10 +1,9 @@
 // Owns the routes of a function's queue: its dead letters, and whether it is paused. What they mean is the durable lane's.
 import { z } from 'zod'
 import { type DurableLane, QueueError } from '../../worker/queue/api.ts'
-import { checkFunctionName } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
 import { isInvocationId } from '../invocation/id.ts'
-import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerPage, functionOf, pageOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const LETTERS = '/v1/functions/{name}/dead-letters'
@@ -29,7 +28,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
       summary: 'One dead letter: every attempt with its error, times and metering',
       answers: { 200: { doc: 'the dead letter', schema: 'DeadLetter' }, 404: gone },
       handle: async (context) => {
-        const { namespace, name } = queueOf(context, parts)
+        const { namespace, name } = functionOf(context, parts)
         return context.json((await laneOf(parts).deadLetters.show(namespace, name, idOf(context))) as never)
       },
     },
@@ -40,7 +39,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
       summary: 'Queues it again under the same id, attempts counted on, age counted anew',
       answers: { 200: { doc: 'the record, queued', schema: 'Invocation' }, 404: gone },
       handle: async (context) => {
-        const { namespace, name } = queueOf(context, parts)
+        const { namespace, name } = functionOf(context, parts)
         return context.json((await laneOf(parts).deadLetters.redrive(namespace, name, idOf(context))) as never)
       },
     },
@@ -51,7 +50,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
       summary: 'Queues all of them again',
       answers: { 200: { doc: 'how many', schema: 'Count' } },
       handle: async (context) => {
-        const { namespace, name } = queueOf(context, parts)
+        const { namespace, name } = functionOf(context, parts)
         return context.json({ count: await laneOf(parts).deadLetters.redriveAll(namespace, name) })
       },
     },
@@ -62,7 +61,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
       summary: 'Forgets all of them; their records stay as long as results do',
       answers: { 200: { doc: 'how many', schema: 'Count' } },
       handle: async (context) => {
-        const { namespace, name } = queueOf(context, parts)
+        const { namespace, name } = functionOf(context, parts)
         return context.json({ count: await laneOf(parts).deadLetters.purge(namespace, name) })
       },
     },
@@ -73,7 +72,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
       summary: 'Forgets one',
       answers: { 204: { doc: 'gone' }, 404: gone },
       handle: async (context) => {
-        const { namespace, name } = queueOf(context, parts)
+        const { namespace, name } = functionOf(context, parts)
         await laneOf(parts).deadLetters.purge(namespace, name, idOf(context))
         return context.body(null, 204)
       },
@@ -96,7 +95,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
 const StateBody = z.strictObject({ paused: z.boolean() })
 
 async function setState(context: ControlContext, parts: ControlParts): Promise<Response> {
-  const { namespace, name } = queueOf(context, parts)
+  const { namespace, name } = functionOf(context, parts)
   const parsed = StateBody.safeParse(await readJson(context.env.incoming))
   if (!parsed.success)
     throw new GatewayError('BAD_REQUEST', 'expected {"paused": true} or {"paused": false}', { cause: parsed.error })
@@ -106,7 +105,7 @@ async function setState(context: ControlContext, parts: ControlParts): Promise<R
 }
 
 async function list(context: ControlContext, parts: ControlParts): Promise<Response> {
-  const { namespace, name } = queueOf(context, parts)
+  const { namespace, name } = functionOf(context, parts)
   const page = pageOf(context)
   if (page.after !== null && !isInvocationId(page.after))
     throw new GatewayError(
@@ -127,13 +126,4 @@ function idOf(context: ControlContext): string {
   const id = context.req.param('id') ?? ''
   if (isInvocationId(id)) return id
   throw new QueueError('DEAD_LETTER_NOT_FOUND', `no dead letter ${JSON.stringify(id.slice(0, 80))}`)
-}
-
-/** Throws RegistryError when there is no such function. */
-function queueOf(context: ControlContext, { registry }: ControlParts): { namespace: string; name: string } {
-  const name = context.req.param('name') ?? ''
-  checkFunctionName(name)
-  const namespace = namespaceOf(context)
-  registry.get(namespace, name)
-  return { namespace, name }
 }

@@ -1,11 +1,11 @@
 // Owns the routes of functions, versions and aliases. How they look: function-view.ts; deploying: deploy.ts.
 import { z } from 'zod'
-import { type FunctionEntry, type Registry, RegistryError } from '../../worker/registry/api.ts'
-import { checkFunctionName } from '../../worker/registry/names.ts'
+import { type FunctionEntry, RegistryError } from '../../worker/registry/api.ts'
+import { isDeployed } from '../../worker/registry/deployed.ts'
 import { GatewayError } from '../errors.ts'
 import { deployRoute } from './deploy.ts'
 import { functionView, queueView, startsView, versionView } from './function-view.ts'
-import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerByName, answerPage, functionOf, nameOf, namespaceOf, pageOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const AliasBody = z.strictObject({ weights: z.record(z.string(), z.number()) })
@@ -21,16 +21,10 @@ export function functionRoutes(parts: ControlParts): Route[] {
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'functions', schema: 'Function[]' } },
       handle: async (context) => {
-        const page = pageOf(context)
-        const all = registry
-          .list(namespaceOf(context))
-          .filter((entry) => page.after === null || entry.name > page.after)
-        const shown = await Promise.all(
-          all.slice(0, page.limit + 1).map(async (entry) => {
-            return { ...functionView(entry, context, parts), queue: await queueView(entry, parts.lane) }
-          }),
-        )
-        return answerPage(context, shown, page, (entry) => entry.name)
+        const view = async (entry: FunctionEntry) => {
+          return { ...functionView(entry, context, parts), queue: await queueView(entry, parts.lane) }
+        }
+        return await answerByName(context, registry.list(namespaceOf(context)), view)
       },
     },
     deployRoute(parts),
@@ -41,7 +35,7 @@ export function functionRoutes(parts: ControlParts): Route[] {
       summary: 'A function with its versions and aliases',
       answers: { 200: { doc: 'the function', schema: 'Function' } },
       handle: async (context) => {
-        const entry = entryOf(registry, context)
+        const entry = functionOf(context, parts)
         const starts = await startsView(entry, parts.worker)
         const queue = await queueView(entry, parts.lane)
         return context.json({ ...functionView(entry, context, parts), starts, queue } as never)
@@ -65,7 +59,7 @@ export function functionRoutes(parts: ControlParts): Route[] {
       handle: (context) => {
         const page = pageOf(context)
         const after = page.after === null ? 0 : Number(page.after)
-        const versions = entryOf(registry, context).versions.filter((version) => !(version.version <= after))
+        const versions = functionOf(context, parts).versions.filter((version) => !(version.version <= after))
         return answerPage(context, versions.map(versionView), page, (version) => String(version.version))
       },
     },
@@ -110,18 +104,12 @@ function aliasRoutes(parts: ControlParts): Route[] {
 }
 
 function namesOf(context: ControlContext): { name: string; alias: string } {
-  return { name: context.req.param('name') ?? '', alias: context.req.param('alias') ?? '' }
-}
-
-function entryOf(registry: Registry, context: ControlContext): FunctionEntry {
-  const { name } = namesOf(context)
-  checkFunctionName(name)
-  return registry.get(namespaceOf(context), name)
+  return { name: nameOf(context), alias: context.req.param('alias') ?? '' }
 }
 
 async function removeFunction(context: ControlContext, parts: ControlParts): Promise<Response> {
   const { registry, lane, worker } = parts
-  const { namespace, name } = entryOf(registry, context)
+  const { namespace, name } = functionOf(context, parts)
   const queued = lane === null ? 0 : await lane.backlog(namespace, name)
   if (queued > 0)
     throw new RegistryError('VERSION_IN_USE', `${queued} calls of ${name} are queued; cancel them or wait for them`)
@@ -130,14 +118,6 @@ async function removeFunction(context: ControlContext, parts: ControlParts): Pro
   await registry.removeFunction(namespace, name)
   // A function of this name that is deployed later is another one, and nobody paused it.
   await lane?.pauseFunction(namespace, name, false)
-  await worker.retire((version) => isKept(registry, version))
+  await worker.retire((version) => isDeployed(registry, version))
   return context.body(null, 204)
-}
-
-function isKept(registry: Registry, version: { namespace: string; name: string; version: number }): boolean {
-  try {
-    return registry.get(version.namespace, version.name).versions.some((kept) => kept.version === version.version)
-  } catch {
-    return false
-  }
 }

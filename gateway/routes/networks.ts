@@ -2,8 +2,8 @@
 import type { FunctionNetwork, FunctionNetworks } from '../../worker/registry/networks.ts'
 import { functionsOn } from '../../worker/registry/networks.ts'
 import { GatewayError } from '../errors.ts'
-import { answerPage, namespaceOf, pageOf } from './query.ts'
-import type { ControlContext, ControlParts, Route } from './route.ts'
+import { answerByName, nameOf, namespaceOf } from './query.ts'
+import type { ControlParts, Route } from './route.ts'
 
 export function networkRoutes(parts: ControlParts): Route[] {
   return [
@@ -14,17 +14,8 @@ export function networkRoutes(parts: ControlParts): Route[] {
       summary: 'The networks of the namespace, by name',
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'networks', schema: 'Network[]' } },
-      handle: (context) => {
-        const page = pageOf(context)
-        const all = bookOf(parts).list(namespaceOf(context))
-        const shown = all.filter(({ name }) => page.after === null || name > page.after).slice(0, page.limit + 1)
-        return answerPage(
-          context,
-          shown.map((network) => view(network, parts)),
-          page,
-          (network) => network.name,
-        )
-      },
+      handle: (context) =>
+        answerByName(context, bookOf(parts).list(namespaceOf(context)), (network) => view(network, parts)),
     },
     {
       method: 'GET',
@@ -66,10 +57,6 @@ export function networkRoutes(parts: ControlParts): Route[] {
 function bookOf({ networks }: ControlParts): FunctionNetworks {
   if (networks === undefined) throw new GatewayError('NOT_IMPLEMENTED', 'this platform has no networks')
   return networks
-}
-
-function nameOf(context: ControlContext): string {
-  return context.req.param('name') ?? ''
 }
 
 function view(network: FunctionNetwork, { registry }: ControlParts) {

@@ -2,13 +2,14 @@
 // with the parameter's name, what was expected and what came.
 import type { IncomingMessage } from 'node:http'
 import { parseDurationMs } from '../../runtime/api.ts'
-import { checkNamespace } from '../../worker/registry/names.ts'
+import type { FunctionEntry } from '../../worker/registry/api.ts'
+import { checkFunctionName, checkNamespace } from '../../worker/registry/names.ts'
 import { namespaceFor } from '../auth/scopes.ts'
 import { DOCUMENT_BYTES } from '../control-gate.ts'
 import { GatewayError } from '../errors.ts'
 import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
 import { RequestBody } from '../invocation/request-body.ts'
-import type { ControlContext } from './route.ts'
+import type { ControlContext, ControlParts } from './route.ts'
 
 /** The token's namespace, `Fn-Namespace`, or `default`. Throws RegistryError NAME_INVALID | GatewayError FORBIDDEN. */
 export function namespaceOf(context: ControlContext): string {
@@ -22,8 +23,24 @@ export function givenNamespace(context: ControlContext): string | null {
   return namespaceFor(context.env.outgoing.caller, namespace)
 }
 
+/** The `{name}` of the path, as it was sent. */
+export function nameOf(context: ControlContext): string {
+  return context.req.param('name') ?? ''
+}
+
+/** The function the path names. Throws RegistryError NAME_INVALID | FUNCTION_NOT_FOUND. */
+export function functionOf(context: ControlContext, { registry }: Pick<ControlParts, 'registry'>): FunctionEntry {
+  const name = nameOf(context)
+  checkFunctionName(name)
+  return registry.get(namespaceOf(context), name)
+}
+
 const DEFAULT_LIMIT = 100
 const HIGHEST_LIMIT = 1000
+
+interface Named {
+  readonly name: string
+}
 
 /** `?limit=&after=`. */
 export interface Page {
@@ -57,6 +74,18 @@ export function answerPage<T>(
     context.header('Link', `<${context.req.path}?${search}>; rel="next"`)
   }
   return context.json(shown as never)
+}
+
+/** Answers one page of a whole list that is sorted by name. Only what is shown is viewed. */
+export async function answerByName<T extends Named, V extends Named>(
+  context: ControlContext,
+  all: readonly T[],
+  view: (one: T) => V | Promise<V>,
+): Promise<Response> {
+  const page = pageOf(context)
+  const left = all.filter(({ name }) => page.after === null || name > page.after)
+  const shown = await Promise.all(left.slice(0, page.limit + 1).map(view))
+  return answerPage(context, shown, page, ({ name }) => name)
 }
 
 /** A whole number in a query, or null. */

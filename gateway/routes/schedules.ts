@@ -1,9 +1,8 @@
 // Owns the routes of schedules: set, show, list, remove. When they fire and what they queue is the durable lane's.
 import { z } from 'zod'
 import { QueueError, type Schedule, type Schedules } from '../../worker/queue/api.ts'
-import { checkFunctionName } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
-import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerByName, functionOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'] as const
@@ -86,16 +85,8 @@ export function scheduleRoutes(parts: ControlParts): Route[] {
 
 async function list(context: ControlContext, parts: ControlParts): Promise<Response> {
   const { namespace, name } = namesOf(context, parts)
-  const page = pageOf(context)
   const keeper = keeperOf(parts)
-  const all = await keeper.list(namespace, name)
-  const shown = all.filter((one) => page.after === null || one.name > page.after).slice(0, page.limit + 1)
-  return answerPage(
-    context,
-    shown.map((one) => view(one, keeper)),
-    page,
-    (one) => one.name,
-  )
+  return await answerByName(context, await keeper.list(namespace, name), (one) => view(one, keeper))
 }
 
 async function set(context: ControlContext, parts: ControlParts): Promise<Response> {
@@ -125,10 +116,7 @@ function keeperOf({ schedules }: ControlParts): Schedules {
 }
 
 /** Throws RegistryError when there is no such function. */
-function namesOf(context: ControlContext, { registry }: ControlParts) {
-  const name = context.req.param('name') ?? ''
-  checkFunctionName(name)
-  const namespace = namespaceOf(context)
-  registry.get(namespace, name)
+function namesOf(context: ControlContext, parts: ControlParts) {
+  const { namespace, name } = functionOf(context, parts)
   return { namespace, name, schedule: context.req.param('schedule') ?? '' }
 }

@@ -1,7 +1,9 @@
 // Owns the routes of secrets: set, list, show that one is there, remove. A value goes in and never comes back.
+import { functionsThat } from '../../worker/registry/deployed.ts'
+import type { SecretView } from '../../worker/registry/secrets.ts'
 import { GatewayError } from '../errors.ts'
 import { RequestBody } from '../invocation/request-body.ts'
-import { answerPage, namespaceOf, pageOf } from './query.ts'
+import { answerByName, nameOf, namespaceOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 /** A little above the largest value, so that the registry says what is wrong. */
@@ -16,15 +18,8 @@ export function secretRoutes(parts: ControlParts): Route[] {
       summary: 'Names of the secrets of the namespace; never values',
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'secrets', schema: 'Secret[]' } },
-      handle: (context) => {
-        const page = pageOf(context)
-        const namespace = namespaceOf(context)
-        const all = secretsOf(parts)
-          .list(namespace)
-          .filter(({ name }) => page.after === null || name > page.after)
-        const shown = all.map((secret) => ({ ...secret, functions: usersOf(namespace, secret.name, parts) }))
-        return answerPage(context, shown.slice(0, page.limit + 1), page, (secret) => secret.name)
-      },
+      handle: (context) =>
+        answerByName(context, secretsOf(parts).list(namespaceOf(context)), (secret) => view(secret, parts)),
     },
     {
       method: 'GET',
@@ -35,11 +30,7 @@ export function secretRoutes(parts: ControlParts): Route[] {
         200: { doc: 'the secret without its value', schema: 'Secret' },
         404: { doc: 'not set', schema: 'Problem' },
       },
-      handle: (context) => {
-        const namespace = namespaceOf(context)
-        const secret = secretsOf(parts).get(namespace, nameOf(context))
-        return context.json({ ...secret, functions: usersOf(namespace, secret.name, parts) })
-      },
+      handle: (context) => context.json(view(secretsOf(parts).get(namespaceOf(context), nameOf(context)), parts)),
     },
     {
       method: 'PUT',
@@ -57,7 +48,7 @@ export function secretRoutes(parts: ControlParts): Route[] {
         expectOneKey(parts)
         const value = await readValue(context)
         const { secret, created } = await secretsOf(parts).set(namespace, nameOf(context), value)
-        return context.json({ ...secret, functions: usersOf(namespace, secret.name, parts) }, created ? 201 : 200)
+        return context.json(view(secret, parts), created ? 201 : 200)
       },
     },
     {
@@ -97,20 +88,17 @@ function expectOneKey({ secrets, fleet }: ControlParts): void {
   )
 }
 
-function nameOf(context: ControlContext): string {
-  return context.req.param('name') ?? ''
-}
-
 async function readValue(context: ControlContext): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of new RequestBody(context.env.incoming, MOST_BYTES)) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks)
 }
 
+function view(secret: SecretView, parts: ControlParts) {
+  return { ...secret, functions: usersOf(secret.namespace, secret.name, parts) }
+}
+
 /** Functions with a version that names the secret. */
 function usersOf(namespace: string, name: string, { registry }: ControlParts): string[] {
-  const users = registry
-    .list(namespace)
-    .filter((entry) => entry.versions.some(({ config }) => config.secrets?.includes(name)))
-  return users.map((entry) => entry.name)
+  return functionsThat(({ secrets }) => secrets?.includes(name) ?? false, registry, namespace)
 }

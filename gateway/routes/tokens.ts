@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { parseDurationMs, UnitError } from '../../runtime/api.ts'
 import { SCOPES, type TokenRate } from '../../worker/registry/tokens.ts'
 import { GatewayError } from '../errors.ts'
-import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerByName, nameOf, namespaceOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const Body = z.strictObject({
@@ -23,13 +23,7 @@ export function tokenRoutes(parts: ControlParts): Route[] {
       summary: 'The tokens of the namespace, by name; never their values',
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'tokens', schema: 'Token[]' } },
-      handle: (context) => {
-        const page = pageOf(context)
-        const all = tokensOf(parts)
-          .list(namespaceOf(context))
-          .filter(({ name }) => page.after === null || name > page.after)
-        return answerPage(context, all.slice(0, page.limit + 1), page, (token) => token.name)
-      },
+      handle: (context) => answerByName(context, tokensOf(parts).list(namespaceOf(context)), (token) => token),
     },
     {
       method: 'GET',
@@ -100,8 +94,4 @@ export function parseRate(text: string): TokenRate {
 function tokensOf({ tokens }: ControlParts): NonNullable<ControlParts['tokens']> {
   if (tokens === undefined) throw new GatewayError('NOT_IMPLEMENTED', 'this platform has no tokens but its own')
   return tokens
-}
-
-function nameOf(context: ControlContext): string {
-  return context.req.param('name') ?? ''
 }

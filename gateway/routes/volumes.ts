@@ -1,9 +1,11 @@
 // Owns the routes of named volumes: make, list, show, remove. Which functions use one is read from the registry.
 import { z } from 'zod'
 import { parseBytes, type Volume } from '../../runtime/api.ts'
+import type { VolumeUse } from '../../worker/api.ts'
+import { functionsThat } from '../../worker/registry/deployed.ts'
 import { isDnsLabel } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
-import { answerPage, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerByName, namespaceOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const DEFAULT_SIZE = '1g'
@@ -19,13 +21,13 @@ export function volumeRoutes(parts: ControlParts): Route[] {
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'volumes', schema: 'Volume[]' } },
       handle: async (context) => {
-        const page = pageOf(context)
         const namespace = namespaceOf(context)
         const all = (await storeOf(parts).list()).filter((volume) => volume.id.startsWith(`${namespace}/`))
-        const shown = all
-          .map((volume) => view(volume, parts))
-          .filter(({ name }) => page.after === null || name > page.after)
-        return answerPage(context, shown.slice(0, page.limit + 1), page, (volume) => volume.name)
+        return answerByName(
+          context,
+          all.map((volume) => view(volume, parts)),
+          (shown) => shown,
+        )
       },
     },
     {
@@ -103,12 +105,8 @@ async function volumeOf(context: ControlContext, parts: ControlParts): Promise<V
 /** Functions with a version that names the volume. */
 function usersOf(id: string, { registry }: ControlParts): string[] {
   const [namespace = '', name] = id.split('/')
-  return registry
-    .list(namespace)
-    .filter(({ versions }) =>
-      versions.some(({ config }) => config.volumes?.some((use) => use.kind === 'named' && use.name === name)),
-    )
-    .map((entry) => entry.name)
+  const isIt = (use: VolumeUse) => use.kind === 'named' && use.name === name
+  return functionsThat(({ volumes }) => volumes?.some(isIt) ?? false, registry, namespace)
 }
 
 function view(volume: Volume, parts: ControlParts) {

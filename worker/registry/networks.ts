@@ -2,6 +2,7 @@
 // the platform. A network is its name alone; who is on it is what the functions' configurations say.
 import type { Clock } from '../../runtime/api.ts'
 import { type Registry, RegistryError } from './api.ts'
+import { functionsThat } from './deployed.ts'
 import type { Documents } from './documents.ts'
 import { checkNamespace, isDnsLabel } from './names.ts'
 import { isNetworkMode, networkNameOf } from './network-text.ts'
@@ -73,10 +74,7 @@ export class FunctionNetworks {
 
 /** Functions with a version on the network. */
 export function functionsOn(registry: Pick<Registry, 'list'>, namespace: string, network: string): string[] {
-  return registry
-    .list(namespace)
-    .filter(({ versions }) => versions.some(({ config }) => networkNameOf(config.network) === network))
-    .map(({ name }) => name)
+  return functionsThat((config) => networkNameOf(config.network) === network, registry, namespace)
 }
 
 /** Whether a function is on the network for its peers: with every version that a call of its `latest` may get. */
