@@ -1,9 +1,8 @@
 // `fn network`: networks of the namespace, whose functions call each other by name: create, ls, rm.
 import type { Command } from 'commander'
-import { listOf } from '../answers.ts'
 import { ageText } from '../output/quantity.ts'
-import { formatTable } from '../output/table.ts'
 import { type CommandContext, examples } from './command.ts'
+import { addListAndRemove, pathOf } from './named-things.ts'
 
 interface NetworkAnswer {
   readonly name: string
@@ -31,36 +30,18 @@ export function define(command: Command, context: CommandContext): void {
     .command('create <name>')
     .summary('make a network')
     .action(async (name: string) => {
-      const answer = await context.client().request('PUT', pathOf(name))
+      const answer = await context.client().request('PUT', pathOf('networks', name))
       context.show(answer, () => `${answer.status === 201 ? 'made' : 'there was'} ${name}`)
     })
-  command
-    .command('ls')
-    .summary('list networks')
-    .action(async () => {
-      const answer = await context.client().request('GET', '/v1/networks')
-      context.show(answer, (json) => {
-        const networks = listOf<NetworkAnswer>(json)
-        if (networks.length === 0) return 'no networks yet; make one: fn network create NAME'
-        const columns = ['NAME', 'FUNCTIONS', 'AGE'].map((title) => ({ title }))
-        return formatTable(columns, networks.map(row), context.style)
-      })
-    })
-  command
-    .command('rm <name...>')
-    .summary('remove networks')
-    .action(async (names: readonly string[]) => {
-      for (const name of names) {
-        await context.client().request('DELETE', pathOf(name))
-        if (!context.globals.json) context.print(`removed ${name}`)
-      }
-    })
+  addListAndRemove<NetworkAnswer>(command, context, {
+    kind: 'networks',
+    help: { ls: 'list networks', rm: 'remove networks' },
+    none: 'no networks yet; make one: fn network create NAME',
+    columns: ['NAME', 'FUNCTIONS', 'AGE'],
+    row,
+  })
 }
 
 function row({ name, functions, createdAt }: NetworkAnswer): string[] {
   return [name, functions.join(', '), ageText(createdAt, Date.now())]
-}
-
-function pathOf(name: string): string {
-  return `/v1/networks/${encodeURIComponent(name)}`
 }

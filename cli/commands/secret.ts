@@ -2,11 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { listOf } from '../answers.ts'
 import { CliError } from '../errors.ts'
 import { ageText } from '../output/quantity.ts'
-import { formatTable } from '../output/table.ts'
 import { type CommandContext, examples } from './command.ts'
+import { addListAndRemove, pathOf } from './named-things.ts'
 
 interface SecretAnswer {
   readonly name: string
@@ -35,34 +34,16 @@ export function define(command: Command, context: CommandContext): void {
     .option('--from-file <path>', 'take the value from a file')
     .action(async (name: string, options: { fromFile?: string }) => {
       const value = options.fromFile === undefined ? await readInput(context) : readValue(options.fromFile, context)
-      const answer = await context.client().request('PUT', pathOf(name), { body: withoutNewline(value) })
+      const answer = await context.client().request('PUT', pathOf('secrets', name), { body: withoutNewline(value) })
       context.show(answer, () => `${answer.status === 201 ? 'set' : 'replaced'} ${name}`)
     })
-  command
-    .command('ls')
-    .summary('list secrets, without values')
-    .action(async () => {
-      const answer = await context.client().request('GET', '/v1/secrets')
-      context.show(answer, (json) => {
-        const secrets = listOf<SecretAnswer>(json)
-        if (secrets.length === 0) return 'no secrets yet; set one: fn secret set NAME < file'
-        const rows = secrets.map((secret) => [
-          secret.name,
-          secret.functions.join(', '),
-          ageText(secret.updatedAt, Date.now()),
-        ])
-        return formatTable([{ title: 'NAME' }, { title: 'FUNCTIONS' }, { title: 'UPDATED' }], rows, context.style)
-      })
-    })
-  command
-    .command('rm <name...>')
-    .summary('forget secrets')
-    .action(async (names: readonly string[]) => {
-      for (const name of names) {
-        await context.client().request('DELETE', pathOf(name))
-        if (!context.globals.json) context.print(`removed ${name}`)
-      }
-    })
+  addListAndRemove<SecretAnswer>(command, context, {
+    kind: 'secrets',
+    help: { ls: 'list secrets, without values', rm: 'forget secrets' },
+    none: 'no secrets yet; set one: fn secret set NAME < file',
+    columns: ['NAME', 'FUNCTIONS', 'UPDATED'],
+    row,
+  })
 }
 
 async function readInput({ io }: CommandContext): Promise<Buffer> {
@@ -90,6 +71,6 @@ function withoutNewline(value: Buffer): Buffer {
   return value.subarray(0, value.at(-2) === 13 ? -2 : -1)
 }
 
-function pathOf(name: string): string {
-  return `/v1/secrets/${encodeURIComponent(name)}`
+function row({ name, functions, updatedAt }: SecretAnswer): string[] {
+  return [name, functions.join(', '), ageText(updatedAt, Date.now())]
 }

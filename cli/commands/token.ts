@@ -1,11 +1,10 @@
 // `fn token`: tokens for the namespace: create (prints the token, once), ls, rm.
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
-import { listOf } from '../answers.ts'
 import { ageText } from '../output/quantity.ts'
-import { formatTable } from '../output/table.ts'
 import { durationText } from './argument.ts'
 import { type CommandContext, examples } from './command.ts'
+import { addListAndRemove, pathOf } from './named-things.ts'
 
 interface TokenAnswer {
   readonly name: string
@@ -42,38 +41,20 @@ export function define(command: Command, context: CommandContext): void {
     .action(async (options: { name?: string; scope: string; expires?: string; rate?: string }) => {
       const { name = `token-${randomBytes(4).toString('hex')}`, scope, expires, rate } = options
       const scopes = scope.split(',').map((part) => part.trim())
-      const answer = await context.client().request('PUT', pathOf(name), { json: { scopes, expires, rate } })
+      const answer = await context.client().request('PUT', pathOf('tokens', name), { json: { scopes, expires, rate } })
       context.show(answer, (json) => (json as TokenAnswer).token ?? '')
       if (!context.globals.json) context.note(`token ${name} is shown this once; keep it safe (FN_TOKEN)`)
     })
-  command
-    .command('ls')
-    .summary('list tokens, without values')
-    .action(async () => {
-      const answer = await context.client().request('GET', '/v1/tokens')
-      context.show(answer, (json) => {
-        const tokens = listOf<TokenAnswer>(json)
-        if (tokens.length === 0) return 'no tokens yet; make one: fn token create --scope invoke'
-        const columns = ['NAME', 'SCOPES', 'RATE', 'EXPIRES', 'AGE'].map((title) => ({ title }))
-        return formatTable(columns, tokens.map(row), context.style)
-      })
-    })
-  command
-    .command('rm <name...>')
-    .summary('remove tokens')
-    .action(async (names: readonly string[]) => {
-      for (const name of names) {
-        await context.client().request('DELETE', pathOf(name))
-        if (!context.globals.json) context.print(`removed ${name}`)
-      }
-    })
+  addListAndRemove<TokenAnswer>(command, context, {
+    kind: 'tokens',
+    help: { ls: 'list tokens, without values', rm: 'remove tokens' },
+    none: 'no tokens yet; make one: fn token create --scope invoke',
+    columns: ['NAME', 'SCOPES', 'RATE', 'EXPIRES', 'AGE'],
+    row,
+  })
 }
 
 function row({ name, scopes, rate, expiresAt, createdAt }: TokenAnswer): string[] {
   const rateText = rate === null ? '' : `${rate.count} in ${rate.windowMs / 1000} s`
   return [name, scopes.join(','), rateText, expiresAt ?? 'never', ageText(createdAt, Date.now())]
-}
-
-function pathOf(name: string): string {
-  return `/v1/tokens/${encodeURIComponent(name)}`
 }

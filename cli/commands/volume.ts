@@ -1,9 +1,8 @@
 // `fn volume`: named volumes of the namespace: create, ls, rm.
 import type { Command } from 'commander'
-import { listOf } from '../answers.ts'
 import { ageText, sizeText } from '../output/quantity.ts'
-import { formatTable } from '../output/table.ts'
 import { type CommandContext, examples } from './command.ts'
+import { addListAndRemove, pathOf } from './named-things.ts'
 
 interface VolumeAnswer {
   readonly name: string
@@ -32,39 +31,21 @@ export function define(command: Command, context: CommandContext): void {
     .summary('make a volume')
     .option('--size <size>', 'its size (default 1g)')
     .action(async (name: string, options: { size?: string }) => {
-      const answer = await context.client().request('PUT', pathOf(name), { json: { ...options } })
+      const answer = await context.client().request('PUT', pathOf('volumes', name), { json: { ...options } })
       context.show(answer, (json) => {
         const { sizeBytes } = json as VolumeAnswer
         return `${answer.status === 201 ? 'made' : 'there was'} ${name}, ${sizeText(sizeBytes)}`
       })
     })
-  command
-    .command('ls')
-    .summary('list volumes')
-    .action(async () => {
-      const answer = await context.client().request('GET', '/v1/volumes')
-      context.show(answer, (json) => {
-        const volumes = listOf<VolumeAnswer>(json)
-        if (volumes.length === 0) return 'no volumes yet; make one: fn volume create NAME --size 1g'
-        const columns = ['NAME', 'SIZE', 'USED', 'FUNCTIONS', 'AGE'].map((title) => ({ title }))
-        return formatTable(columns, volumes.map(row), context.style)
-      })
-    })
-  command
-    .command('rm <name...>')
-    .summary('remove volumes with all that is in them')
-    .action(async (names: readonly string[]) => {
-      for (const name of names) {
-        await context.client().request('DELETE', pathOf(name))
-        if (!context.globals.json) context.print(`removed ${name}`)
-      }
-    })
+  addListAndRemove<VolumeAnswer>(command, context, {
+    kind: 'volumes',
+    help: { ls: 'list volumes', rm: 'remove volumes with all that is in them' },
+    none: 'no volumes yet; make one: fn volume create NAME --size 1g',
+    columns: ['NAME', 'SIZE', 'USED', 'FUNCTIONS', 'AGE'],
+    row,
+  })
 }
 
 function row({ name, sizeBytes, usedBytes, functions, createdAt }: VolumeAnswer): string[] {
   return [name, sizeText(sizeBytes), sizeText(usedBytes), functions.join(', '), ageText(createdAt, Date.now())]
-}
-
-function pathOf(name: string): string {
-  return `/v1/volumes/${encodeURIComponent(name)}`
 }
