@@ -3,6 +3,7 @@ import pc from 'picocolors'
 import { type Config, ConfigError, type ConfigRow, describeConfig, parseConfig } from '../config.ts'
 import { runExample } from './example.ts'
 import type { Platform } from './platform.ts'
+import { REDIS_IS_AWAY, whyRedisIsAway } from './redis-reach.ts'
 
 export interface UpOptions {
   readonly listen?: string | undefined
@@ -99,15 +100,23 @@ async function runInForeground(
     const took = pc.dim(`(${((performance.now() - startedMs) / 1000).toFixed(1)} s, state in ${config.stateDir})`)
     const trouble = started.trouble?.() ?? null
     process.stdout.write(`${trouble === null ? pc.green('ready') : pc.yellow('not ready')} ${started.banner} ${took}\n`)
-    if (trouble !== null) process.stderr.write(`fn ${verb}: ${trouble}\n`)
+    if (trouble !== null) await tellTrouble(verb, trouble, config)
     await started.example?.()
     if (!options.once) await stop
+    else if (trouble !== null) code = 1
   } catch (error) {
     process.stderr.write(`fn ${verb}: ${explain(error, config, verb)}\n`)
     code = 1
   }
   await started.close(options.once ? 2_000 : DRAIN_MS)
   return code
+}
+
+/** It is up all the same, and gets ready by itself once the trouble is over. */
+async function tellTrouble(verb: Verb, trouble: string, { redisUrl }: Config): Promise<void> {
+  const isAway = redisUrl !== null && trouble.startsWith(REDIS_IS_AWAY)
+  const why = isAway ? `; ${await whyRedisIsAway(redisUrl)}` : ''
+  process.stderr.write(`fn ${verb}: ${trouble}${why}\n`)
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once (the guard cleans up). SIGHUP does the same

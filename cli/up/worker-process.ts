@@ -22,6 +22,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
+import { REDIS_IS_AWAY } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 
 export interface WorkerProcess {
@@ -72,7 +73,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   const lane = await openLane(base, { target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })
   let stopping = false
   const trouble = () =>
-    stopping ? 'the worker is stopping' : lane.available() ? null : 'Redis is away: it runs nothing until it is back'
+    stopping ? 'the worker is stopping' : lane.available() ? null : `${REDIS_IS_AWAY}: it runs nothing until it is back`
   const server =
     health === null
       ? null

@@ -66,6 +66,19 @@ describe('CPU', () => {
     const free = await platform.request('/fn/probe/spin/300')
     expect((await recordOf(platform, free)).metering.throttledUs).toBe(0)
   })
+
+  test('more CPUs than there are, asked for at deploy or by a call, is a 400 that says how many there are', async () => {
+    const { cores } = await platform.json<HostReport>('/v1/doctor')
+    const words = `cpus: 99: there ${cores === 1 ? 'is 1 CPU' : `are ${cores} CPUs`} here; ask for 0.01 to ${cores}`
+    const deploy = await platform.fn('deploy', PROBE, '--name', 'vast', '--cpus', '99')
+    expect([deploy.code, deploy.stderr]).toEqual([1, expect.stringContaining(words)])
+    for (const headers of [{}, { prefer: 'respond-async' }]) {
+      const call = await problemOf('/fn/probe/status/200', { 'fn-limit-cpus': '99', ...headers })
+      expect(call).toMatchObject({ httpStatus: 400, code: 'LIMIT_UNSUPPORTED', detail: words })
+    }
+    const invoke = await platform.fn('invoke', 'probe', '--cpus', '99')
+    expect([invoke.code, invoke.stderr]).toEqual([1, expect.stringContaining(words)])
+  })
 })
 
 describe('tasks and disks', () => {

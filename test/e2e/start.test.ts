@@ -12,10 +12,23 @@ import { text } from '../support/streams.ts'
 import { until } from '../support/until.ts'
 
 let stateDir: string
-beforeAll(() => {
+/** Waits a quarter of a minute for its Redis; started first, looked at last. */
+let withoutRedis: { readonly stateDir: string; readonly ended: ReturnType<typeof run> }
+beforeAll(async () => {
   stateDir = mkdtempSync(join(tmpdir(), 'thaw-start-'))
+  const port = await freePort()
+  const lonely = join(stateDir, 'lonely')
+  const env = {
+    FN_STATE_DIR: lonely,
+    FN_LISTEN: `127.0.0.1:${port}`,
+    REDIS_URL: 'redis://me:secret@127.0.0.1:1',
+  }
+  withoutRedis = { stateDir: lonely, ended: run(join(ROOT, 'bin', 'fn'), ['up', '--once'], env) }
 })
-afterAll(() => rmSync(stateDir, { recursive: true, force: true }))
+afterAll(async () => {
+  await withoutRedis.ended
+  rmSync(stateDir, { recursive: true, force: true })
+})
 
 async function run(command: string, args: string[], env: Record<string, string> = {}) {
   const child = spawn(command, args, {
@@ -125,4 +138,15 @@ test('SIGTERM while a call runs: it may end within the drain, and is told so whe
   expect(response.status).toBe(503)
   expect(await response.json()).toMatchObject({ code: 'DRAINING' })
   await stopped
+})
+
+test('a Redis that is not there: where it was looked for and what to do, an exit of 1, nothing left', async () => {
+  const { code, stdout, stderr } = await withoutRedis.ended
+  expect([code, stdout]).toEqual([1, expect.stringContaining('not ready http://127.0.0.1:')])
+  expect(stderr).toContain(
+    `fn up: Redis is away: synchronous calls work, asynchronous ones and deploys do not; nothing answers at redis://127.0.0.1:1 (ECONNREFUSED); start Redis there, or name another: REDIS_URL\n`,
+  )
+  expect(stdout + stderr).not.toContain('secret@')
+  const id = readFileSync(join(withoutRedis.stateDir, 'id'), 'utf8').trim()
+  await until('nothing is left', () => leftovers(id, withoutRedis.stateDir).join(', ') || true)
 })

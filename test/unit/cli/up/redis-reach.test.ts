@@ -1,0 +1,35 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { whyRedisIsAway } from '../../../../cli/up/redis-reach.ts'
+
+const server = createServer((socket) => socket.end())
+const folder = mkdtempSync(join(tmpdir(), 'thaw-reach-'))
+let port: number
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  port = (server.address() as AddressInfo).port
+})
+afterAll(async () => {
+  await new Promise((resolve) => server.close(resolve))
+  rmSync(folder, { recursive: true })
+})
+
+test('what listens and does not serve is told from what is not there, without showing the password', async () => {
+  const there = await whyRedisIsAway(`redis://me:secret@127.0.0.1:${port}/3`)
+  expect(there).toContain(`redis://127.0.0.1:${port} is reached, but is no Redis`)
+  expect(there).not.toContain('secret')
+})
+
+test.each([
+  ['a socket', () => `unix://${join(folder, 'redis.sock')}`, () => `unix://${join(folder, 'redis.sock')} (ENOENT)`],
+  ['a port', () => 'redis://me:secret@127.0.0.1:1', () => 'redis://127.0.0.1:1 (ECONNREFUSED)'],
+  ['an address of IPv6', () => 'rediss://[::1]:1', () => 'rediss://[::1]:1 (E'],
+])('%s where nothing is: place, reason and way out', async (_what, url, words) => {
+  const why = await whyRedisIsAway(url())
+  expect(why).toContain(`nothing answers at ${words()}`)
+  expect(why).toMatch(/\); start Redis there, or name another: REDIS_URL$/)
+  expect(why).not.toContain('secret')
+})
