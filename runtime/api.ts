@@ -1,11 +1,17 @@
-// The border of runtime/: what the layers above may use of sandboxes, limits, metering and images.
+// The border of runtime/: what the layers above may use of sandboxes, limits and metering; images, networks and volumes have an
+// api.ts of their own and are passed on here.
 // Nothing above reaches past this file (one composition file excepted), and no word of HTTP, queues or jobs comes in.
 import type { Readable } from 'node:stream'
+import type { ImageStore } from './image/api.ts'
 import type { Limits } from './limits/limits.ts'
 import type { NetworkMode, Networks } from './network/api.ts'
+import type { VolumeMount, VolumeStore } from './volumes/api.ts'
 
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
+export { writeDurable } from './host/durable-file.ts'
 export { type SpawnedProcess, type SpawnOptions, spawn } from './host/spawn.ts'
+export { Turns } from './host/turns.ts'
+export type { ImageParts, ImageStore, StoredImage } from './image/api.ts'
 export {
   applyCeilings,
   CEILING_NAMES,
@@ -38,6 +44,7 @@ export {
 } from './network/addresses.ts'
 export type { NetworkMode, Networks } from './network/api.ts'
 export { type EgressRule, egressRuleText, parseEgressRule } from './network/egress-rules.ts'
+export type { Volume, VolumeMount, VolumeStore } from './volumes/api.ts'
 
 /** Structured log lines of the platform itself (never of functions). Injected; pino outside, nothing in tests. */
 export interface Logger {
@@ -68,36 +75,6 @@ export interface SandboxSpec {
   readonly writableRootBytes: number | null
   /** What is mounted besides; fixed at creation, so a sandbox with any is made for it. Default none. */
   readonly volumes?: readonly VolumeMount[]
-}
-
-/** A volume in a sandbox, at the absolute path `path`. `id` of a named one: `scope/name`, see `VolumeStore`. */
-export type VolumeMount =
-  | { readonly kind: 'named'; readonly id: string; readonly path: string; readonly readOnly: boolean }
-  | { readonly kind: 'bind'; readonly source: string; readonly path: string; readonly readOnly: boolean }
-  | { readonly kind: 'tmpfs'; readonly path: string; readonly sizeBytes: number }
-
-/** A named volume: a bounded file system that outlives sandboxes and platforms. */
-export interface Volume {
-  /** `scope/name`, two DNS labels. */
-  readonly id: string
-  readonly sizeBytes: number
-  /** What it takes of the host's disk now. */
-  readonly usedBytes: number
-  readonly createdAtMs: number
-}
-
-/** Named volumes of this state directory, and what may be bound from the host. */
-export interface VolumeStore {
-  /** Makes a volume, or finds it with that size. Throws RuntimeError `VOLUME_EXISTS` (with another size) | `VOLUME_INVALID` |
-   *  `DISK_FULL`. */
-  create(id: string, sizeBytes: number): Promise<{ readonly volume: Volume; readonly created: boolean }>
-  /** Sorted by id. */
-  list(): Promise<Volume[]>
-  get(id: string): Promise<Volume | null>
-  /** Throws RuntimeError `VOLUME_NOT_FOUND` | `VOLUME_IN_USE` (a sandbox has it). Its content is gone for good. */
-  remove(id: string): Promise<void>
-  /** Throws RuntimeError `VOLUME_INVALID` unless this folder of the host may be bound (writable where `readOnly` is false). */
-  checkBind(source: string, readOnly: boolean): Promise<void>
 }
 
 /** How the entry exports its handler: `web` = default export (fetch object or function), `lambda` = named `handler`. */
@@ -327,47 +304,6 @@ export interface HostReport {
   readonly limits: Readonly<Record<string, LimitSupport>>
   /** What sandboxes can have of a network, by mode. Absent: not known. */
   readonly networks?: Readonly<Record<NetworkMode, LimitSupport>>
-}
-
-/** A function's files as the store keeps them. */
-export interface StoredImage {
-  /** Digest of the OCI manifest. */
-  readonly digest: string
-  /** Add-on layers above the base (native add-ons and their dependencies), lowest first, unpacked and ready to mount. */
-  readonly layers: readonly string[]
-  readonly source: Buffer
-  readonly sourceMap: Buffer | null
-  /** The configuration blob as given to `put`. */
-  readonly config: unknown
-}
-
-export interface ImageParts {
-  readonly source: Buffer
-  readonly sourceMap: Buffer | null
-  /** Path of a tar file whose members lie under `node_modules/`; becomes a layer at `/code/node_modules`. */
-  readonly addonTar: string | null
-  /** Anything JSON; part of the identity. */
-  readonly config: unknown
-}
-
-/** OCI image layout on disk: content-addressed, written by temporary file + fsync + rename + fsync of the folder. */
-export interface ImageStore {
-  /** Same parts, same digest. Throws RuntimeError `IMAGE_INVALID` (bad tar) | `DISK_FULL`. */
-  put(parts: ImageParts): Promise<{ readonly digest: string }>
-  /** Verifies digests, unpacks layers where needed; cached. Throws RuntimeError `IMAGE_NOT_FOUND` | `IMAGE_CORRUPT`. */
-  get(digest: string): Promise<StoredImage>
-  /** Whether the image is here whole. */
-  has(digest: string): boolean
-  /** Takes in an image of another store: asks `read` for its blobs one by one, manifest first, and checks each digest. Does
-   *  nothing for one that is here. Throws RuntimeError `IMAGE_CORRUPT` | `DISK_FULL`, and what `read` throws. */
-  adopt(digest: string, read: (blob: string) => Promise<Readable>): Promise<void>
-  /** Path of a blob's file, for whoever adopts it; it may not be there. */
-  blobFile(digest: string): string
-  /** Forgets every image whose digest is not in `keep`, with blobs and layers nobody uses. */
-  prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }>
-  /** A small JSON document kept in the layout's `index.json` as an annotation (the registry's copy). */
-  writeAnnotation(key: string, value: string): Promise<void>
-  readAnnotation(key: string): Promise<string | null>
 }
 
 export interface Runtime {

@@ -10,6 +10,7 @@ import {
   parseLimits,
   type Runtime,
   RuntimeError,
+  Turns,
 } from '../runtime/api.ts'
 import type { Deployer, DeployRequest, DeployResult, FunctionConfig, FunctionVersion, Worker } from './api.ts'
 import { WorkerError } from './api.ts'
@@ -38,7 +39,7 @@ export function createDeployer(options: DeployerOptions): Deployer {
 class HostDeployer implements Deployer {
   readonly #options: DeployerOptions
   /** The last deploy of each function, and the last use of the image store. */
-  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #turns = new Turns()
   /** Images of deploys under way: the registry does not know them yet. */
   readonly #images = new Map<string, number>()
   readonly #candidates = new Set<FunctionVersion>()
@@ -49,7 +50,7 @@ class HostDeployer implements Deployer {
 
   async deploy(request: DeployRequest): Promise<DeployResult> {
     try {
-      return await this.#inTurn(`${request.namespace}/${request.name}`, () => this.#deploy(request))
+      return await this.#turns.take(`${request.namespace}/${request.name}`, () => this.#deploy(request))
     } catch (error) {
       throw asWorkerError(error)
     } finally {
@@ -123,7 +124,7 @@ class HostDeployer implements Deployer {
 
   async #put(request: DeployRequest, config: FunctionConfig): Promise<string> {
     const { source, sourceMap, addonTar } = request
-    return this.#inTurn('', async () => {
+    return this.#turns.take('', async () => {
       const { digest } = await this.#options.runtime.images.put({ source, sourceMap, addonTar, config })
       this.#images.set(digest, (this.#images.get(digest) ?? 0) + 1)
       return digest
@@ -138,7 +139,7 @@ class HostDeployer implements Deployer {
 
   /** Forgets images that neither the registry nor a deploy under way uses. Never beside a `put`, never throws. */
   #prune(): Promise<void> {
-    return this.#inTurn('', async () => {
+    return this.#turns.take('', async () => {
       const { registry, runtime, logger } = this.#options
       try {
         await runtime.images.prune(new Set([...registry.images(), ...this.#images.keys()]))
@@ -146,18 +147,6 @@ class HostDeployer implements Deployer {
         logger.warn({ error: messageOf(error) }, 'unused images could not be removed')
       }
     })
-  }
-
-  /** Runs `work` when all earlier work of this key is over. */
-  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(key) ?? Promise.resolve()
-    const turn = before.then(work, work)
-    this.#turns.set(key, turn)
-    try {
-      return await turn
-    } finally {
-      if (this.#turns.get(key) === turn) this.#turns.delete(key)
-    }
   }
 }
 

@@ -1,11 +1,12 @@
 // Images of scratch disks: a sparse ext4 template for each size, made once, and copies of it.
 // No journal, so that synchronous writes stay few. Mounts nothing for sandboxes (scratch-disk.ts does).
 import { mkdirSync, rmdirSync } from 'node:fs'
-import { access, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 import { attachLoop } from './loop.ts'
 import { mountExt4, unmount } from './mounts.ts'
+import { exists } from './paths.ts'
 import { type CommandResult, run } from './spawn.ts'
 
 /** Makes the image `file` of `sizeBytes`, from a template in `folder`. Throws RuntimeError DISK_FULL. */
@@ -66,13 +67,4 @@ export function expectSuccess(command: string, result: CommandResult): void {
     throw new RuntimeError('DISK_FULL', `no space left: ${result.stderr.trim()}`)
   const how = result.signal === null ? `exit ${result.code}` : `signal ${result.signal}`
   throw new Error(`${command}: ${how}: ${result.stderr.trim()}`)
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -2,10 +2,11 @@
 // files, and the bootstrap. Named by their inputs, so a start with the same inputs builds nothing. No registry needed.
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, chmod, copyFile, link, mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, link, mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 import { diskFull, draftName, syncFolder } from '../host/durable-file.ts'
+import { exists, parentsOf } from '../host/paths.ts'
 import { run } from '../host/spawn.ts'
 
 /** Raise it when what is built from the same inputs changes. */
@@ -170,12 +171,6 @@ async function place(source: string, target: string): Promise<void> {
   await chmod(target, (mode & 0o111) === 0 ? 0o644 : 0o755)
 }
 
-/** `/lib/x/libc.so` → `lib`, `lib/x`. */
-function parentsOf(target: string): string[] {
-  const parts = dirname(target).split('/').slice(1)
-  return parts.map((_part, index) => parts.slice(0, index + 1).join('/'))
-}
-
 async function tryLink(source: string, target: string): Promise<boolean> {
   try {
     await link(source, target)
@@ -197,14 +192,5 @@ async function readThrough(path: string): Promise<void> {
     while ((await file.read(buffer, 0, READ_BYTES, null)).bytesRead > 0) {}
   } finally {
     await file.close()
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch {
-    return false
   }
 }

@@ -1,12 +1,13 @@
 // The image store: an OCI image layout on disk (oci-layout, index.json, blobs/sha256), one image per deployed bundle.
 // Bytes are packed, hashed and unpacked in the layer thread; here: which blobs belong together, and the index.
-import { access, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import type { ImageParts, ImageStore, StoredImage } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import { makeFolder, writeDurable } from '../host/durable-file.ts'
+import { exists } from '../host/paths.ts'
 import { AdoptedBlobs } from './adopted-blobs.ts'
+import type { ImageParts, ImageStore, StoredImage } from './api.ts'
 import { createLayerThread, type LayerThread } from './layer-thread.ts'
 import {
   type Blob,
@@ -267,13 +268,4 @@ function layersOf(manifest: Manifest): string[] {
 
 function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,10 +1,11 @@
 // Layers of empty folders on which volumes are mounted: the layers of a root are read-only, so nothing can be made in it later.
 // One folder per set of paths, kept with the layers; it holds no content of anybody's.
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import type { VolumeMount } from '../api.ts'
+import { chmod, mkdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { draftName } from '../host/durable-file.ts'
+import { exists, parentsOf } from '../host/paths.ts'
+import type { VolumeMount } from './api.ts'
 
 /** Folder of the layer with a mount point for each volume, made at first use. */
 export async function mountPointLayer(layersDir: string, volumes: readonly VolumeMount[]): Promise<string> {
@@ -30,20 +31,7 @@ export async function mountPointLayer(layersDir: string, volumes: readonly Volum
   return layer
 }
 
-/** `/srv/a/b` → `/srv`, `/srv/a`. */
-function parentsOf(path: string): string[] {
-  const parts = dirname(path).split('/').filter(Boolean)
-  return parts.map((_part, index) => `/${parts.slice(0, index + 1).join('/')}`)
-}
-
 async function makeOpen(path: string, mode: number): Promise<void> {
   await mkdir(path, { recursive: true })
   await chmod(path, mode) // whatever the umask
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,11 +1,12 @@
 // The volumes of one sandbox: each a mount of its own with the owners translated to the sandbox's, and their way back.
 // Never removes a folder with content: a mount point may, after a failure, still have somebody's data in it.
-import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
+import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { VolumeMount } from '../api.ts'
 import { mountsUnder, mountVolume, unmount } from '../host/mounts.ts'
+import { removeEmpty } from '../host/paths.ts'
 import { openSingleIdNamespace } from '../host/user-namespace.ts'
 import { INNER_UID, type VolumeSource } from '../oci/config.ts'
+import type { VolumeMount } from './api.ts'
 import { mountBindFolder, openBindFolder } from './bind-folder.ts'
 import type { HeldVolume, HostVolumes } from './volume-store.ts'
 
@@ -70,13 +71,5 @@ export class SandboxVolumes {
     } finally {
       closeSync(fd)
     }
-  }
-}
-
-function removeEmpty(folder: string): void {
-  try {
-    rmdirSync(folder)
-  } catch {
-    // gone, or never made
   }
 }

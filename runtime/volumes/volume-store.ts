@@ -1,17 +1,19 @@
 // Named volumes: each an ext4 image of its size under the state directory, mounted on the host while a sandbox may want it.
 // What lasts is the image alone; a platform that is killed leaves nothing to repair (the journal is replayed at the next mount).
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Volume, VolumeStore } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
 import { diskFull, draftName, syncFolder } from '../host/durable-file.ts'
 import { attachLoop, detachLoop, loopsUnder } from '../host/loop.ts'
 import { mountExt4, mountsUnder, unmount } from '../host/mounts.ts'
+import { removeEmpty } from '../host/paths.ts'
 import { expectSuccess, removeLostAndFound } from '../host/scratch-image.ts'
 import { run } from '../host/spawn.ts'
+import { Turns } from '../host/turns.ts'
 import { formatBytes } from '../limits/units.ts'
 import { INNER_UID } from '../oci/config.ts'
+import type { Volume, VolumeStore } from './api.ts'
 import { checkBind } from './bind-folder.ts'
 
 /** Smallest image that has room for a journal. */
@@ -66,7 +68,7 @@ class ImageVolumes implements HostVolumes {
   readonly #holders = new Map<string, number>()
   readonly #mounted = new Set<string>()
   /** Changes of one volume come one after the other. */
-  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #turns = new Turns()
 
   constructor(options: VolumeStoreOptions) {
     this.#options = options
@@ -74,7 +76,7 @@ class ImageVolumes implements HostVolumes {
   }
 
   create(id: string, sizeBytes: number): Promise<{ volume: Volume; created: boolean }> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.take(id, async () => {
       const known = await this.get(id)
       if (known !== null && known.sizeBytes !== sizeBytes) {
         throw new RuntimeError(
@@ -112,7 +114,7 @@ class ImageVolumes implements HostVolumes {
   }
 
   remove(id: string): Promise<void> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.take(id, async () => {
       if ((await this.get(id)) === null) throw unknown(id)
       const holders = this.#holders.get(id) ?? 0
       if (holders > 0)
@@ -132,7 +134,7 @@ class ImageVolumes implements HostVolumes {
   }
 
   hold(id: string): Promise<HeldVolume> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.take(id, async () => {
       if ((await this.get(id)) === null) throw unknown(id)
       const path = this.#mount(id)
       this.#holders.set(id, (this.#holders.get(id) ?? 0) + 1)
@@ -146,7 +148,7 @@ class ImageVolumes implements HostVolumes {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#turns.values())
+    await this.#turns.idle()
     for (const id of [...this.#mounted]) this.#unmount(id)
     // Folders without content only: whatever is still mounted in one stays what it is.
     for (const scope of await entriesOf(this.#options.mountsDir)) removeEmpty(join(this.#options.mountsDir, scope))
@@ -214,16 +216,6 @@ class ImageVolumes implements HostVolumes {
   #imageOf(id: string): string {
     return `${join(this.#options.imagesDir, id)}${SUFFIX}`
   }
-
-  async #inTurn<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(work, work)
-    this.#turns.set(id, turn)
-    try {
-      return await turn
-    } finally {
-      if (this.#turns.get(id) === turn) this.#turns.delete(id)
-    }
-  }
 }
 
 function checkNew(id: string, sizeBytes: number): void {
@@ -252,14 +244,5 @@ async function entriesOf(folder: string): Promise<string[]> {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return []
     throw error
-  }
-}
-
-/** SECURITY: never recursively: what is in there may be somebody's data. */
-function removeEmpty(folder: string): void {
-  try {
-    rmdirSync(folder)
-  } catch {
-    // not empty, or gone
   }
 }
