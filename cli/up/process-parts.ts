@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Logger, type Runtime, RuntimeError } from '../../runtime/api.ts'
-import { makeFolder } from '../../runtime/host/durable-file.ts'
+import { makeFolder, sweepDrafts } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import type { Deployer, FunctionVersion, Worker } from '../../worker/api.ts'
@@ -69,6 +69,7 @@ export async function lockState({ config, steps }: ProcessBase): Promise<void> {
     () => lockStateDir(config.stateDir),
     (lock) => lock.release(),
   )
+  await sweepDrafts(config.stateDir)
 }
 
 export async function openRuntime({ config, steps, logger, progress }: ProcessBase): Promise<Runtime> {

@@ -1,12 +1,16 @@
 // Writes of state that survive a power cut: temporary file, fsync, rename, fsync of the folder.
 // A full disk becomes RuntimeError DISK_FULL and leaves no temporary file.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 
 /** Replaces `path` by `content` as a whole or not at all. Throws RuntimeError `DISK_FULL`. */
-export async function writeDurable(path: string, content: string | Buffer, mode = 0o600): Promise<void> {
+export async function writeDurable(
+  path: string,
+  content: string | Buffer | AsyncIterable<string>,
+  mode = 0o600,
+): Promise<void> {
   const draft = draftName(path)
   try {
     const file = await open(draft, 'wx', mode)
@@ -27,6 +31,12 @@ export async function writeDurable(path: string, content: string | Buffer, mode 
 /** Name for a file that is not yet whole; a start sweeps names with this ending. */
 export function draftName(path: string): string {
   return `${path}.${randomBytes(6).toString('hex')}.tmp`
+}
+
+/** Removes what a killed process left of its writes to files in `folder`. Only for who alone writes there. */
+export async function sweepDrafts(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (/\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true })
 }
 
 /** Makes renames and creations in `folder` durable. */

@@ -4,9 +4,9 @@
 //   {thaw}:documents:<kind>        hash    key → JSON
 //   {thaw}:documents:<kind>:epoch  number of changes ever made
 //   {thaw}:documents:<kind>:news   channel "<epoch>"
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Logger } from '../../runtime/api.ts'
+import { type Logger, writeDurable } from '../../runtime/api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import { RegistryError } from './api.ts'
 
@@ -164,14 +164,7 @@ export class Documents<T> {
     const path = this.#path()
     const text = JSON.stringify({ epoch: this.#epoch, documents: Object.fromEntries(this.#texts) })
     try {
-      const file = await open(`${path}.tmp`, 'w', 0o600)
-      try {
-        await file.writeFile(text)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(`${path}.tmp`, path)
+      await writeDurable(path, text)
     } catch (error) {
       this.#options.logger.warn({ reason: (error as Error).message, path }, 'a copy cannot be written')
     }

@@ -1,11 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { diskFull, makeFolder, writeDurable } from '../../../../runtime/host/durable-file.ts'
+import { diskFull, makeFolder, sweepDrafts, writeDurable } from '../../../../runtime/host/durable-file.ts'
 import { expectLinuxRoot, parseSwapBytes } from '../../../../runtime/host/host-report.ts'
 import { stateId } from '../../../../runtime/host/state-id.ts'
 import { claimUidRanges } from '../../../../runtime/host/uid-ranges.ts'
+import { recordSyncs } from '../../../support/syncs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'thaw-state-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -18,6 +19,29 @@ describe('a durable write', () => {
     expect(readFileSync(path, 'utf8')).toBe('two')
     expect(statSync(path).mode & 0o777).toBe(0o600)
     expect(readdirSync(folder)).toEqual(['file'])
+  })
+
+  test('of pieces is on disk first, then under its name, then the name is', async () => {
+    const path = join(folder, 'pieces')
+    const syncs = await recordSyncs(() => existsSync(path))
+    async function* pieces() {
+      yield 'one '
+      yield 'two'
+    }
+    await writeDurable(path, pieces())
+    expect(readFileSync(path, 'utf8')).toBe('one two')
+    expect(syncs()).toEqual([
+      [expect.stringMatching(/pieces\.[0-9a-f]{12}\.tmp$/), false],
+      [folder, true],
+    ])
+    rmSync(path)
+  })
+
+  test('that a kill cut short is swept away, and nothing else is', async () => {
+    for (const name of ['file.0123456789ab.tmp', 'mine.tmp', 'file.tmp.txt']) writeFileSync(join(folder, name), '')
+    await sweepDrafts(folder)
+    expect(readdirSync(folder).sort()).toEqual(['file', 'file.tmp.txt', 'mine.tmp'])
+    for (const name of ['mine.tmp', 'file.tmp.txt']) rmSync(join(folder, name))
   })
 
   test('says that the disk is full, and keeps other errors as they are', () => {
