@@ -3,12 +3,11 @@ import { createHash } from 'node:crypto'
 import { v7 } from 'uuid'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
-import { createDurableLane } from '../../worker/queue/durable-lane.ts'
 import { InvocationStore } from '../../worker/queue/invocation-store.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
-import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
-import { versionOf } from '../support/samples.ts'
+import { openLane, submissionOf } from '../support/lane.ts'
+import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
 
 let redis: TestRedis
 let worker: FakeWorker
@@ -17,39 +16,14 @@ let lane: DurableLane
 beforeEach(async () => {
   redis = await startTestRedis()
   worker = createFakeWorker()
-  lane = await openLane()
+  lane = await openLane(redis, worker)
 })
 afterEach(async () => {
   await lane.close()
   await redis.close()
 })
 
-function openLane(): Promise<DurableLane> {
-  const { stateDir, socketPath } = redis
-  const chance = () => 0
-  return createDurableLane({ target: { socketPath }, worker, stateDir, clock: realClock, logger: silentLogger, chance })
-}
-
-function submission(changes: Partial<Submission> = {}): Submission {
-  return {
-    id: v7(),
-    version: versionOf('hello'),
-    method: 'POST',
-    target: '/',
-    headers: [],
-    body: Buffer.from('x'),
-    limits: {},
-    timeoutMs: null,
-    traceparent: null,
-    delayMs: 0,
-    priority: 0,
-    maxAttempts: null,
-    maxAgeMs: 3_600_000,
-    idempotencyKey: null,
-    caller: 'anonymous',
-    ...changes,
-  }
-}
+const submission = (changes: Partial<Submission> = {}) => submissionOf('hello', { maxAgeMs: 3_600_000, ...changes })
 
 test('five kills among hundreds of calls lose none and leave none running', async () => {
   await lane.start()
@@ -125,7 +99,7 @@ test('a retry that waits survives the platform and keeps its attempt', async () 
   })
   await lane.close()
   worker.handle = () => ({ status: 200 })
-  lane = await openLane()
+  lane = await openLane(redis, worker)
   await lane.start()
   expect((await lane.result(id, 10_000)).record).toMatchObject({ state: 'succeeded', attempt: 2 })
 })
@@ -135,7 +109,7 @@ test('an idempotency key finds its call after a restart of everything', async ()
   await lane.close()
   redis.kill()
   await eventually('redis is back', () => redis.server.available())
-  lane = await openLane()
+  lane = await openLane(redis, worker)
   await lane.start()
   expect(await lane.submit(submission({ idempotencyKey: 'k' }))).toMatchObject({ id: first.id, duplicate: true })
   await lane.result(first.id, 10_000)

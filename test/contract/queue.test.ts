@@ -6,9 +6,10 @@ import { Readable } from 'node:stream'
 import { v7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
-import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
+import type { DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
 import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
-import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { openLane as openLaneOn, submissionOf } from '../support/lane.ts'
+import { eventually, startTestRedis, type TestRedis } from '../support/redis.ts'
 import { versionOf } from '../support/samples.ts'
 
 let redis: TestRedis
@@ -34,30 +35,12 @@ afterEach(async () => {
 })
 
 function openLane(changes: Partial<DurableLaneOptions> = {}): Promise<DurableLane> {
-  const { stateDir, socketPath } = redis
-  const base = { target: { socketPath }, worker, stateDir, clock: realClock, logger: silentLogger, chance: () => 0 }
-  return createDurableLane({ ...base, ...changes })
+  return openLaneOn(redis, worker, changes)
 }
 
 function submission(changes: Partial<Submission> = {}): Submission {
-  return {
-    id: v7(),
-    version: versionOf(name),
-    method: 'POST',
-    target: '/path?x=1',
-    headers: ['content-type', 'text/plain', 'x-latin', 'gr\u00fc\u00df'],
-    body: Buffer.from('hello'),
-    limits: {},
-    timeoutMs: null,
-    traceparent: null,
-    delayMs: 0,
-    priority: 0,
-    maxAttempts: null,
-    maxAgeMs: 6 * 3_600_000,
-    idempotencyKey: null,
-    caller: 'anonymous',
-    ...changes,
-  }
+  const headers = ['content-type', 'text/plain', 'x-latin', 'gr\u00fc\u00df']
+  return submissionOf(name, { target: '/path?x=1', headers, ...changes })
 }
 
 async function bytesOf(body: Buffer | Readable): Promise<Buffer> {

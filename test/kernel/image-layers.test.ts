@@ -8,7 +8,6 @@ import { packTar as packFolders } from 'modern-tar/fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Sandbox, StoredImage } from '../../runtime/api.ts'
 import { EVALUATOR, evaluate, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
-import { snapshotKernel } from '../support/leftovers.ts'
 
 let platform: TestRuntime
 let image: StoredImage
@@ -24,7 +23,6 @@ afterAll(async () => {
   await sandbox.destroy()
   await platform.close()
   rmSync(folder, { recursive: true, force: true })
-  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
 })
 
 /** koffi, which can call anything of the C library. */

@@ -1,37 +1,19 @@
 // How sandboxes end on the real kernel, and what is told about it: out of memory, exits, signals, failed creations.
 import { existsSync, readdirSync } from 'node:fs'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { Sandbox } from '../../runtime/api.ts'
+import { describe, expect, test } from 'vitest'
 import { DEFAULT_LIMITS as BASE } from '../../runtime/limits/limits.ts'
-import { begin, call, codeOf, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
+import { begin, call, codeOf } from '../support/kernel-runtime.ts'
+import { MIB, useSandboxes } from '../support/kernel-sandboxes.ts'
 import { expectNoLeftovers, snapshotKernel } from '../support/leftovers.ts'
 import { until } from '../support/until.ts'
 
-const MIB = 1024 ** 2
-let platform: TestRuntime
 let failAfter: string | null = null
-const running: Sandbox[] = []
-
-beforeAll(async () => {
-  platform = await startTestRuntime({
-    afterStep: (name) => {
-      if (name === failAfter) throw new Error(`injected after ${name}`)
-    },
-  })
+const sandboxes = useSandboxes({
+  afterStep: (name) => {
+    if (name === failAfter) throw new Error(`injected after ${name}`)
+  },
 })
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((sandbox) => sandbox.destroy()))
-})
-afterAll(async () => {
-  await platform.close()
-  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
-})
-
-async function start(...args: Parameters<TestRuntime['start']>): Promise<Sandbox> {
-  const sandbox = await platform.start(...args)
-  running.push(sandbox)
-  return sandbox
-}
+const start = sandboxes.start.bind(sandboxes)
 
 describe('a sandbox that ends during a call', () => {
   test('at its memory limit is out of memory', async () => {
@@ -113,8 +95,7 @@ describe('a sandbox that ends during a call', () => {
 
 describe('code that cannot be loaded', () => {
   test('is told with its stack, and nothing else happens', async () => {
-    const sandbox = await platform.runtime.create(spec())
-    running.push(sandbox)
+    const sandbox = await sandboxes.create(spec())
     const load = sandbox.load(codeOf(`(() => { throw new TypeError('at load') })()`), 5000, () => {})
     await expect(load).rejects.toMatchObject({
       code: 'LOAD_FAILED',
@@ -123,8 +104,7 @@ describe('code that cannot be loaded', () => {
   })
 
   test('and exits is told with its exit', async () => {
-    const sandbox = await platform.runtime.create(spec())
-    running.push(sandbox)
+    const sandbox = await sandboxes.create(spec())
     await expect(sandbox.load(codeOf(`process.exit(9)`), 5000, () => {})).rejects.toMatchObject({
       code: 'SANDBOX_STOPPED',
       fault: { code: 'EXITED', data: { exitCode: 9 } },
@@ -132,8 +112,7 @@ describe('code that cannot be loaded', () => {
   })
 
   test('and never ends meets its time-out', async () => {
-    const sandbox = await platform.runtime.create(spec())
-    running.push(sandbox)
+    const sandbox = await sandboxes.create(spec())
     const load = sandbox.load(codeOf(`(() => { for (;;); })()`), 200, () => {})
     await expect(load).rejects.toMatchObject({ code: 'LOAD_TIMEOUT' })
   })
@@ -141,11 +120,7 @@ describe('code that cannot be loaded', () => {
 
 describe('destroying', () => {
   test('ends calls in flight, leaves nothing, and may be asked for twice', async () => {
-    const sandbox = await platform.start(
-      `() => new Promise(() => {})`,
-      { scratch: 8 * MIB },
-      { writableRootBytes: 4 * MIB },
-    )
+    const sandbox = await start(`() => new Promise(() => {})`, { scratch: 8 * MIB }, { writableRootBytes: 4 * MIB })
     const { answer } = begin(sandbox)
     await Promise.all([sandbox.destroy(), sandbox.destroy()])
     expect((await answer).fault?.code).toBe('KILLED')
@@ -154,7 +129,7 @@ describe('destroying', () => {
 
   test('takes a frozen sandbox with a fork bomb in it', async () => {
     const bomb = `const run = () => require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify('setInterval(() => {}, 1000)')}], { stdio: 'ignore' })`
-    const sandbox = await platform.start(
+    const sandbox = await start(
       `async () => { ${bomb}; for (let i = 0; i < 20; i++) try { run().on('error', () => {}) } catch {}; return new Response('ok') }`,
     )
     await call(sandbox)
@@ -167,21 +142,23 @@ describe('destroying', () => {
 describe('a creation that fails', () => {
   const names = ['uids', 'folder', 'scratch', 'root', 'config', 'container', 'cgroup', 'ready']
   test.each(names)('after step %s takes back all that was made', async (name) => {
-    const platformBefore = snapshotKernel(platform.platformId)
+    const platformBefore = snapshotKernel(sandboxes.platform.platformId)
     failAfter = name
     const changed = { ...spec(), writableRootBytes: 4 * MIB, limits: { ...spec().limits, scratch: 8 * MIB } }
-    await expect(platform.runtime.create(changed)).rejects.toMatchObject({ code: 'CREATE_FAILED' })
+    await expect(sandboxes.create(changed)).rejects.toMatchObject({ code: 'CREATE_FAILED' })
     failAfter = null
-    expectNoLeftovers(platformBefore, platform.platformId)
-    expect(readdirSync(`/run/thaw/${platform.platformId}/sandboxes`)).toEqual([])
-    expect(readdirSync(`/run/thaw/${platform.platformId}/oci`)).toEqual([])
-    expect(readdirSync(`${platform.stateDir}/scratch`).filter((file) => file.startsWith('sandbox-'))).toEqual([])
+    expectNoLeftovers(platformBefore, sandboxes.platform.platformId)
+    expect(readdirSync(`/run/thaw/${sandboxes.platform.platformId}/sandboxes`)).toEqual([])
+    expect(readdirSync(`/run/thaw/${sandboxes.platform.platformId}/oci`)).toEqual([])
+    expect(readdirSync(`${sandboxes.platform.stateDir}/scratch`).filter((file) => file.startsWith('sandbox-'))).toEqual(
+      [],
+    )
   })
 
   test('for want of tasks says so', async () => {
     const starved = { ...spec(), limits: { ...spec().limits, pids: 1 } }
     // Mostly it aborts at once; now and then Node waits for a thread it could not have, until the boot times out.
-    await expect(platform.runtime.create(starved)).rejects.toMatchObject({
+    await expect(sandboxes.create(starved)).rejects.toMatchObject({
       code: expect.stringMatching(/^(CREATE_FAILED|BOOT_TIMEOUT)$/),
       message: expect.stringContaining('pids is 1'),
     })
@@ -189,7 +166,7 @@ describe('a creation that fails', () => {
 
   test('says what the OCI runtime said', async () => {
     const broken = { ...spec(), limits: { ...spec().limits, cpusetCpus: '4000' } }
-    await expect(platform.runtime.create(broken)).rejects.toMatchObject({ code: 'CREATE_FAILED', message: /cpuset/ })
+    await expect(sandboxes.create(broken)).rejects.toMatchObject({ code: 'CREATE_FAILED', message: /cpuset/ })
   })
 })
 
@@ -198,7 +175,7 @@ function spec() {
 }
 
 function expectNothingOf(id: string): void {
-  const { cgroups, mounts } = snapshotKernel(platform.platformId)
+  const { cgroups, mounts } = snapshotKernel(sandboxes.platform.platformId)
   expect([...cgroups, ...mounts].filter((path) => path.includes(id))).toEqual([])
-  expect(existsSync(`/run/thaw/${platform.platformId}/sandboxes/${id}`)).toBe(false)
+  expect(existsSync(`/run/thaw/${sandboxes.platform.platformId}/sandboxes/${id}`)).toBe(false)
 }

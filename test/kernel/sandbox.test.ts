@@ -1,30 +1,12 @@
 // One sandbox on the real kernel, seen from inside: what it is, what it may, and what it cannot reach.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Sandbox } from '../../runtime/api.ts'
-import { call, EVALUATOR, evaluate, startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
-import { snapshotKernel } from '../support/leftovers.ts'
+import { call, EVALUATOR, evaluate } from '../support/kernel-runtime.ts'
+import { MIB, useSandboxes } from '../support/kernel-sandboxes.ts'
 
-const MIB = 1024 ** 2
-let platform: TestRuntime
-const running: Sandbox[] = []
-
-beforeAll(async () => {
-  platform = await startTestRuntime()
-})
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((sandbox) => sandbox.destroy()))
-})
-afterAll(async () => {
-  await platform.close()
-  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
-})
-
-async function start(...args: Parameters<TestRuntime['start']>): Promise<Sandbox> {
-  const sandbox = await platform.start(...args)
-  running.push(sandbox)
-  return sandbox
-}
+const sandboxes = useSandboxes()
+const start = sandboxes.start.bind(sandboxes)
 
 describe('a sandbox', () => {
   test('boots, loads code and answers', async () => {
@@ -103,7 +85,7 @@ describe('a sandbox', () => {
   test('sees no path of the host in its mounts, and neither the kernel’s symbols nor its memory', async () => {
     const sandbox = await start(EVALUATOR)
     const mounts = String(await evaluate(sandbox, `fs.readFileSync('/proc/self/mountinfo', 'utf8')`))
-    expect(mounts).not.toContain(platform.stateDir)
+    expect(mounts).not.toContain(sandboxes.platform.stateDir)
     expect(mounts).not.toContain('/run/thaw')
     expect(mounts).not.toContain('cgroup')
     for (const file of ['kallsyms', 'keys', 'timer_list']) {
@@ -187,7 +169,7 @@ describe('a writable root', () => {
     expect(await evaluate(sandbox, `fs.appendFileSync('/etc/hosts', 'mine')`)).toBe(null)
     expect(await evaluate(sandbox, `fs.writeFileSync('/code/new', 'x')`)).toBe(null)
     expect(await evaluate(sandbox, `fs.rmSync('/etc/passwd')`)).toBe(null)
-    const layers = `${platform.stateDir}/layers`
+    const layers = `${sandboxes.platform.stateDir}/layers`
     const base = `${layers}/${readdirSync(layers).find((name) => name.startsWith('base-'))}`
     expect(readFileSync(`${base}/etc/hosts`, 'utf8')).not.toContain('mine')
     expect(existsSync(`${base}/etc/passwd`)).toBe(true)

@@ -9,7 +9,6 @@ import { CodeCaches } from '../../worker/code-caches.ts'
 import { createWorker } from '../../worker/worker.ts'
 import { limitsWith } from '../support/fake-runtime.ts'
 import { startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
-import { snapshotKernel } from '../support/leftovers.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
 import { sampleConfig } from '../support/samples.ts'
 import { SeenCall } from '../support/test-worker.ts'
@@ -27,7 +26,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await worker.close()
   await platform.close()
-  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
 })
 
 function startWorker(): Worker {

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FunctionConfig, FunctionVersion, InvocationRequest, SandboxInfo, Worker } from '../../worker/api.ts'
 import { createWorker } from '../../worker/worker.ts'
 import { startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
-import { snapshotKernel } from '../support/leftovers.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
 import { sampleConfig } from '../support/samples.ts'
 import { SeenCall } from '../support/test-worker.ts'
@@ -28,7 +27,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await worker.close()
   await platform.close()
-  expect(Object.values(snapshotKernel(platform.platformId)).flat()).toEqual([])
 })
 
 /** A version whose handler is `source`, an expression. */

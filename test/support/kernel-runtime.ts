@@ -15,6 +15,7 @@ import type {
 } from '../../runtime/api.ts'
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
 import { createRuntime, type RuntimeOptions, stateId } from '../../runtime/runtime.ts'
+import { expectNothingLeft } from './leftovers.ts'
 import { realClock, silentLogger } from './real-clock.ts'
 
 export interface TestRuntime {
@@ -23,7 +24,7 @@ export interface TestRuntime {
   readonly platformId: string
   /** Creates a sandbox and loads `source` (CommonJS); destroyed by `close`. */
   start(source: string, limits?: Partial<Limits>, spec?: SpecChange): Promise<Sandbox>
-  /** Closes the runtime and removes its state directory. */
+  /** Closes the runtime and removes its state directory. Throws when something could not be given back or is left in the kernel. */
   close(): Promise<void>
 }
 
@@ -35,18 +36,20 @@ export interface SpecChange {
 
 export async function startTestRuntime(options: Partial<RuntimeOptions> = {}): Promise<TestRuntime> {
   const stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'thaw-kernel-'))
+  const troubles: string[] = []
   const runtime = await createRuntime({
     bootstrap: await buildBootstrap(null),
     nodeBinary: process.execPath,
-    logger: silentLogger,
+    logger: { ...silentLogger, warn: (fields, message) => void troubles.push(`${message}: ${JSON.stringify(fields)}`) },
     clock: realClock,
     ...options,
     stateDir,
   })
+  const platformId = await stateId(stateDir)
   return {
     runtime,
     stateDir,
-    platformId: await stateId(stateDir),
+    platformId,
     start: async (source, limits = {}, spec = {}) => {
       const sandbox = await runtime.create({
         layers: spec.layers ?? [],
@@ -59,8 +62,11 @@ export async function startTestRuntime(options: Partial<RuntimeOptions> = {}): P
       return sandbox
     },
     close: async () => {
+      troubles.length = 0
       await runtime.close()
       rmSync(stateDir, { recursive: true, force: true })
+      expectNothingLeft(platformId)
+      if (troubles.length > 0) throw new Error(`the runtime did not close well:\n  ${troubles.join('\n  ')}`)
     },
   }
 }

@@ -45,6 +45,11 @@ export function expectNoLeftovers(before: KernelSnapshot, platformId = ''): void
   if (left.length > 0) throw new Error(`left over in the kernel:\n  ${left.join('\n  ')}`)
 }
 
+/** Throws an error that lists every object there is of one platform. */
+export function expectNothingLeft(platformId: string): void {
+  expectNoLeftovers({ cgroups: [], mounts: [], loops: [], runDirectories: [] }, platformId)
+}
+
 /** Mount points of every cgroup hierarchy, v1 and v2. */
 export function cgroupRoots(): string[] {
   return mountLines()

@@ -1,6 +1,8 @@
 // Plain data of the borders, complete and unremarkable: what a test does not care about.
+import { v7 } from 'uuid'
 import { DEFAULT_LIMITS } from '../../runtime/api.ts'
 import type { FunctionConfig, FunctionVersion, InvocationRecord } from '../../worker/api.ts'
+import type { Submission } from '../../worker/queue/api.ts'
 
 export const EPOCH = '2026-01-01T00:00:00.000Z'
 
@@ -56,6 +58,28 @@ export function sampleRecord(id: string, changes: Partial<InvocationRecord> = {}
     runMs: 1.5,
     limits: DEFAULT_LIMITS,
     metering: null,
+    ...changes,
+  }
+}
+
+/** A call of function `name` with the body `hello`. */
+export function submissionOf(name: string, changes: Partial<Submission> = {}): Submission {
+  return {
+    id: v7(),
+    version: versionOf(name),
+    method: 'POST',
+    target: '/',
+    headers: [],
+    body: Buffer.from('hello'),
+    limits: {},
+    timeoutMs: null,
+    traceparent: null,
+    delayMs: 0,
+    priority: 0,
+    maxAttempts: null,
+    maxAgeMs: 6 * 3_600_000,
+    idempotencyKey: null,
+    caller: 'anonymous',
     ...changes,
   }
 }

@@ -5,30 +5,14 @@ import type { Submission } from '../../../../worker/queue/api.ts'
 import { type Envelope, makeEnvelope, queueKeyOf } from '../../../../worker/queue/envelope.ts'
 import { timeOfId } from '../../../../worker/queue/invocation-store.ts'
 import { finalRecord, isOpen, queuedRecord, requeuedRecord, runningRecord } from '../../../../worker/queue/records.ts'
-import { versionOf } from '../../../support/samples.ts'
+import { submissionOf, versionOf } from '../../../support/samples.ts'
 
 const MIB = 1024 ** 2
 const threw: InvocationFailure = { code: 'FUNCTION_THREW', component: 'function', message: 'no' }
 
 function envelope(changes: Partial<Submission> = {}): Envelope {
-  const submission: Submission = {
-    id: 'id',
-    version: versionOf('hello', { retryAttempts: 4 }),
-    method: 'POST',
-    target: '/',
-    headers: [],
-    body: null,
-    limits: {},
-    timeoutMs: null,
-    traceparent: null,
-    delayMs: 0,
-    priority: 0,
-    maxAttempts: null,
-    maxAgeMs: 60_000,
-    idempotencyKey: null,
-    caller: 'anonymous',
-    ...changes,
-  }
+  const version = versionOf('hello', { retryAttempts: 4 })
+  const submission = submissionOf('hello', { id: 'id', version, body: null, maxAgeMs: 60_000, ...changes })
   return makeEnvelope('id', submission, { kind: 'none' }, 1_000_000)
 }
 

@@ -1,9 +1,9 @@
 // `fn.json` as people write it, and as they mistype it.
 import { describe, expect, test } from 'vitest'
-import { DEFAULT_LIMITS } from '../../../../runtime/api.ts'
 import { RegistryError } from '../../../../worker/registry/api.ts'
 import { parseFunctionConfig } from '../../../../worker/registry/config.ts'
 import { functionConfigSchema } from '../../../../worker/registry/config-shape.ts'
+import { sampleConfig } from '../../../support/samples.ts'
 
 function problemsOf(manifest: unknown, name = 'hello'): readonly string[] {
   try {
@@ -17,26 +17,7 @@ function problemsOf(manifest: unknown, name = 'hello'): readonly string[] {
 
 describe('a configuration', () => {
   test('that says nothing gets every default', () => {
-    expect(parseFunctionConfig({}, 'hello')).toEqual({
-      name: 'hello',
-      runtime: 'node24',
-      entry: 'hello.ts',
-      form: 'web',
-      timeoutMs: 30_000,
-      initTimeoutMs: 10_000,
-      concurrency: 100,
-      sandboxConcurrency: 1,
-      minWarm: 0,
-      keepAliveMs: null,
-      freezeGraceMs: null,
-      env: {},
-      network: 'none',
-      writableRootBytes: null,
-      limits: DEFAULT_LIMITS,
-      maxLimits: {},
-      retryAttempts: 3,
-      public: true,
-    })
+    expect(parseFunctionConfig({}, 'hello')).toEqual(sampleConfig('hello'))
   })
 
   test('is read in its text form', () => {
