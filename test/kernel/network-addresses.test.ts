@@ -20,8 +20,11 @@ beforeAll(async () => {
 afterAll(async () => {
   holder?.kill('SIGKILL')
   await holder?.exited
-  await internet?.close()
-  rmSync(shared, { recursive: true, force: true })
+  try {
+    await internet?.close()
+  } finally {
+    rmSync(shared, { recursive: true, force: true })
+  }
 })
 
 /** Resolves to the address, once it asked for `name` from there. */
