@@ -1,6 +1,6 @@
 // Shapes of the gateway's answers as the CLI reads them, and how to read them without trusting them.
-import type { FunctionVersion, SandboxInfo as OwnSandbox } from '../worker/api.ts'
-import type { Alias } from '../worker/registry/api.ts'
+import type { SandboxInfo as OwnSandbox } from '../worker/api.ts'
+import type { Alias, FunctionEntry } from '../worker/registry/api.ts'
 
 export type { HostReport } from '../runtime/api.ts'
 export type { InvocationRecord, LogLine } from '../worker/api.ts'
@@ -8,14 +8,7 @@ export type { InvocationRecord, LogLine } from '../worker/api.ts'
 /** With several processes on one Redis it says whose it is. */
 export type SandboxInfo = OwnSandbox & { readonly worker?: string; readonly hostName?: string }
 
-export interface FunctionAnswer {
-  readonly namespace: string
-  readonly name: string
-  readonly createdAt: string
-  readonly updatedAt: string
-  readonly versions: readonly FunctionVersion[]
-  /** `latest` is one of them. */
-  readonly aliases: Readonly<Record<string, Alias>>
+export interface FunctionAnswer extends FunctionEntry {
   readonly url?: string
   /** null or absent: not known now. */
   readonly queue?: QueueAnswer | null

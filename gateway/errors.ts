@@ -158,7 +158,7 @@ export class GatewayError extends Error {
   readonly code: ErrorCode
   readonly headers: readonly string[]
   constructor(code: ErrorCode, message: string, options: { cause?: unknown; headers?: readonly string[] } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options)
     this.name = 'GatewayError'
     this.code = code
     this.headers = options.headers ?? []

@@ -49,7 +49,7 @@ export class RuntimeError extends Error {
   readonly code: RuntimeErrorCode
   readonly fault: Fault | null
   constructor(code: RuntimeErrorCode, message: string, options: { cause?: unknown; fault?: Fault } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options)
     this.name = 'RuntimeError'
     this.code = code
     this.fault = options.fault ?? null

@@ -12,7 +12,14 @@ import {
   usesBfq,
 } from './cgroup/cgroup.ts'
 import { keepGuard, stopOldGuard } from './host/guard.ts'
-import { canMakeDisks, expectLinuxRoot, parseAllowedCpus, parseSwapBytes, readHostFacts } from './host/host-report.ts'
+import {
+  canMakeDisks,
+  expectLinuxRoot,
+  type HostFacts,
+  parseAllowedCpus,
+  parseSwapBytes,
+  readHostFacts,
+} from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
 import { RUN_ROOT, stateId } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
@@ -28,7 +35,7 @@ import { createLimitCheck } from './limit-check.ts'
 import { parseAllowList } from './network/addresses.ts'
 import { sweepNetwork } from './network/network.ts'
 import { createNetworks, type HostNetworks } from './network/networks.ts'
-import { parseHardLimits } from './oci/config.ts'
+import { type HardLimits, parseHardLimits } from './oci/config.ts'
 import { openOciRuntime } from './oci/oci-runtime.ts'
 import { seccompProfile } from './oci/seccomp.ts'
 import {
@@ -90,6 +97,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
+// One list on purpose: each step takes what several before it made.
 async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime> {
   expectLinuxRoot()
   const { stateDir, nodeBinary, bootstrap, clock, logger } = options
@@ -111,11 +119,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
   const networks = openNetworks(options, platformId, folders, uids)
   unwind.defer('networks', () => networks.close())
-  const supportNow = () => {
-    const { bridge } = networks.support()
-    return cgroups.support(canMakeDisks(), bridge.enforced ? null : (bridge.fix ?? bridge.how))
-  }
-  const support = supportNow()
+  const limits = limitsOfHost(cgroups, networks, hardLimits)
   const volumes = await openVolumeStore({
     imagesDir: folders.volumeImages,
     mountsDir: folders.volumes,
@@ -149,20 +153,12 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   )
   unwind.defer('sandboxes', () => sandboxes.close())
   return {
-    host: reportOfNow(
-      { ...facts, ociRuntime: { path: oci.path, version: oci.version } },
-      cgroups,
-      networks,
-      supportNow,
-    ),
+    host: reportOfNow(facts, oci, cgroups, networks, limits.now),
     images,
     volumes,
     networks,
     create: (spec) => sandboxes.create(spec),
-    checkLimits: createLimitCheck({
-      ...{ support, supportNow, hardLimits, resolveDisk, usesBfq, bfqDisks },
-      hostCpus: parseAllowedCpus(readFileSync('/proc/self/status', 'utf8')),
-    }),
+    checkLimits: limits.check,
     close: () => keepAlive(unwind.run()),
   }
 }
@@ -215,15 +211,28 @@ function openNetworks(
   })
 }
 
+/** What this host can enforce as it is now, and the check of limits that somebody asks for. */
+function limitsOfHost(cgroups: CgroupHost, networks: HostNetworks, hardLimits: HardLimits) {
+  const now = () => {
+    const { bridge } = networks.support()
+    return cgroups.support(canMakeDisks(), bridge.enforced ? null : (bridge.fix ?? bridge.how))
+  }
+  const hostCpus = parseAllowedCpus(readFileSync('/proc/self/status', 'utf8'))
+  const parts = { support: now(), supportNow: now, hardLimits, hostCpus, resolveDisk, usesBfq, bfqDisks }
+  return { now, check: createLimitCheck(parts) }
+}
+
 /** Swap, disks, schedulers and networks come and go while the platform runs: each look at the report is at them. */
 function reportOfNow(
-  facts: Omit<HostReport, 'cgroupMode' | 'freezer' | 'limits'>,
+  facts: HostFacts,
+  { path, version }: HostReport['ociRuntime'],
   cgroups: CgroupHost,
   networks: HostNetworks,
   limitsNow: () => HostReport['limits'],
 ): HostReport {
   return {
     ...facts,
+    ociRuntime: { path, version },
     cgroupMode: cgroups.mode,
     freezer: cgroups.freezer,
     get swapBytes() {

@@ -1,22 +1,11 @@
 // `fn up`, `fn gateway`, `fn worker`: a process in the foreground, from its start to the last undone step; signals and exit codes.
 import pc from 'picocolors'
-import { type Config, ConfigError, type ConfigRow, describeConfig, parseConfig } from '../config.ts'
+import { type Config, ConfigError, type ConfigRow, describeConfig, type Flags, parseConfig } from '../config.ts'
 import { runExample } from './example.ts'
 import type { Platform } from './platform.ts'
 import { REDIS_IS_AWAY, whyRedisIsAway } from './redis-reach.ts'
 
-export interface UpOptions {
-  readonly listen?: string | undefined
-  readonly stateDir?: string | undefined
-  readonly ociRuntime?: string | undefined
-  readonly log?: string | undefined
-  readonly hosts?: string | undefined
-  readonly behindProxy?: boolean | undefined
-  readonly zram?: string | undefined
-  readonly callbackAllow?: string | undefined
-  readonly egressAllow?: string | undefined
-  readonly hostNetwork?: boolean | undefined
-  readonly stems?: string | undefined
+export interface UpOptions extends Omit<Flags, 'url' | 'namespace'> {
   /** Deploy `functions/hello.ts` and call it once up. */
   readonly example?: boolean | undefined
   /** End after the example (or right after the start). */

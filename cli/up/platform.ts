@@ -118,8 +118,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
       await fleet?.drain()
       // ORDER: calls that outlive the drain are answered before their connections are closed.
       const callsMs = Math.max(0, drainMs - LAST_ANSWERS_MS)
-      const drained = [front.close(drainMs), lane.drain(callsMs), worker.drain(callsMs)]
-      await Promise.allSettled(drained)
+      await Promise.allSettled([front.close(drainMs), lane.drain(callsMs), worker.drain(callsMs)])
       await steps.close()
     },
   }

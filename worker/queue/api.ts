@@ -29,7 +29,7 @@ export class QueueError extends Error {
   readonly code: QueueErrorCode
   readonly retryAfterS: number | null
   constructor(code: QueueErrorCode, message: string, options: { cause?: unknown; retryAfterS?: number } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options)
     this.name = 'QueueError'
     this.code = code
     this.retryAfterS = options.retryAfterS ?? null

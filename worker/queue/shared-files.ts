@@ -20,7 +20,7 @@ export type FileErrorCode =
 export class FileError extends Error {
   readonly code: FileErrorCode
   constructor(code: FileErrorCode, message: string, options: { cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options)
     this.name = 'FileError'
     this.code = code
   }

@@ -37,7 +37,7 @@ export class RegistryError extends Error {
     message: string,
     options: { cause?: unknown; problems?: readonly string[] } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options)
     this.name = 'RegistryError'
     this.code = code
     this.problems = options.problems ?? []

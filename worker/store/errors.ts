@@ -17,7 +17,7 @@ export type StoreErrorCode =
 export class StoreError extends Error {
   readonly code: StoreErrorCode
   constructor(code: StoreErrorCode, message: string, options: { cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options)
     this.name = 'StoreError'
     this.code = code
   }
