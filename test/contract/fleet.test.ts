@@ -9,7 +9,7 @@ import type { InvocationRequest, InvocationSink } from '../../worker/api.ts'
 import { startGatewayMember, startWorkerMember, type TestMember, type TestWorker } from '../support/fleet.ts'
 import { submissionOf } from '../support/lane.ts'
 import { eventually, startTestRedis, type TestRedis } from '../support/redis.ts'
-import { versionOf } from '../support/samples.ts'
+import { requestOf, versionOf } from '../support/samples.ts'
 
 let redis: TestRedis
 const members: TestMember[] = []
@@ -58,21 +58,9 @@ function call(gateway: TestMember, changes: Partial<InvocationRequest> = {}) {
     end: () => settle({ status, body: body(), code: null }),
     failed: ({ code }) => settle({ status, body: body(), code }),
   }
-  const request: InvocationRequest = {
-    id,
-    version: versionOf('work'),
-    attempt: 1,
-    method,
-    target,
-    headers,
-    limits,
-    body: Buffer.from('hello'),
-    timeoutMs: null,
-    wantsMetering: false,
-    traceparent: null,
-    acceptedAtMs: Date.now(),
-    ...changes,
-  }
+  const sent = Buffer.from('hello')
+  const given = { id, method, target, headers, limits, body: sent, acceptedAtMs: Date.now() }
+  const request = requestOf(versionOf('work'), { ...given, ...changes })
   const invocation = gateway.worker.invoke(request, sink)
   return { id, invocation, answered }
 }

@@ -10,7 +10,7 @@ import { createWorker } from '../../worker/worker.ts'
 import { limitsWith } from '../support/fake-runtime.ts'
 import { startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
-import { sampleConfig } from '../support/samples.ts'
+import { requestOf, sampleConfig } from '../support/samples.ts'
 import { SeenCall } from '../support/test-worker.ts'
 import { until } from '../support/until.ts'
 
@@ -45,9 +45,8 @@ async function versionOf(name: string, source: string, number = 1): Promise<Func
 async function call(version: FunctionVersion): Promise<SeenCall> {
   const seen = new SeenCall()
   const id = `018f0000-0000-7000-a000-${String(++calls).padStart(12, '0')}`
-  const request = { id, version, attempt: 1, method: 'GET', target: '/', headers: ['host', 'localhost'], body: null }
-  const rest = { limits: {}, timeoutMs: null, wantsMetering: false, traceparent: null, acceptedAtMs: Date.now() }
-  seen.invocation = worker.invoke({ ...request, ...rest }, seen)
+  const request = requestOf(version, { id, headers: ['host', 'localhost'], acceptedAtMs: Date.now() })
+  seen.invocation = worker.invoke(request, seen)
   await seen.invocation.done
   return seen
 }

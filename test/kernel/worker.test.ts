@@ -5,7 +5,7 @@ import type { FunctionConfig, FunctionVersion, InvocationRequest, SandboxInfo, W
 import { createWorker } from '../../worker/worker.ts'
 import { startTestRuntime, type TestRuntime } from '../support/kernel-runtime.ts'
 import { realClock, silentLogger } from '../support/real-clock.ts'
-import { sampleConfig } from '../support/samples.ts'
+import { requestOf, sampleConfig } from '../support/samples.ts'
 import { SeenCall } from '../support/test-worker.ts'
 
 const MIB = 1024 ** 2
@@ -54,24 +54,9 @@ async function call(version: FunctionVersion, changes: Partial<InvocationRequest
 
 function begin(version: FunctionVersion, changes: Partial<InvocationRequest> = {}): SeenCall {
   const seen = new SeenCall()
-  seen.invocation = worker.invoke(
-    {
-      id: `018f0000-0000-7000-9000-${String(++calls).padStart(12, '0')}`,
-      version,
-      attempt: 1,
-      method: 'GET',
-      target: '/',
-      headers: ['host', 'localhost'],
-      body: null,
-      limits: {},
-      timeoutMs: null,
-      wantsMetering: false,
-      traceparent: null,
-      acceptedAtMs: Date.now(),
-      ...changes,
-    },
-    seen,
-  )
+  const id = `018f0000-0000-7000-9000-${String(++calls).padStart(12, '0')}`
+  const given = { id, headers: ['host', 'localhost'], acceptedAtMs: Date.now() }
+  seen.invocation = worker.invoke(requestOf(version, { ...given, ...changes }), seen)
   return seen
 }
 

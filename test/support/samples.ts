@@ -1,7 +1,7 @@
 // Plain data of the borders, complete and unremarkable: what a test does not care about.
 import { v7 } from 'uuid'
 import { DEFAULT_LIMITS } from '../../runtime/api.ts'
-import type { FunctionConfig, FunctionVersion, InvocationRecord } from '../../worker/api.ts'
+import type { FunctionConfig, FunctionVersion, InvocationRecord, InvocationRequest } from '../../worker/api.ts'
 import type { Submission } from '../../worker/queue/api.ts'
 
 export const EPOCH = '2026-01-01T00:00:00.000Z'
@@ -34,6 +34,25 @@ export function sampleConfig(name: string, changes: Partial<FunctionConfig> = {}
 export function versionOf(name: string, changes: Partial<FunctionConfig> = {}, version = 1): FunctionVersion {
   const config = sampleConfig(name, changes)
   return { namespace: 'default', name, version, image: `sha256:${name}-${version}`, config, createdAt: EPOCH }
+}
+
+/** `GET /` of a version, first attempt. */
+export function requestOf(version: FunctionVersion, changes: Partial<InvocationRequest> = {}): InvocationRequest {
+  return {
+    id: 'id',
+    version,
+    attempt: 1,
+    method: 'GET',
+    target: '/',
+    headers: [],
+    body: null,
+    limits: {},
+    timeoutMs: null,
+    wantsMetering: false,
+    traceparent: null,
+    acceptedAtMs: Date.parse(EPOCH),
+    ...changes,
+  }
 }
 
 /** Of a call of `hello` that succeeded. */

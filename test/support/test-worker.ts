@@ -18,6 +18,7 @@ import { createWorker, type WorkerOptions } from '../../worker/worker.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { FakeRuntime, type FakeSandbox } from './fake-runtime.ts'
 import { silentLogger } from './real-clock.ts'
+import { requestOf } from './samples.ts'
 
 /** What a caller saw of its invocation. */
 export class SeenCall implements InvocationSink {
@@ -88,24 +89,9 @@ export class TestWorker {
 
   callNow(version: FunctionVersion, changes: Partial<InvocationRequest> = {}): SeenCall {
     const seen = new SeenCall()
-    seen.invocation = this.worker.invoke(
-      {
-        id: `018f0000-0000-7000-8000-${String(++this.#next).padStart(12, '0')}`,
-        version,
-        attempt: 1,
-        method: 'GET',
-        target: '/',
-        headers: [],
-        body: null,
-        limits: {},
-        timeoutMs: null,
-        wantsMetering: false,
-        traceparent: null,
-        acceptedAtMs: this.clock.now(),
-        ...changes,
-      },
-      seen,
-    )
+    const id = `018f0000-0000-7000-8000-${String(++this.#next).padStart(12, '0')}`
+    const request = requestOf(version, { id, acceptedAtMs: this.clock.now(), ...changes })
+    seen.invocation = this.worker.invoke(request, seen)
     return seen
   }
 

@@ -1,26 +1,17 @@
 // Answers of a gateway for tests of verbs: one record, functions, sandboxes.
 import { DEFAULT_LIMITS } from '../../../../runtime/api.ts'
 import type { FunctionVersion, InvocationRecord, SandboxInfo } from '../../../../worker/api.ts'
-import { versionOf } from '../../../support/samples.ts'
+import { sampleRecord as recordSample, versionOf } from '../../../support/samples.ts'
 
+/** Of a thawed call, with every figure something of its own. */
 export function sampleRecord(id: string): InvocationRecord {
-  return {
-    id,
-    namespace: 'default',
-    function: 'hello',
-    version: 1,
-    state: 'succeeded',
-    attempt: 1,
+  return recordSample(id, {
     start: 'thawed',
-    status: 200,
-    error: null,
     createdAt: '2026-01-02T03:04:05.678Z',
     startedAt: '2026-01-02T03:04:05.679Z',
     endedAt: '2026-01-02T03:04:05.690Z',
     queueMs: 0.1,
-    startMs: 0,
     thawMs: 0.05,
-    initMs: 0,
     runMs: 10.5,
     limits: { ...DEFAULT_LIMITS, deviceReadBps: [{ device: '/dev/sda', rate: 1024 }] },
     metering: {
@@ -44,7 +35,7 @@ export function sampleRecord(id: string): InvocationRecord {
       thawUs: 43,
       idleCpuUs: 0,
     },
-  }
+  })
 }
 
 export function sampleVersion(version: number): FunctionVersion {
