@@ -128,5 +128,5 @@ function specOf(path: string, query: string): string {
   const version = new URLSearchParams(query).get('version')
   if (name.includes('/') || name.includes('@'))
     throw new GatewayError('NOT_FOUND', `nothing is at ${path.slice(0, 200)}`)
-  return version === null ? name : `${name}@${version}`
+  return version ? `${name}@${version}` : name
 }

@@ -21,7 +21,7 @@ export class LiveStreams {
     this.#clock = clock
   }
 
-  /** Begins a stream on a response; `beat` is sent when nothing else was for a while; `onEnd` runs once when it is over. */
+  /** Begins a stream on a response, which for HEAD is its head alone; `beat` is sent when nothing else was for a while; `onEnd` runs once when it is over. */
   start(outgoing: GatewayResponse, contentType: string, beat: string, onEnd: () => void): LiveStream {
     outgoing.writeHead(200, ['Content-Type', contentType, 'Cache-Control', 'no-store', 'X-Accel-Buffering', 'no'])
     outgoing.flushHeaders()
@@ -46,6 +46,7 @@ export class LiveStreams {
       this.#open.delete(outgoing)
       onEnd()
     })
+    if (outgoing.req.method === 'HEAD') outgoing.end()
     return {
       send,
       get open() {

@@ -185,4 +185,14 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
   Token: object(token),
   NewToken: object({ ...token, token: text }),
   HostReport: anything,
+  Health: object({ status: { const: 'ok' }, version: text }),
+  Readiness: object({ ready: { type: 'boolean' }, reason: text }, ['reason']),
+  Setting: object({
+    name: text,
+    value: text,
+    unit: text,
+    default: text,
+    source: { enum: ['flag', 'environment', 'default'] },
+    doc: text,
+  }),
 })

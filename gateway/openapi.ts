@@ -26,9 +26,15 @@ function operationOf(route: Route): object {
     operationId: route.id,
     summary: route.summary,
     ...(route.open ? { security: [] } : {}),
-    parameters: [...pathParameters(route.path), ...queryParameters(route)],
+    parameters: [...pathParameters(route.path), ...queryParameters(route), ...(route.handle === null ? QUEUEING : [])],
     ...(route.body
-      ? { requestBody: { required: true, description: route.body.doc, content: { [route.body.type]: {} } } }
+      ? {
+          requestBody: {
+            required: route.body.optional !== true,
+            description: route.body.doc,
+            content: { [route.body.type]: {} },
+          },
+        }
       : {}),
     responses: answersOf(route),
   }
@@ -68,29 +74,64 @@ function contentOf(schema?: string, type?: string): object {
   return { content: { [media]: { schema: list ? { type: 'array', items: item } : item } } }
 }
 
+function header(name: string, description: string): object {
+  return { name, in: 'header', description, schema: { type: 'string' } }
+}
+
+/** Of calls that are queued. */
+const QUEUEING = [
+  header('Idempotency-Key', 'the same key and body: the same call'),
+  header('Fn-Delay', 'not before so long, such as 10m'),
+  header('Fn-Priority', '0, the default, goes first'),
+  header('Fn-Max-Attempts', 'runs before it has failed'),
+  header('Fn-Max-Age', 'no run begins after so long'),
+  header('Fn-Callback', 'a URL that is told of the end'),
+]
+
 const INVOKE = {
   summary: 'Calls a function and answers with its response; Prefer: respond-async queues it and answers 202',
   security: [{}, { token: [] }],
-  parameters: [
-    {
-      name: 'spec',
-      in: 'path',
-      required: true,
-      schema: { type: 'string' },
-      description: 'name, name@version or name@alias',
-    },
-    { name: 'path', in: 'path', required: true, schema: { type: 'string' }, description: 'what the function sees' },
-  ],
   responses: {
     default: { description: "the function's own response, or a problem", headers: {} },
     202: { description: 'queued; see Location', ...contentOf('Accepted') },
   },
 }
+const INVOKE_PARAMETERS = [
+  header('Prefer', 'respond-async: queue the call'),
+  header('Fn-Namespace', 'where the function is'),
+  header('Fn-Timeout', 'time of this call'),
+  header('Fn-Metering', 'trailer: what the call used, as a trailer'),
+  header('Fn-Dispatch', 'durable: through the queue, and awaited'),
+  ...QUEUEING,
+]
+const SPEC = {
+  name: 'spec',
+  in: 'path',
+  required: true,
+  schema: { type: 'string' },
+  description: 'name, name@version or name@alias',
+}
+const REST = {
+  name: 'path',
+  in: 'path',
+  required: true,
+  schema: { type: 'string' },
+  description: 'what the function sees',
+}
 const INVOCATION_PATHS = {
-  '/fn/{spec}/{path}': Object.fromEntries(
+  '/fn/{spec}': invocationPath('Root', [SPEC]),
+  '/fn/{spec}/{path}': invocationPath('', [SPEC, REST]),
+}
+
+function invocationPath(at: string, parameters: readonly object[]): Record<string, object> {
+  return Object.fromEntries(
     ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'].map((method) => [
       method,
-      { operationId: `invoke${method[0]!.toUpperCase()}${method.slice(1)}`, ...INVOKE },
+      {
+        operationId: `invoke${at}${method[0]!.toUpperCase()}${method.slice(1)}`,
+        ...INVOKE,
+        parameters: [...parameters, ...INVOKE_PARAMETERS],
+      },
     ]),
-  ),
+  )
 }

@@ -5,7 +5,7 @@ import { checkAliasName, checkFunctionName } from '../../worker/registry/names.t
 import { readUpload } from '../upload/read-upload.ts'
 import { UploadTurns } from '../upload/upload-turns.ts'
 import { functionUrl, versionView } from './function-view.ts'
-import { namespaceOf } from './query.ts'
+import { namespaceOf, textOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 export function deployRoute(parts: ControlParts): Route {
@@ -35,7 +35,7 @@ async function deploy(context: ControlContext, parts: ControlParts, turns: Uploa
   const namespace = namespaceOf(context)
   const name = context.req.param('name') ?? ''
   checkFunctionName(name)
-  const alias = context.req.query('alias') ?? null
+  const alias = textOf(context, 'alias')
   if (alias !== null) checkAliasName(alias)
   const done = await turns.take(namespace, context.env.outgoing)
   try {

@@ -5,7 +5,7 @@ import { isDeployed } from '../../worker/registry/deployed.ts'
 import { GatewayError } from '../errors.ts'
 import { deployRoute } from './deploy.ts'
 import { functionView, queueView, startsView, versionView } from './function-view.ts'
-import { answerByName, answerPage, functionOf, nameOf, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerByName, answerPage, functionOf, nameOf, namespaceOf, pageOf, readJson, wholeOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const AliasBody = z.strictObject({ weights: z.record(z.string(), z.number()) })
@@ -58,8 +58,8 @@ export function functionRoutes(parts: ControlParts): Route[] {
       answers: { 200: { doc: 'versions', schema: 'Version[]' } },
       handle: (context) => {
         const page = pageOf(context)
-        const after = page.after === null ? 0 : Number(page.after)
-        const versions = functionOf(context, parts).versions.filter((version) => !(version.version <= after))
+        const after = wholeOf(context, 'after', 0, 999_999_999) ?? 0
+        const versions = functionOf(context, parts).versions.filter((version) => version.version > after)
         return answerPage(context, versions.map(versionView), page, (version) => String(version.version))
       },
     },

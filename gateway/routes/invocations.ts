@@ -6,7 +6,7 @@ import { QueueError } from '../../worker/queue/api.ts'
 import { GatewayError } from '../errors.ts'
 import { answerOutcome } from '../invocation/async-calls.ts'
 import { isInvocationId } from '../invocation/id.ts'
-import { answerPage, durationOf, namespaceOf, pageOf, sinceOf, wholeOf, wordOf } from './query.ts'
+import { answerPage, durationOf, namespaceOf, pageOf, sinceOf, textOf, wholeOf, wordOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const STATES = [
@@ -65,8 +65,9 @@ export function invocationRoutes(parts: ControlParts): Route[] {
       summary: 'The response as the function gave it; 202 while there is none',
       query: { wait: 'wait this long for it, at most 60s' },
       answers: {
-        200: { doc: "the function's own response, its status included" },
+        200: { doc: "the function's own response, its status included", type: '*/*' },
         202: { doc: 'not yet', schema: 'Invocation' },
+        default: { doc: "the function's own response of another status, or a problem", type: '*/*' },
       },
       handle: (context) => answerResult(context, parts),
     },
@@ -125,7 +126,7 @@ function isOwn(context: ControlContext, record: InvocationRecord): boolean {
 
 async function listRecords(context: ControlContext, { worker, fleet, lane, clock }: ControlParts): Promise<Response> {
   const page = pageOf(context)
-  const name = context.req.query('function')
+  const name = textOf(context, 'function')
   const state = wordOf(context, 'state', STATES)
   const sinceMs = sinceOf(context, 'since', clock.now())
   if (page.after !== null && !isInvocationId(page.after))
@@ -136,7 +137,7 @@ async function listRecords(context: ControlContext, { worker, fleet, lane, clock
   const query: RecordQuery = {
     namespace: namespaceOf(context),
     limit: page.limit + 1,
-    ...(name === undefined ? {} : { function: name }),
+    ...(name === null ? {} : { function: name }),
     ...(state === null ? {} : { state }),
     ...(sinceMs === null ? {} : { sinceMs }),
     ...(page.after === null ? {} : { after: page.after }),

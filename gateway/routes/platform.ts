@@ -26,7 +26,7 @@ export function platformRoutes(parts: ControlParts, openApi: () => object): Rout
       path: '/v1/config',
       id: 'getConfig',
       summary: 'The configuration in force',
-      answers: { 200: { doc: 'the configuration' } },
+      answers: { 200: { doc: 'the settings', schema: 'Setting[]' } },
       handle: (context) => context.json(parts.config as never),
     },
     ...openRoutes(parts, openApi),
@@ -41,7 +41,7 @@ function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
       id: 'getHealth',
       summary: 'Alive',
       open: true,
-      answers: { 200: { doc: 'alive' } },
+      answers: { 200: { doc: 'alive', schema: 'Health' } },
       handle: (context) => context.json({ status: 'ok', version: parts.version }),
     },
     {
@@ -50,7 +50,7 @@ function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
       id: 'getReadiness',
       summary: 'Ready to take all kinds of calls',
       open: true,
-      answers: { 200: { doc: 'ready' }, 503: { doc: 'not ready, and why' } },
+      answers: { 200: { doc: 'ready', schema: 'Readiness' }, 503: { doc: 'not ready, and why', schema: 'Readiness' } },
       handle: (context) => {
         const state = parts.ready()
         if (!state.ready) context.header('Retry-After', '1')
@@ -75,7 +75,7 @@ function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
       id: 'getOpenApi',
       summary: 'This document',
       open: true,
-      answers: { 200: { doc: 'OpenAPI 3.1' } },
+      answers: { 200: { doc: 'OpenAPI 3.1', type: 'application/json' } },
       handle: (context) => context.json(openApi() as never),
     },
     {

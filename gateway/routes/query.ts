@@ -1,5 +1,5 @@
 // Owns reading what control calls say: namespace, paging, durations, times, small JSON bodies. Throws GatewayError BAD_REQUEST
-// with the parameter's name, what was expected and what came.
+// with the parameter's name, what was expected and what came. A parameter without a value (`?limit=`) is as good as none.
 import type { IncomingMessage } from 'node:http'
 import { parseDurationMs } from '../../runtime/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
@@ -51,7 +51,7 @@ export interface Page {
 export function pageOf(context: ControlContext): Page {
   return {
     limit: wholeOf(context, 'limit', 1, HIGHEST_LIMIT) ?? DEFAULT_LIMIT,
-    after: context.req.query('after') ?? null,
+    after: textOf(context, 'after'),
   }
 }
 
@@ -88,10 +88,15 @@ export async function answerByName<T extends Named, V extends Named>(
   return answerPage(context, shown, page, ({ name }) => name)
 }
 
+/** What a query says under a name; null when it says nothing. */
+export function textOf(context: ControlContext, name: string): string | null {
+  return context.req.query(name) || null
+}
+
 /** A whole number in a query, or null. */
 export function wholeOf(context: ControlContext, name: string, lowest: number, highest: number): number | null {
-  const text = context.req.query(name)
-  if (text === undefined) return null
+  const text = textOf(context, name)
+  if (text === null) return null
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
   if (!(value >= lowest && value <= highest)) throw bad(name, `a whole number from ${lowest} to ${highest}`, text)
   return value
@@ -99,8 +104,8 @@ export function wholeOf(context: ControlContext, name: string, lowest: number, h
 
 /** A duration in a query, ms, cut at `highestMs`; 0 when not given. */
 export function durationOf(context: ControlContext, name: string, highestMs: number): number {
-  const text = context.req.query(name)
-  if (text === undefined) return 0
+  const text = textOf(context, name)
+  if (text === null) return 0
   try {
     return Math.min(parseDurationMs(text), highestMs)
   } catch {
@@ -110,8 +115,8 @@ export function durationOf(context: ControlContext, name: string, highestMs: num
 
 /** An RFC 3339 time, or a duration before `nowMs`; null when not given. */
 export function sinceOf(context: ControlContext, name: string, nowMs: number): number | null {
-  const text = context.req.query(name)
-  if (text === undefined) return null
+  const text = textOf(context, name)
+  if (text === null) return null
   const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
   if (!Number.isNaN(time)) return time
   try {
@@ -123,8 +128,8 @@ export function sinceOf(context: ControlContext, name: string, nowMs: number): n
 
 /** One of a set of words, or null. */
 export function wordOf<T extends string>(context: ControlContext, name: string, words: readonly T[]): T | null {
-  const text = context.req.query(name)
-  if (text === undefined) return null
+  const text = textOf(context, name)
+  if (text === null) return null
   const word = words.find((candidate) => candidate === text)
   if (word === undefined) throw bad(name, `one of ${words.join(', ')}`, text)
   return word
@@ -134,9 +139,10 @@ function bad(name: string, expected: string, value: string): GatewayError {
   return new GatewayError('BAD_REQUEST', `${name}: expected ${expected}, got ${JSON.stringify(value.slice(0, 100))}`)
 }
 
-/** Reads a small JSON document. Rejects with GatewayError BAD_REQUEST | BODY_TOO_LARGE. */
-export async function readJson(incoming: IncomingMessage): Promise<unknown> {
+/** Reads a small JSON document; `empty` is what no body at all stands for. Rejects with GatewayError BAD_REQUEST | BODY_TOO_LARGE. */
+export async function readJson(incoming: IncomingMessage, empty?: unknown): Promise<unknown> {
   const text = await readText(incoming)
+  if (text === '' && empty !== undefined) return empty
   try {
     return JSON.parse(text)
   } catch (error) {

@@ -49,8 +49,8 @@ export interface Route {
   readonly open?: boolean
   /** Query parameter → what it says. */
   readonly query?: Readonly<Record<string, string>>
-  /** Content type and meaning of the request body. */
-  readonly body?: { readonly type: string; readonly doc: string }
+  /** Content type and meaning of the request body, and whether it may be left out. */
+  readonly body?: { readonly type: string; readonly doc: string; readonly optional?: boolean }
   /** Status → what the answer is; `schema` names one of openapi.ts. */
   readonly answers: Readonly<Record<string, { readonly doc: string; readonly schema?: string; readonly type?: string }>>
   /** Null: answered before the router (it streams its body). */

@@ -43,7 +43,7 @@ export function volumeRoutes(parts: ControlParts): Route[] {
       path: '/v1/volumes/{name}',
       id: 'setVolume',
       summary: `Makes a named volume, ${DEFAULT_SIZE} unless a size is said`,
-      body: { type: 'application/json', doc: '{"size": "1g"}' },
+      body: { type: 'application/json', doc: '{"size": "1g"}, or nothing', optional: true },
       answers: {
         201: { doc: 'the new volume', schema: 'Volume' },
         200: { doc: 'it was there, with that size', schema: 'Volume' },
@@ -51,7 +51,7 @@ export function volumeRoutes(parts: ControlParts): Route[] {
       },
       handle: async (context) => {
         const name = nameOf(context)
-        const parsed = Body.safeParse(await readJson(context.env.incoming))
+        const parsed = Body.safeParse(await readJson(context.env.incoming, {}))
         if (!parsed.success) throw new GatewayError('BAD_REQUEST', 'expected {"size": "1g"}', { cause: parsed.error })
         const { size = DEFAULT_SIZE } = parsed.data
         const bytes = typeof size === 'number' ? size : parseBytes(size)

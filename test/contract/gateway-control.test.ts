@@ -87,6 +87,19 @@ describe('functions', () => {
     expect(second.headers.get('link')).toBeNull()
   })
 
+  test('are listed as if nothing was asked where a parameter has no value', async () => {
+    for (const path of [
+      '/v1/functions?limit=&after=',
+      '/v1/functions/hello/versions?after=',
+      '/v1/invocations?function=&state=&since=&after=',
+      '/v1/functions/hello/logs?tail=&follow=',
+    ])
+      expect([path, (await gateway.fetch(path)).status]).toEqual([path, 200])
+    expect(await json<unknown[]>('/v1/functions?limit=&after=')).toHaveLength(1)
+    const wrong = await gateway.fetch('/v1/functions/hello/versions?after=two')
+    expect([wrong.status, await wrong.json()]).toMatchObject([400, { detail: expect.stringContaining('after: ') }])
+  })
+
   test('of another namespace are its own', async () => {
     gateway.registry.add('shop', {}, 'team')
     const response = await gateway.fetch('/v1/functions', { headers: { 'fn-namespace': 'team' } })
@@ -192,6 +205,20 @@ describe('/v1/events', () => {
   })
 })
 
+test.each(['/v1/events', '/v1/functions/hello/logs?follow=true'])(
+  'HEAD of %s is its head alone: the connection goes on, and nobody listens',
+  async (path) => {
+    const listening = gateway.worker.listeners.size
+    const head = `Host: localhost\r\nAuthorization: Bearer ${TOKEN}\r\n`
+    const raw = await gateway.raw(
+      `HEAD ${path} HTTP/1.1\r\n${head}\r\nGET /healthz HTTP/1.1\r\n${head}Connection: close\r\n\r\n`,
+    )
+    expect(raw.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2)
+    expect(raw).toContain('"status":"ok"')
+    await until('nobody listens', () => gateway.worker.listeners.size === listening)
+  },
+)
+
 describe('the platform', () => {
   test('is alive, and ready when it says so', async () => {
     expect(await json('/healthz')).toEqual({ status: 'ok', version: '0.0.0' })
@@ -248,7 +275,8 @@ describe('the platform', () => {
       const detail = `PATCH is not allowed here; allowed: ${allowed}`
       expect(await wrong.json()).toMatchObject({ code: 'METHOD_NOT_ALLOWED', detail })
     }
-    expect((await gateway.fetch('/v1/nowhere')).status).toBe(404)
+    for (const path of ['/v1/nowhere', '/v1/functions/', '/v1/functions//versions', '/v1/invocations/'])
+      expect([path, (await gateway.fetch(path)).status]).toEqual([path, 404])
   })
 
   test('shows its host, its configuration and a page for people', async () => {

@@ -113,6 +113,17 @@ test('schemas require only what they have, and a scheme that is asked for is the
   expect(Object.keys(document.info)).toEqual(expect.arrayContaining(['title', 'version', 'license']))
 })
 
+test('a function answers at its name and below it', () => {
+  for (const [path, names] of [
+    ['/fn/{spec}', ['spec']],
+    ['/fn/{spec}/{path}', ['spec', 'path']],
+  ] as const) {
+    const parameters = document.paths[path]?.get?.parameters ?? []
+    expect(parameters.filter((each) => each.in === 'path').map(({ name }) => name)).toEqual(names)
+    expect(parameters.map(({ name }) => name)).toEqual(expect.arrayContaining(['Prefer', 'Idempotency-Key']))
+  }
+})
+
 test('every schema is used', () => {
   const used = new Set(
     [...JSON.stringify(document).matchAll(/#\/components\/schemas\/(\w+)/g)].map((match) => match[1]),
