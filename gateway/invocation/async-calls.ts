@@ -5,13 +5,13 @@ import type { Readable } from 'node:stream'
 import type { Logger } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../../worker/api.ts'
 import { type DurableLane, planFollowUps, QueueError, type StoredResult } from '../../worker/queue/api.ts'
-import { type Refusal, refusalOf, refusalOfError, refusalOfFailure } from '../errors.ts'
+import { GatewayError, type Refusal, refusalOf, refusalOfError, refusalOfFailure } from '../errors.ts'
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
 import type { Call } from './invoker.ts'
 
 import { filterResponseHeaders, pushTiming } from './response-headers.ts'
-import { SLOW_READER_MS } from './response-sink.ts'
+import { addMetering, SLOW_READER_MS } from './response-sink.ts'
 
 const WAIT_MS = 30_000
 
@@ -56,7 +56,7 @@ export class AsyncCalls {
       sink.detach()
       const extra = ['Fn-Durability', durability, 'Fn-Invocation-Id', id]
       extra.push('Fn-Version', String(outcome.record.version))
-      answerOutcome(incoming, outgoing, outcome.record, outcome.result, extra)
+      answerOutcome(incoming, outgoing, outcome.record, outcome.result, extra, call.options.wantsMetering)
     } catch (error) {
       this.#refuse(call, error)
     }
@@ -65,6 +65,11 @@ export class AsyncCalls {
   async #submit(call: Call, body: Buffer | Readable | null): ReturnType<DurableLane['submit']> {
     if (this.#lane === null) throw new QueueError('QUEUE_UNAVAILABLE', 'this platform has no durable lane')
     const { options, headers } = call
+    if (headers.idempotencyKey === '')
+      throw new GatewayError(
+        'BAD_REQUEST',
+        'Idempotency-Key: expected a key, got nothing; leave the header out for a call of its own',
+      )
     return await this.#lane.submit({
       id: call.id,
       version: call.version,
@@ -104,13 +109,15 @@ export function refusalOfRecord(record: InvocationRecord): Refusal {
   return refusalOf('RESULT_NOT_FOUND', 'no result is kept for this invocation', more)
 }
 
-/** Answers with a stored response as the function gave it, or with the problem that took its place. */
+/** Answers with a stored response as the function gave it, or with the problem that took its place. `wantsTrailer`: followed by
+ *  what the call used. */
 export function answerOutcome(
   incoming: IncomingMessage,
   outgoing: GatewayResponse,
   record: InvocationRecord,
   result: StoredResult | null,
   extra: string[],
+  wantsTrailer = false,
 ): void {
   pushTiming(extra, record.start, record)
   if (result === null) {
@@ -119,9 +126,14 @@ export function answerOutcome(
   }
   const { headers } = filterResponseHeaders(result.headers)
   const hasBody = result.status !== 204 && result.status !== 304
-  if (hasBody) headers.push('Content-Length', String(result.bodyBytes))
+  // Trailers need the chunked coding, which HTTP/1.0 has not.
+  const metering =
+    wantsTrailer && hasBody && incoming.method !== 'HEAD' && incoming.httpVersionMinor > 0 ? record.metering : null
+  if (metering !== null) headers.push('Trailer', 'Fn-Metering')
+  else if (hasBody) headers.push('Content-Length', String(result.bodyBytes))
   headers.push(...extra)
   outgoing.writeHead(result.status, headers)
+  if (metering !== null) addMetering(outgoing, metering)
   if (!hasBody || incoming.method === 'HEAD') {
     if (!Buffer.isBuffer(result.body)) result.body.destroy()
     outgoing.end()

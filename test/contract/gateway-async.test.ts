@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { QueueError } from '../../worker/queue/api.ts'
+import { ZERO_METERING } from '../support/fake-runtime.ts'
 import { TestGateway, TOKEN } from '../support/gateway.ts'
 import { sampleRecord } from '../support/samples.ts'
 
@@ -49,6 +50,15 @@ describe('Prefer: respond-async', () => {
     const headers = { prefer: 'handling=lenient, Respond-Async; x=1, wait=5' }
     expect((await gateway.fetch('/fn/hello', { headers })).status).toBe(202)
     expect((await gateway.fetch('/fn/hello', { headers: { prefer: 'respond-asynchronously' } })).status).toBe(200)
+  })
+
+  test('refuses a key that is none, which would make one call of all', async () => {
+    const raw = await gateway.raw(
+      'POST /fn/hello HTTP/1.1\r\nHost: a\r\nPrefer: respond-async\r\nIdempotency-Key:\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+    )
+    expect(raw).toMatch(/^HTTP\/1\.1 400 /)
+    expect(raw).toContain('Idempotency-Key: expected a key, got nothing')
+    expect(gateway.lane.submissions).toHaveLength(0)
   })
 
   test('takes a large body as a stream', async () => {
@@ -163,6 +173,20 @@ describe('Fn-Dispatch: durable', () => {
     expect(response.headers.get('fn-version')).toBe('1')
     expect(response.headers.getSetCookie()).toEqual(['a=1', 'b=2'])
     expect(response.headers.get('fn-invocation-id')).toBe(gateway.lane.submissions[0]!.id)
+  })
+
+  test('has the metering as a trailer when asked for', async () => {
+    gateway.lane.onSubmit = ({ id }) => {
+      gateway.lane.kept.set(id, {
+        record: sampleRecord(id, { metering: ZERO_METERING }),
+        result: { status: 200, headers: [], body: Buffer.from('made'), bodyBytes: 4 },
+      })
+    }
+    const raw = await gateway.raw(
+      `GET /fn/hello HTTP/1.1\r\nHost: a\r\nFn-Dispatch: durable\r\nFn-Metering: trailer\r\nAuthorization: Bearer ${TOKEN}\r\nConnection: close\r\n\r\n`,
+    )
+    expect(raw).toContain('\r\nTrailer: Fn-Metering\r\n')
+    expect(raw).toContain(`4\r\nmade\r\n0\r\nFn-Metering: ${JSON.stringify(ZERO_METERING)}\r\n`)
   })
 
   test('answers with the failure of the last attempt', async () => {
