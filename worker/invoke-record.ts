@@ -65,10 +65,12 @@ export function instantsOf(
   nowMs: number,
   wallMs: number,
 ): RecordInstants {
+  // The wall clock has whole milliseconds only, and may be another machine's: nothing is to begin before it was accepted.
+  const createdAtMs = request.acceptedAtMs
   return {
-    createdAtMs: request.acceptedAtMs,
-    startedAtMs: wallMs - (nowMs - times.handedOverAtMs),
-    endedAtMs: wallMs - (nowMs - times.endedAtMs),
+    createdAtMs,
+    startedAtMs: Math.max(createdAtMs, wallMs - (nowMs - times.handedOverAtMs)),
+    endedAtMs: Math.max(createdAtMs, wallMs - (nowMs - times.endedAtMs)),
   }
 }
 

@@ -90,6 +90,13 @@ describe('a record', () => {
     )
   })
 
+  test('has nothing begin before the call was accepted, whatever the clock on the wall has lost', () => {
+    const ran = times({ arrivedAtMs: 104.9, handedOverAtMs: 105, endedAtMs: 105.2 })
+    const record = recordOf(request, ran, outcome, instantsOf(request, ran, 105.7, request.acceptedAtMs))
+    const { createdAt } = record
+    expect(record).toMatchObject({ createdAt, startedAt: createdAt, endedAt: createdAt })
+  })
+
   test('of a response of 400 and above is failed, without an error of ours', () => {
     const ran = times({ handedOverAtMs: 105, endedAtMs: 125 })
     const record = recordOf(request, ran, { ...outcome, status: 404 }, instantsOf(request, ran, 130, 0))
