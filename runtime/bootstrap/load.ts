@@ -47,7 +47,7 @@ function webForm(exported: unknown, env: Env, config: InitConfig): Handler {
   if (hasFetch(target)) {
     return (call) => target.fetch(createRequest(call), env, new CallContext(call, config))
   }
-  if (typeof target !== 'function') throw new TypeError(`${EXPECTED}; ${found(exported)}`)
+  if (typeof target !== 'function') throw new TypeError(`${EXPECTED}; ${found(exported)}${lambdaHint(exported)}`)
   if (looksLikeNodeApp(target)) {
     throw new TypeError(
       "the default export is an app for Node's http server; wrap it: export default fromNode(app), from 'thaw'",
@@ -55,6 +55,12 @@ function webForm(exported: unknown, env: Env, config: InitConfig): Handler {
   }
   const handle = target as FunctionHandler
   return (call) => handle(createRequest(call), new CallContext(call, config))
+}
+
+/** Whoever deploys without the command line has to say the form. */
+function lambdaHint(exported: unknown): string {
+  const isLambda = typeof pick(exported, 'handler') === 'function' && pick(exported, 'default') === undefined
+  return isLambda ? '; for the form of AWS Lambda say "form": "lambda" in fn.json' : ''
 }
 
 function createRequest(call: Call): Request {

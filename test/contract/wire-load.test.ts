@@ -50,6 +50,7 @@ describe('load', () => {
     ['', 'the module exports nothing'],
     ['exports.handle = () => 1; exports.other = 5', 'found handle (function), other (number)'],
     ['exports.default = { get: 1 }', 'found default (object)'],
+    ['exports.handler = () => 1', 'for the form of AWS Lambda say "form": "lambda" in fn.json'],
     ['module.exports = 5', 'module.exports is number'],
     ['const app = () => 1; app.use = app.handle = app; exports.default = app', 'wrap it: export default fromNode(app)'],
   ])('code without a handler fails and says what it found: %j', async (source, found) => {
