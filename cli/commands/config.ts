@@ -12,8 +12,8 @@ export function define(command: Command, context: CommandContext): void {
       context.print(JSON.stringify(rows, null, 2))
       return
     }
-    const columns = ['NAME', 'VALUE', 'SOURCE', 'UNIT', 'WHAT'].map((title) => ({ title }))
-    const cells = rows.map((row) => [row.name, row.value === '' ? '-' : row.value, row.source, row.unit, row.doc])
+    const columns = ['NAME', 'VALUE', 'SOURCE', 'DEFAULT', 'UNIT', 'WHAT'].map((title) => ({ title }))
+    const cells = rows.map((row) => [row.name, row.value || '-', row.source, row.default || '-', row.unit, row.doc])
     context.print(formatTable(columns, cells, context.style))
   })
 }

@@ -39,10 +39,10 @@ interface SetOptions {
 export function define(command: Command, context: CommandContext): void {
   command
     .argument('<function>', 'a function')
-    .argument('<action>', 'ls | set | show | rm')
+    .argument('[action]', 'ls | set | show | rm', 'ls')
     .argument('[name]', 'name of the schedule; a DNS label')
     .argument('[cron]', 'of set: five fields, six with seconds first, or @daily and its like')
-    .usage('[options] FUNCTION ls | set NAME CRON | show NAME | rm NAME')
+    .usage('[options] FUNCTION [ls] | set NAME CRON | show NAME | rm NAME')
     .option('--time-zone <zone>', 'IANA time zone (default UTC)')
     .option('-d, --data <json|@file|->', 'body of its calls')
     .option('--content-type <type>', 'of the body; it is sent as it is unless that is JSON')

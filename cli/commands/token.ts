@@ -1,6 +1,7 @@
 // `fn token`: tokens for the namespace: create (prints the token, once), ls, rm.
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
+import { CliError } from '../errors.ts'
 import { ageText } from '../output/quantity.ts'
 import { durationText } from './argument.ts'
 import { type CommandContext, examples } from './command.ts'
@@ -15,6 +16,13 @@ interface TokenAnswer {
   readonly token?: string
 }
 
+interface CreateOptions {
+  readonly name?: string
+  readonly scope: string
+  readonly expires?: string
+  readonly rate?: string
+}
+
 export function define(command: Command, context: CommandContext): void {
   command.description(
     [
@@ -25,7 +33,7 @@ export function define(command: Command, context: CommandContext): void {
     ].join('\n'),
   )
   examples(command, [
-    'fn token create --name ci --scope deploy --expires 30d',
+    'fn token create ci --scope deploy --expires 30d',
     'fn token create --namespace shop --scope invoke --rate 100/s',
     'FN_TOKEN=fn_… fn ls',
     'fn token ls',
@@ -34,12 +42,16 @@ export function define(command: Command, context: CommandContext): void {
   command
     .command('create')
     .summary('make a token and print it, this once')
-    .option('--name <name>', 'name to list and remove it by; else a random one')
+    .argument('[name]', 'name to list and remove it by; else a random one')
+    .option('--name <name>', 'the same')
     .option('--scope <scopes>', 'invoke, deploy, admin, comma-separated', 'invoke')
     .option('--expires <duration>', 'it ends after this, e.g. 30d; else never', durationText)
     .option('--rate <rate>', 'most calls, e.g. 100/s or 600/m')
-    .action(async (options: { name?: string; scope: string; expires?: string; rate?: string }) => {
-      const { name = `token-${randomBytes(4).toString('hex')}`, scope, expires, rate } = options
+    .action(async (given: string | undefined, options: CreateOptions) => {
+      const { scope, expires, rate } = options
+      if (given !== undefined && options.name !== undefined && given !== options.name)
+        throw new CliError('USAGE', `one token has one name, got ${given} and ${options.name}`)
+      const name = given ?? options.name ?? `token-${randomBytes(4).toString('hex')}`
       const scopes = scope.split(',').map((part) => part.trim())
       const answer = await context.client().request('PUT', pathOf('tokens', name), { json: { scopes, expires, rate } })
       context.show(answer, (json) => (json as TokenAnswer).token ?? '')

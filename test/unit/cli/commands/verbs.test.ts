@@ -51,6 +51,8 @@ beforeAll(async () => {
       ++resultAsks === 1
         ? { status: 202, body: sampleRecord(ID) }
         : { status: 202, headers: { 'fn-version': '1' }, body: 'its own 202' },
+    'PUT /v1/tokens/ci': { status: 201, body: { name: 'ci', token: 'fn_made' } },
+    'GET /v1/functions/hello/schedules': { body: [] },
     'GET /v1/sandboxes': {
       body: [sampleSandbox('aab1', 'idle'), sampleSandbox('aab2', 'frozen', 'other'), sampleSandbox('c3', 'busy')],
     },
@@ -301,6 +303,22 @@ describe('the platform', () => {
     const rows = JSON.parse(stdout) as { name: string; value: string; source: string }[]
     expect(rows.find((row) => row.name === 'FN_URL')).toMatchObject({ value: gateway.url, source: 'environment' })
     expect(stdout).not.toContain('fn_t"')
+    expect((await fn('config')).stdout).toMatch(/^FN_RECLAIM_AFTER +30s +default +30s +duration /m)
+  })
+})
+
+describe('tokens and schedules', () => {
+  test('a token’s name is an argument or a flag', async () => {
+    for (const args of [['ci'], ['--name', 'ci'], ['ci', '--name', 'ci']])
+      expect(await fn('token', 'create', ...args)).toMatchObject({ status: 0, stdout: 'fn_made\n' })
+    expect(await fn('token', 'create', 'ci', '--name', 'other')).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('one token has one name, got ci and other'),
+    })
+  })
+
+  test('schedules of a function are listed unless something else is said', async () => {
+    expect(await fn('schedule', 'hello')).toMatchObject({ status: 0, stdout: 'no schedules of hello\n' })
   })
 })
 
