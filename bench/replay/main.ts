@@ -12,7 +12,7 @@ const USAGE = `npm run replay -- TRACE.csv [options]
 Plays calls per minute (one function a line, columns minute_1 … as in the Azure Functions trace 2019) through keep-alive
 policies and prints how many minutes with calls began cold, and what was held idle for it. Memory: N_mem.csv beside N_inv.csv.
 
-  --json                  rows {policy, coldPercent, idleMinutes, idleMbMinutes} alone on stdout
+  --json                  rows {policy, coldPercent, idleMinutes, idleMbMinutes} alone on stdout (npm's own two lines: npm run --silent)
   --frozen-share S        what a frozen sandbox holds of its running charge, 0-1 (measured: ${MEASURED_TIERS.frozenShare})
   --reclaimed-share S     the same of a reclaimed one (measured with --zram: ${MEASURED_TIERS.reclaimedShare}; without swap: 0.99)
   --live                  drive the running platform (FN_URL, FN_TOKEN) with the trace instead of simulating
@@ -24,7 +24,7 @@ policies and prints how many minutes with calls began cold, and what was held id
 
 Examples
   npm run replay -- ../shared/data/azure2019/200_inv.csv
-  npm run replay -- ../shared/data/azure2019/200_inv.csv --json | jq .
+  npm run --silent replay -- ../shared/data/azure2019/200_inv.csv --json | jq .
   npm run replay -- ../shared/data/azure2019/50_inv.csv --live --speed 60 --functions 5 --minutes 60`
 
 /** Arguments that make no sense; the message is for the user. */
