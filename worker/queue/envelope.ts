@@ -3,6 +3,7 @@ import type { Limits } from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
 import type { Submission } from './api.ts'
 import { RETRY_DEFAULTS } from './retry-policy.ts'
+import { readVersion, versionText } from './version-text.ts'
 
 /** Bodies up to this lie in the envelope (and results in Redis); larger ones are files. */
 export const INLINE_MAX_BYTES = 64 * 1024
@@ -67,17 +68,16 @@ export function makeEnvelope(id: string, submission: Submission, body: EnvelopeB
   }
 }
 
-const VERSION_TEXTS = new WeakMap<FunctionVersion, string>()
-
-/** As JSON. A version's part, the largest and always the same, is made once. */
+/** As JSON, the version by its own rule. */
 export function envelopeText(envelope: Envelope): string {
   const { version, ...own } = envelope
-  let versionText = VERSION_TEXTS.get(version)
-  if (versionText === undefined) {
-    versionText = JSON.stringify(version)
-    VERSION_TEXTS.set(version, versionText)
-  }
-  return `{"version":${versionText},${JSON.stringify(own).slice(1)}`
+  return `{"version":${versionText(version)},${JSON.stringify(own).slice(1)}`
+}
+
+/** What `envelopeText` was given, from its parsed form. */
+export function readEnvelope(parsed: unknown): Envelope {
+  const { version, ...own } = parsed as Envelope
+  return { version: readVersion(version), ...own }
 }
 
 /** The same call once more, due now, its age counted anew. */

@@ -19,7 +19,7 @@ import { createHash } from 'node:crypto'
 import type { InvocationRecord, RecordQuery } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt, Finished } from './api.ts'
-import type { Envelope } from './envelope.ts'
+import { type Envelope, readEnvelope } from './envelope.ts'
 import { ACCEPT, BEGIN, CANCELLED, CLAIM, PAGE_OF, READ, SETTLE, SETTLE_DUE, TRIM_INDEX } from './invocation-scripts.ts'
 import { isOpen, queuedRecord } from './records.ts'
 
@@ -289,7 +289,7 @@ export class InvocationStore {
 
 function parseRecord(text: string): InvocationRecord {
   if (!text.startsWith('@')) return JSON.parse(text) as InvocationRecord
-  return queuedRecord(JSON.parse(text.slice(1)) as Envelope)
+  return queuedRecord(readEnvelope(JSON.parse(text.slice(1))))
 }
 
 function matches(record: InvocationRecord, query: RecordQuery): boolean {

@@ -5,7 +5,7 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { QueueState } from './api.ts'
-import { type Envelope, envelopeText } from './envelope.ts'
+import { type Envelope, envelopeText, readEnvelope } from './envelope.ts'
 import { QUEUES_PREFIX } from './invocation-scripts.ts'
 import type { JobHold } from './invocation-store.ts'
 
@@ -168,9 +168,9 @@ export class JobQueues {
     if (!data || !id) return { fetched: null, nextAtMs: heldMs > 0 ? nowMs + heldMs : nextAtMs > 0 ? nextAtMs : null }
     const job = Job.fromJSON(queue, data as Parameters<typeof Job.fromJSON>[1], id)
     job.token = token
-    Object.assign(job.opts, JOB_OPTIONS, { attempts: (job.data as Envelope).maxAttempts })
+    const envelope = readEnvelope(job.data)
+    Object.assign(job.opts, JOB_OPTIONS, { attempts: envelope.maxAttempts })
     const poisoned = typeof job.deferredFailure === 'string'
-    const envelope = job.data as Envelope
     const { attemptsMade, stalledCounter: stalls } = job
     return { fetched: { queueKey, token, envelope, attemptsMade, poisoned, stalls, job }, nextAtMs: null }
   }
@@ -227,7 +227,7 @@ export class JobQueues {
   /** What the call carries; null: it is not in this queue. */
   async envelope(queueKey: string, id: string): Promise<Envelope | null> {
     const text = await this.#redis.command('HGET', this.#queue(queueKey).toKey(id), 'data')
-    return text === null ? null : (JSON.parse(text as string) as Envelope)
+    return text === null ? null : readEnvelope(JSON.parse(text as string))
   }
 
   /** True when it is not in the queue (any more); false when somebody runs it. */
