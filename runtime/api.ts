@@ -19,18 +19,16 @@ export {
   expectUnderCeilings,
   type LimitCeiling,
 } from './limits/ceilings.ts'
+export { isAbove, lowerLimits, mergeLimits } from './limits/limit-rules.ts'
 export {
   DEFAULT_LIMITS,
   type DeviceRate,
   type DeviceWeight,
-  isAbove,
   LIMITS,
   type LimitDefinition,
   LimitError,
   type LimitName,
   type Limits,
-  lowerLimits,
-  mergeLimits,
   parseLimit,
   parseLimits,
   type Ulimit,

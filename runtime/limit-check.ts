@@ -1,7 +1,8 @@
 // Whether limits somebody asked for can be enforced on this host. Pure; what was not asked for never fails.
 import type { LimitSupport } from './api.ts'
 import { RuntimeError } from './errors.ts'
-import { cpusOf, type LimitName, type Limits } from './limits/limits.ts'
+import { cpusOf } from './limits/limit-rules.ts'
+import type { LimitName, Limits } from './limits/limits.ts'
 import type { HardLimits } from './oci/config.ts'
 
 export interface LimitCheckOptions {

@@ -12,6 +12,7 @@ import type {
 } from './api.ts'
 import { failure, failureOfFault } from './failures.ts'
 import { CallClock, SLOW_CLIENT_MS } from './invoke-clock.ts'
+import { meterCall } from './invoke-metering.ts'
 import { type CallTimes, instantsOf, phasesOf, recordOf } from './invoke-record.ts'
 import type { LogCap } from './logs/log-cap.ts'
 import type { Pool } from './pool/pool.ts'
@@ -37,8 +38,6 @@ export const TIMEOUT_GRACE_MS = 250
 export const KILL_GRACE_MS = 2000
 /** A killed sandbox that does not report the end of its call is given up after this. */
 const LOST_MS = 10_000
-/** Of calls that overlap in one sandbox the counters are read at most so often. */
-const SHARED_METERING_MS = 5
 const NEVER = Number.POSITIVE_INFINITY
 
 export class Call implements Invocation, CallSink, PoolCall {
@@ -214,7 +213,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     }
     if (!this.#responseOver) this.#fail(failure('FUNCTION_PROTOCOL', 'the sandbox went idle before the response ended'))
     this.#endResponse()
-    const metering = this.#meter(slot)
+    const metering = meterCall(slot, this.#host.clock.monotonicMs())
     const sink = this.#sink
     this.#sink = null
     sink?.end(metering)
@@ -341,28 +340,6 @@ export class Call implements Invocation, CallSink, PoolCall {
     const nowMs = this.#host.clock.monotonicMs()
     this.#times.endedAtMs = nowMs
     sink.failed(why, this.#start, this.#start === null ? null : phasesOf(this.#times, nowMs))
-  }
-
-  #meter(slot: Slot): Metering | null {
-    const alone = slot.pool.config.sandboxConcurrency === 1
-    // Calls that overlap share their figures anyway: a reading of a moment ago does for all but the last of them.
-    const nowMs = this.#host.clock.monotonicMs()
-    const recent = slot.inFlight > 1 && nowMs - slot.meteredAtMs < SHARED_METERING_MS ? slot.sharedMetering : null
-    if (recent !== null) {
-      slot.sandbox!.leaveMetering()
-      return recent
-    }
-    try {
-      const metering = slot.sandbox!.endMetering(alone)
-      // What is read when nobody else is left is no reading for calls that begin after it.
-      if (slot.inFlight > 1) slot.share(metering, nowMs)
-      else slot.sharedMetering = null
-      slot.justMetered = true
-      return metering
-    } catch {
-      // The counters went with the sandbox.
-      return null
-    }
   }
 
   /** The sandbox had died before the call was written: another one takes it, once. */

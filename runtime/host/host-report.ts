@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, release, totalmem } from 'node:os'
 import { RuntimeError } from '../errors.ts'
-import { cpusOf } from '../limits/limits.ts'
+import { cpusOf } from '../limits/limit-rules.ts'
 import { PLAIN_PATH, run } from './spawn.ts'
 
 /** Throws RuntimeError `HOST_UNSUITABLE` with the way out unless this is Linux and we are root. */

@@ -1,7 +1,9 @@
 // The highest limits an operator allows: function ≤ namespace ≤ host. Lowers what nobody asked for, refuses what somebody did.
 // Pure; where the ceilings are written down is cli/'s business.
+
+import { isAbove } from './limit-rules.ts'
 import { limitText } from './limit-text.ts'
-import { isAbove, LimitError, type LimitName, type Limits } from './limits.ts'
+import { LimitError, type LimitName, type Limits } from './limits.ts'
 
 /** One highest value and where it was said. */
 export interface LimitCeiling {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { applyCeilings, expectUnderCeilings, type LimitCeiling } from '../../../../runtime/limits/ceilings.ts'
-import { DEFAULT_LIMITS, type Limits, mergeLimits } from '../../../../runtime/limits/limits.ts'
+import { mergeLimits } from '../../../../runtime/limits/limit-rules.ts'
+import { DEFAULT_LIMITS, type Limits } from '../../../../runtime/limits/limits.ts'
 
 const MIB = 1024 ** 2
 const host = (limit: LimitCeiling['limit'], value: LimitCeiling['value']): LimitCeiling => ({

@@ -1,13 +1,11 @@
 // Docker's limits: parsing, fitting together, and what a call may ask for.
 import { describe, expect, test } from 'vitest'
+import { cpusOf, lowerLimits, mergeLimits } from '../../../../runtime/limits/limit-rules.ts'
 import {
-  cpusOf,
   DEFAULT_LIMITS,
   LIMITS,
   LimitError,
   type Limits,
-  lowerLimits,
-  mergeLimits,
   parseLimit,
   parseLimits,
 } from '../../../../runtime/limits/limits.ts'
