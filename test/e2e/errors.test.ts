@@ -308,14 +308,16 @@ describe('a fault of the function', () => {
     ['wrong-length/9', 502, 'FUNCTION_INVALID_RESPONSE', 'content-length'],
     ['large-head/70000', 502, 'FUNCTION_INVALID_RESPONSE', 'headers'],
     ['exit/3', 502, 'FUNCTION_CRASHED', '3'],
+    ['uncaught/later', 502, 'FUNCTION_CRASHED', 'uncaught later'],
     ['forge', 502, 'FUNCTION_PROTOCOL', 'protocol'],
     ['alloc/400', 502, 'FUNCTION_OUT_OF_MEMORY', '128m'],
     ['heap/400', 502, 'FUNCTION_OUT_OF_MEMORY', '128m'],
-  ])('%s is %i %s', async (route, status, code, words) => {
+  ])('%s is %i %s, and the next call works', async (route, status, code, words) => {
     const response = await platform.request(`/fn/probe/${route}`)
     const body = await expectProblem(response, { status, code, component: 'function', resolved: true, words })
     const record = await recordOf(platform, body)
     expect([record.state, record.status, record.error.code]).toEqual(['failed', status, code])
+    expect((await platform.request('/fn/probe/status/200')).status).toBe(200)
   })
 
   test('504: it runs out of its time', async () => {

@@ -244,27 +244,6 @@ describe('background work', () => {
 })
 
 describe('faults', () => {
-  test.each([
-    ['/fn/probe/throw/boom', 500, 'FUNCTION_THREW', 'thrown boom'],
-    ['/fn/probe/nonsense', 502, 'FUNCTION_INVALID_RESPONSE', 'Response'],
-    ['/fn/probe/exit/3', 502, 'FUNCTION_CRASHED', '3'],
-    ['/fn/probe/uncaught/later', 502, 'FUNCTION_CRASHED', 'uncaught later'],
-    ['/fn/probe/forge', 502, 'FUNCTION_PROTOCOL', ''],
-    ['/fn/probe/heap/400', 502, 'FUNCTION_OUT_OF_MEMORY', ''],
-    ['/fn/probe/alloc/400', 502, 'FUNCTION_OUT_OF_MEMORY', ''],
-  ] as const)('%s answers %i %s, and the next call works', async (path, status, code, words) => {
-    const found = await problem(path)
-    expect(found).toMatchObject({
-      httpStatus: status,
-      status,
-      code,
-      component: code === 'FUNCTION_PROTOCOL' ? expect.any(String) : 'function',
-    })
-    expect(String(found.detail)).toContain(words)
-    expect(found.invocationId).toMatch(/^[0-9a-f-]{36}$/)
-    expect((await platform.request('/fn/probe/status/200')).status).toBe(200)
-  })
-
   test('a thrown error names file and line of the TypeScript in the record', async () => {
     const record = await recordOf(platform, await problem('/fn/probe/throw/here'))
     expect(record.error.stack).toMatch(/probe\.ts:\d+:\d+/)
