@@ -310,12 +310,18 @@ class HostWorker implements Worker, CallHost {
       const limits = lowerLimits(own, maxLimits, request.limits)
       expectUnderCeilings(limits, ceilings)
       this.#expectRoom(limits)
-      this.#options.runtime.checkLimits(request.limits, limits)
+      this.#options.runtime.checkLimits(this.#withCpusOfHere(request.limits), limits)
       return limits
     } catch (error) {
       if (error instanceof LimitError || error instanceof RuntimeError) return failure('LIMIT_INVALID', error.message)
       throw error
     }
+  }
+
+  /** Who accepted the call knows how many CPUs the largest machine has. On a smaller one the bound holds by itself: nothing here
+   *  uses more than there is, and an accepted call does not fail by where it runs. */
+  #withCpusOfHere(asked: Partial<Limits>): Partial<Limits> {
+    return asked.cpus == null ? asked : { ...asked, cpus: Math.min(asked.cpus, this.#options.runtime.host.cores) }
   }
 
   /** Waiting for room that can never be would end as if the host were full. Throws LimitError. */

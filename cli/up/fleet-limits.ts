@@ -1,5 +1,5 @@
 // Whether limits somebody asked for can be enforced by any worker of the fleet. Pure; the worker that takes the call checks again
-// for itself, for it may be a smaller machine than another.
+// for itself, for it may lack what another has.
 import { type HostReport, type LimitSupport, type Limits, RuntimeError } from '../../runtime/api.ts'
 
 /** Throws RuntimeError LIMIT_UNSUPPORTED for what no worker can enforce; passes while there is none to ask. */

@@ -59,6 +59,26 @@ describe('verify', () => {
   })
 })
 
+describe('more CPUs than this machine has', () => {
+  beforeEach(() => {
+    const { cores } = host.runtime.host
+    host.runtime.onCheckLimits = ({ cpus }) => {
+      if (cpus != null && cpus > cores) throw new RuntimeError('LIMIT_UNSUPPORTED', `cpus: ${cpus}`)
+    }
+  })
+
+  test('a function has from before: it runs', async () => {
+    const vast = versionOf('vast', { limits: { ...DEFAULT_LIMITS, cpus: 99 } })
+    const seen = await host.call(vast)
+    expect([seen.failure, host.sandbox(0).limits.cpus]).toEqual([null, 99])
+  })
+
+  test('a call was promised by who knows a larger machine: it runs, with the limit it asked for', async () => {
+    const seen = await host.call(hello, { limits: { cpus: 99 } })
+    expect([seen.failure, host.sandbox(0).limits.cpus]).toEqual([null, 99])
+  })
+})
+
 describe('sandboxes', () => {
   test('are listed with what an operator wants to know, by namespace', async () => {
     await host.warm(hello)
