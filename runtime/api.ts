@@ -20,6 +20,7 @@ export {
   type LimitCeiling,
 } from './limits/ceilings.ts'
 export { isAbove, lowerLimits, mergeLimits } from './limits/limit-rules.ts'
+export { limitText } from './limits/limit-text.ts'
 export {
   DEFAULT_LIMITS,
   type DeviceRate,

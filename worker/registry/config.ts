@@ -1,7 +1,17 @@
 // `fn.json` (flags already merged in) → FunctionConfig: every key, its range, its default; all problems at once.
 
 import type { z } from 'zod'
-import { DEFAULT_LIMITS, LIMITS, LimitError, type Limits, mergeLimits, parseLimit } from '../../runtime/api.ts'
+import {
+  DEFAULT_LIMITS,
+  isAbove,
+  LIMITS,
+  LimitError,
+  type LimitName,
+  type Limits,
+  limitText,
+  mergeLimits,
+  parseLimit,
+} from '../../runtime/api.ts'
 import type { FunctionConfig, RetryPolicy } from '../api.ts'
 import { RETRY_DEFAULTS } from '../queue/retry-policy.ts'
 import { RegistryError } from './api.ts'
@@ -27,6 +37,7 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
   const fixed = LIMITS.filter((limit) => !limit.perCall && limit.name in maxLimits)
   for (const { name: limit } of fixed)
     problems.push(`maxLimits.${limit}: is fixed when a sandbox is created and cannot change per call`)
+  problems.push(...lowMaxima(limits, maxLimits))
   const parsed = shape.success ? shape.data : {}
   problems.push(...networkProblems(parsed, limits, maxLimits), ...contradictions(parsed))
   if (problems.length > 0) throw invalid(problems)
@@ -108,6 +119,18 @@ function retryOf(retry: z.output<typeof configShape>['retry']): { retry?: RetryP
       maxAgeMs: retry.maxAge ?? RETRY_DEFAULTS.maxAgeMs,
     },
   }
+}
+
+/** Maxima below the function's own limits: a call that lowers one would be refused for what a call that asks for nothing has. */
+function lowMaxima(limits: Limits, maxLimits: Partial<Limits>): string[] {
+  const low = (Object.keys(maxLimits) as LimitName[]).filter((name) => {
+    const own = limits[name]
+    return own !== null && !Array.isArray(own) && isAbove(name, own, maxLimits[name])
+  })
+  return low.map((name) => {
+    const [own, max] = [limitText(name, limits[name]), limitText(name, maxLimits[name])]
+    return `maxLimits.${name}: expected at least the function's own limit ${own}, got ${max}`
+  })
 }
 
 /** What is said of a network the function does not have, or that has no filter. */
