@@ -116,6 +116,10 @@ describe('imports', () => {
     expect(broken.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
   })
 
+  test('files import each other’s values in no circle: types may refer back, what runs may not', () => {
+    expect(circleOf(valueImports())).toEqual([])
+  })
+
   test.each(DOORS)('$reason', (rule) => {
     const broken = imports.filter(({ from, to }) => rule.package.test(to) && !rule.door.test(from))
     expect(broken.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
@@ -125,6 +129,48 @@ describe('imports', () => {
     const offenders = FILES.filter(
       (file) => /^(gateway|worker|runtime)\//.test(file) && !/^runtime\/(bootstrap|handler)/.test(file),
     ).filter((file) => /\bprocess\.(env|exit|once|on)\b/.test(codeOf(file)))
+    expect(offenders).toEqual([])
+  })
+})
+
+/** File → files whose values it imports; what is imported as a type alone is not there when the program runs. */
+function valueImports(): ReadonlyMap<string, readonly string[]> {
+  const pattern = /^(?:import|export)\s+(?!type\b)([^'"]*?)\bfrom\s+'(\.[^']+)'/gm
+  const isTypes = (names: string) => /^\{(\s*type\s[^,]*,?)+\s*\}\s*$/.test(names)
+  return new Map(
+    FILES.filter((file) => PLATFORM.test(file)).map((file) => {
+      const found = [...codeOf(file).matchAll(pattern)].filter((match) => !isTypes(match[1] ?? ''))
+      return [file, found.map((match) => normalize(join(dirname(file), match[2] ?? '')))]
+    }),
+  )
+}
+
+/** The first way that leads from a file back to it; empty when there is none. */
+function circleOf(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>()
+  const visit = (file: string, way: readonly string[]): string[] => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file]
+    if (done.has(file)) return []
+    for (const next of graph.get(file) ?? []) {
+      const circle = visit(next, [...way, file])
+      if (circle.length > 0) return circle
+    }
+    done.add(file)
+    return []
+  }
+  for (const file of graph.keys()) {
+    const circle = visit(file, [])
+    if (circle.length > 0) return circle
+  }
+  return []
+}
+
+describe('variables', () => {
+  test('of a module are none that change: the process inside a sandbox and the layer thread are alone in theirs', () => {
+    const alone = /^runtime\/(bootstrap\/|image\/layer-worker\.ts$)/
+    const offenders = FILES.filter((file) => PLATFORM.test(file) && !alone.test(file)).filter((file) =>
+      /^(export )?(let|var) /m.test(codeOf(file)),
+    )
     expect(offenders).toEqual([])
   })
 })

@@ -9,6 +9,7 @@ import type {
   StartKind,
 } from './api.ts'
 import { FAILURES, stateOfFailure } from './failures.ts'
+import { isoTime } from './iso-time.ts'
 import type { RecordInstants } from './record-columns.ts'
 
 /** Instants of one call, monotonic ms. NaN: it never got there. */
@@ -137,22 +138,4 @@ function ms(value: number): string {
 /** ms, kept to the microsecond. */
 function toUs(value: number): number {
   return Math.round(value * 1000) / 1000
-}
-
-const MINUTE_MS = 60_000
-/** The text up to the minute, kept: most instants of a busy host lie in the same minute. */
-const latest = { minute: Number.NaN, text: '' }
-
-/** RFC 3339 UTC with ms. */
-export function isoTime(wallMs: number): string {
-  const whole = Math.floor(wallMs)
-  const minute = Math.floor(whole / MINUTE_MS)
-  if (minute !== latest.minute) {
-    latest.text = new Date(minute * MINUTE_MS).toISOString().slice(0, 17)
-    latest.minute = minute
-  }
-  const restMs = whole - minute * MINUTE_MS
-  const seconds = Math.floor(restMs / 1000)
-  const ms = restMs - seconds * 1000
-  return `${latest.text}${seconds < 10 ? '0' : ''}${seconds}.${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`
 }

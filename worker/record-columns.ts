@@ -2,7 +2,7 @@
 // 3 µs, because the garbage collector copies each of them twice. Only packs and unpacks; which records are kept is records.ts.
 import type { Limits, Metering, Usage } from '../runtime/api.ts'
 import type { InvocationFailure, InvocationRecord, InvocationState, StartKind } from './api.ts'
-import { isoTime } from './invoke-record.ts'
+import { isoTime } from './iso-time.ts'
 
 /** Instants of a record, wall ms; NaN where the record has null. */
 export interface RecordInstants {

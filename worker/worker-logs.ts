@@ -3,7 +3,8 @@
 import type { Clock } from '../runtime/api.ts'
 import type { FunctionVersion, InvocationRecord, LogLine } from './api.ts'
 import type { Call } from './invoke.ts'
-import { isoTime, reportLine } from './invoke-record.ts'
+import { reportLine } from './invoke-record.ts'
+import { isoTime } from './iso-time.ts'
 import { LOG_CAP_NOTICE, LogCap } from './logs/log-cap.ts'
 import type { Slot } from './pool/slot.ts'
 

@@ -1,6 +1,7 @@
 // What clients meet of `fn up` and `fn gateway`: the listener, and what the platform does by itself on their behalf (schedules,
 // callbacks). What is behind it is given.
-import { createGateway, type GatewayOptions } from '../../gateway/gateway.ts'
+import { createGateway } from '../../gateway/gateway.ts'
+import type { GatewayOptions } from '../../gateway/options.ts'
 import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
 import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import { parseAllowList } from '../../worker/registry/destinations.ts'

@@ -8,7 +8,7 @@ import { type DurableLane, planFollowUps, QueueError, type StoredResult } from '
 import { GatewayError, type Refusal, refusalOf, refusalOfError, refusalOfFailure } from '../errors.ts'
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
-import type { Call } from './invoker.ts'
+import type { Call } from './call.ts'
 
 import { filterResponseHeaders, pushTiming } from './response-headers.ts'
 import { addMetering, SLOW_READER_MS } from './response-sink.ts'

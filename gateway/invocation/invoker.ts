@@ -13,6 +13,7 @@ import { GatewayError, refusalOf, refusalOfError } from '../errors.ts'
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
 import { AsyncCalls } from './async-calls.ts'
+import type { Call, Lane } from './call.ts'
 import { type CallOptions, namespaceOf, parseCallOptions, prefersAsync } from './call-options.ts'
 import { IdSource } from './id.ts'
 import { GATHER_BYTES, gatherBody, RequestBody, tooLarge } from './request-body.ts'
@@ -43,26 +44,6 @@ export interface InvokerOptions {
   /** Throws when this host cannot enforce a limit. */
   readonly checkLimits: (asked: Partial<Limits>) => void
   readonly bodyLimits?: { readonly sync: number; readonly async: number }
-}
-
-/** `sync`: straight to the worker. `accept`: down the durable lane, answered with 202. `dispatch`: down the lane and awaited. */
-export type Lane = 'sync' | 'accept' | 'dispatch'
-
-/** One call as the gateway understood it, before its body. */
-export interface Call {
-  readonly incoming: IncomingMessage
-  readonly outgoing: GatewayResponse
-  readonly sink: ResponseSink
-  readonly lane: Lane
-  readonly id: string
-  readonly version: FunctionVersion
-  readonly options: CallOptions
-  readonly headers: RequestHeaders
-  /** Raw `/path?query` for the function. */
-  readonly target: string
-  readonly method: string
-  /** Token id or `anonymous`. */
-  readonly caller: string
 }
 
 export class Invoker {

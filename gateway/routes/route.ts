@@ -1,9 +1,9 @@
 // Owns what a control route is: one row that says method, path, words for OpenAPI, and what runs. Holds no route itself.
 import type { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
-import type { GatewayOptions } from '../gateway.ts'
 import type { LiveStreams } from '../live-stream.ts'
 import type { Metrics } from '../metrics.ts'
+import type { GatewayOptions } from '../options.ts'
 import type { GatewayResponse } from '../response.ts'
 
 export type ControlEnv = { Bindings: { incoming: IncomingMessage; outgoing: GatewayResponse } }

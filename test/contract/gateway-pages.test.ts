@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { GatewayOptions } from '../../gateway/gateway.ts'
+import type { GatewayOptions } from '../../gateway/options.ts'
 import { TestGateway, TOKEN } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 

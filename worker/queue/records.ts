@@ -1,6 +1,7 @@
 // Records of asynchronous calls as values: the states a call goes through, seen from outside. Pure.
 import { LimitError, type Limits, lowerLimits } from '../../runtime/api.ts'
 import type { InvocationFailure, InvocationRecord, InvocationState } from '../api.ts'
+import { isoTime } from '../iso-time.ts'
 import type { FailedAttempt } from './api.ts'
 import type { Envelope } from './envelope.ts'
 import type { FinalState } from './outcome.ts'
@@ -113,8 +114,4 @@ function limitsOf(envelope: Envelope): Limits {
     if (error instanceof LimitError) return limits
     throw error
   }
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
 }

@@ -5,10 +5,9 @@ import type { Logger } from '../../runtime/api.ts'
 import { createChannels } from './channels.ts'
 import { StoreError } from './errors.ts'
 import { type Presence, watchPresence } from './presence.ts'
-import { createScripts } from './scripts.ts'
+import { createScripts, type RedisArgument } from './scripts.ts'
 
 export type RedisTarget = { readonly socketPath: string } | { readonly url: string }
-export type RedisArgument = string | number | Buffer
 
 export interface RedisStore extends Pick<Presence, 'available' | 'onAvailable' | 'waitAvailable'> {
   /** The client itself, for a library that brings its own commands. Do not close it. */

@@ -1,7 +1,8 @@
 // Lua on one connection of Redis: the server is sent a script's text once, then its hash.
 import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import type { RedisArgument } from './connect.ts'
+
+export type RedisArgument = string | number | Buffer
 
 /** Runs a script, atomically. Rejects as the client does. */
 export type RunScript = (lua: string, keys: readonly string[], args: readonly RedisArgument[]) => Promise<unknown>

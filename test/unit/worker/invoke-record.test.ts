@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type CallTimes, instantsOf, isoTime, phasesOf, recordOf, reportLine } from '../../../worker/invoke-record.ts'
+import { type CallTimes, instantsOf, phasesOf, recordOf, reportLine } from '../../../worker/invoke-record.ts'
+import { isoTime } from '../../../worker/iso-time.ts'
 import { limitsWith, ZERO_METERING } from '../../support/fake-runtime.ts'
-import { versionOf } from '../../support/samples.ts'
+import { requestOf, versionOf } from '../../support/samples.ts'
 
 const times = (changes: Partial<CallTimes>): CallTimes => ({
   arrivedAtMs: 100,
@@ -58,20 +59,7 @@ describe('phases', () => {
 })
 
 describe('a record', () => {
-  const request = {
-    id: 'id',
-    version: versionOf('hello'),
-    attempt: 2,
-    method: 'GET',
-    target: '/',
-    headers: [],
-    body: null,
-    limits: {},
-    timeoutMs: null,
-    wantsMetering: false,
-    traceparent: null,
-    acceptedAtMs: Date.UTC(2026, 0, 1),
-  }
+  const request = requestOf(versionOf('hello'), { attempt: 2 })
   const outcome = { start: 'warm' as const, status: 200, error: null, metering: ZERO_METERING, limits: limitsWith() }
 
   test('has wall-clock instants that fit its phases', () => {

@@ -1,6 +1,7 @@
 // Tells the ends of calls: takes them from the lane's outbox, makes follow-ups of them in Redis, tries each until it is told or
 // given up. What a try does is delivery-try.ts's; when the next one is, plan.ts's.
 import type { Clock, Logger } from '../../../runtime/api.ts'
+import { isoTime } from '../../iso-time.ts'
 import type { Registry } from '../../registry/api.ts'
 import type { AllowList } from '../../registry/destinations.ts'
 import type { RedisStore } from '../../store/connect.ts'
@@ -206,8 +207,4 @@ async function asking<T>(ask: () => Promise<T>): Promise<T> {
     const message = `callbacks cannot be reached: ${(error as Error).message}`
     throw new QueueError('QUEUE_UNAVAILABLE', message, { cause: error, retryAfterS: 2 })
   }
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
 }

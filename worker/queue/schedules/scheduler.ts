@@ -1,6 +1,7 @@
 // Keeps schedules and queues a call each time one is due. What is due lies in Redis, so it survives this process and is shared
 // with others; what a late run becomes is fire-policy.ts's.
 import type { Clock, Logger } from '../../../runtime/api.ts'
+import { isoTime } from '../../iso-time.ts'
 import type { Registry } from '../../registry/api.ts'
 import { RegistryError } from '../../registry/api.ts'
 import { isDnsLabel } from '../../registry/names.ts'
@@ -223,8 +224,4 @@ function invalid(message: string): QueueError {
 
 function notFound(functionName: string, name: string): QueueError {
   return new QueueError('SCHEDULE_NOT_FOUND', `${functionName} has no schedule ${JSON.stringify(name.slice(0, 80))}`)
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
 }
