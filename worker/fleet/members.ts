@@ -167,14 +167,25 @@ export class Members {
     const flat = (await this.#options.redis.script(LIST, [IDS], [keyOf('')])) as string[]
     const found: FleetMember[] = []
     for (let index = 0; index + 1 < flat.length; index += 2) {
-      const load = flat[index + 1] === '' ? null : (JSON.parse(flat[index + 1]!) as MemberLoad | null)
-      found.push({ ...(JSON.parse(flat[index]!) as MemberCard), load })
+      const member = memberIn(flat[index]!, flat[index + 1]!)
+      if (member !== null) found.push(member)
     }
     found.sort((a, b) => (a.id < b.id ? -1 : 1))
     this.#known = new Map(found.map((member) => [member.id, member]))
     // A platform takes its own calls first and leaves others to those who do nothing else.
     this.#workerIds = this.workers().flatMap(({ id, role }) => (role === 'worker' ? [id] : []))
     for (const listener of [...this.#listeners]) listener()
+  }
+}
+
+/** null: whoever may write to Redis may write anything, and one card nobody can read must not hide the others. */
+function memberIn(card: string, load: string): FleetMember | null {
+  try {
+    const member = JSON.parse(card) as MemberCard | null
+    if (typeof member?.id !== 'string') return null
+    return { ...member, load: load === '' ? null : (JSON.parse(load) as MemberLoad | null) }
+  } catch {
+    return null
   }
 }
 
