@@ -3,7 +3,7 @@ import pc from 'picocolors'
 import { type Config, ConfigError, type ConfigRow, describeConfig, type Flags, parseConfig } from '../config.ts'
 import { runExample } from './example.ts'
 import type { Platform } from './platform.ts'
-import { REDIS_IS_AWAY, whyRedisIsAway } from './redis-reach.ts'
+import { isAway, whyRedisIsAway } from './redis-reach.ts'
 
 export interface UpOptions extends Omit<Flags, 'url' | 'namespace'> {
   /** Deploy `functions/hello.ts` and call it once up. */
@@ -103,8 +103,7 @@ async function runInForeground(
 
 /** It is up all the same, and gets ready by itself once the trouble is over. */
 async function tellTrouble(verb: Verb, trouble: string, { redisUrl }: Config): Promise<void> {
-  const isAway = redisUrl !== null && trouble.startsWith(REDIS_IS_AWAY)
-  const why = isAway ? `; ${await whyRedisIsAway(redisUrl)}` : ''
+  const why = redisUrl !== null && isAway(trouble) ? `; ${await whyRedisIsAway(redisUrl)}` : ''
   process.stderr.write(`fn ${verb}: ${trouble}${why}\n`)
 }
 

@@ -21,7 +21,7 @@ import {
   requireFreePort,
   startProcess,
 } from './process-parts.ts'
-import { REDIS_IS_AWAY } from './redis-reach.ts'
+import { laneTrouble } from './redis-reach.ts'
 import { readTlsFiles } from './tls-files.ts'
 
 /** Of the drain, what is left for the answers of calls that did not end in time. */
@@ -61,8 +61,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   let stopping = false
   const trouble = () => {
     if (stopping) return 'the gateway is stopping'
-    if (!lane.available()) return `${REDIS_IS_AWAY}: no call can be taken`
-    return fleet.members.workers().length > 0 ? null : NO_WORKER
+    return laneTrouble(lane, 'no call can be taken') ?? (fleet.members.workers().length > 0 ? null : NO_WORKER)
   }
   const front = await openFront(base, {
     redis,

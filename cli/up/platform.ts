@@ -27,7 +27,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
-import { REDIS_IS_AWAY } from './redis-reach.ts'
+import { laneTrouble } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
 
@@ -81,7 +81,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   let ready = false
   const trouble = () => {
     if (!ready) return 'the platform is starting or stopping'
-    return lane.available() ? null : `${REDIS_IS_AWAY}: synchronous calls work, asynchronous ones and deploys do not`
+    return laneTrouble(lane, 'synchronous calls work, asynchronous ones and deploys do not')
   }
   const front = await openFront(base, {
     redis,

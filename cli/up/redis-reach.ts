@@ -1,9 +1,21 @@
-// Why a Redis that was named does not serve: for whoever started the process and reads its first lines. Connects and asks nothing.
+// Why a Redis does not serve: for whoever asks a process whether it is ready, and for whoever started it and reads its first lines.
+// Connects and asks nothing.
 import { connect, type Socket } from 'node:net'
+import type { DurableLane } from '../../worker/queue/api.ts'
 
-/** What processes that lack their Redis say of themselves begins with. */
-export const REDIS_IS_AWAY = 'Redis is away'
+/** What a process without its Redis says of itself begins with. */
+const AWAY = 'Redis is away'
 const REACH_MS = 1_000
+
+/** Why the queue of a process takes nothing, `without` being what does not work then; null: it does. */
+export function laneTrouble(lane: Pick<DurableLane, 'available' | 'refusal'>, without: string): string | null {
+  return lane.available() ? null : (lane.refusal() ?? `${AWAY}: ${without}`)
+}
+
+/** Whether a trouble is that nobody answers. */
+export function isAway(trouble: string): boolean {
+  return trouble.startsWith(AWAY)
+}
 
 /** One sentence with place, reason and way out. `url` is REDIS_URL; neither user nor password of it are shown. */
 export async function whyRedisIsAway(url: string): Promise<string> {
@@ -15,7 +27,7 @@ export async function whyRedisIsAway(url: string): Promise<string> {
     : connect({ host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 6379 : Number(port) })
   const reason = await reach(socket)
   if (reason !== null) return `nothing answers at ${place} (${reason}); start Redis there, or name another: REDIS_URL`
-  return `${place} is reached, but is no Redis this process may use; its log says why (user, password, TLS, maxmemory-policy): REDIS_URL`
+  return `${place} is reached, but is no Redis this process may use; its log says why (user, password, TLS): REDIS_URL`
 }
 
 /** null: connected. */

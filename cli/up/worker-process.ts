@@ -22,7 +22,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
-import { REDIS_IS_AWAY } from './redis-reach.ts'
+import { laneTrouble } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 
 export interface WorkerProcess {
@@ -72,8 +72,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   await followRegistry(base, registry, worker, (version) => candidates.has(version))
   const lane = await openLane(base, { target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })
   let stopping = false
-  const trouble = () =>
-    stopping ? 'the worker is stopping' : lane.available() ? null : `${REDIS_IS_AWAY}: it runs nothing until it is back`
+  const trouble = () => (stopping ? 'the worker is stopping' : laneTrouble(lane, 'it runs nothing until it is back'))
   const server =
     health === null
       ? null

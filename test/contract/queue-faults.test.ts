@@ -130,3 +130,16 @@ test('the first call with a key that died before it was queued is completed by t
   expect(second).toMatchObject({ id: first, duplicate: true })
   expect((await lane.result(first, 10_000)).record.state).toBe('succeeded')
 })
+
+test('a server that may throw calls away takes none, and the lane says why instead of that it is away', async () => {
+  expect([lane.available(), lane.refusal()]).toEqual([true, null])
+  const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+  await store.waitAvailable(5_000)
+  await store.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+  await store.close()
+  const other = await openLane(redis, worker)
+  const words = /maxmemory-policy allkeys-lru\); set maxmemory-policy noeviction/
+  expect([other.available(), other.refusal()]).toEqual([false, expect.stringMatching(words)])
+  await expect(other.submit(submission())).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE', message: words })
+  await other.close()
+})

@@ -97,6 +97,9 @@ export class FakeLane implements DurableLane {
   available(): boolean {
     return this.up
   }
+  refusal(): null {
+    return null
+  }
   async start(): Promise<void> {}
   async tidy(): Promise<void> {}
   async drain(): Promise<void> {}

@@ -175,8 +175,10 @@ export interface DurableLane {
   queueState(namespace: string, name: string): Promise<QueueState>
   /** Called when a call ended in this process, after its record was written. Must not throw. The returned function unsubscribes. */
   onFinished(listener: (record: InvocationRecord) => void): () => void
-  /** True while Redis answers. */
+  /** True while Redis answers, and may be used. */
   available(): boolean
+  /** Why a Redis that answers may not be used, with the way out; null: it may, or nobody knows yet. */
+  refusal(): string | null
   /** Begins to run what is queued; first puts calls that were running when the platform died back to waiting, uncounted. */
   start(): Promise<void>
   /** Removes files and list entries of calls whose time is over; goes on by itself every ten minutes. */

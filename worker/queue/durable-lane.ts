@@ -262,7 +262,11 @@ class Lane implements DurableLane {
   }
 
   available(): boolean {
-    return !this.#closed && this.#redis.available() && !this.#policy?.refused
+    return !this.#closed && this.#redis.available() && this.refusal() === null
+  }
+
+  refusal(): string | null {
+    return this.#policy?.refused || null
   }
 
   async start(): Promise<void> {

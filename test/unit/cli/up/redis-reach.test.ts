@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { whyRedisIsAway } from '../../../../cli/up/redis-reach.ts'
+import { isAway, laneTrouble, whyRedisIsAway } from '../../../../cli/up/redis-reach.ts'
 
 const server = createServer((socket) => socket.end())
 const folder = mkdtempSync(join(tmpdir(), 'thaw-reach-'))
@@ -15,6 +15,15 @@ beforeAll(async () => {
 afterAll(async () => {
   await new Promise((resolve) => server.close(resolve))
   rmSync(folder, { recursive: true })
+})
+
+test('a Redis that answers and may not be used is not said to be away', () => {
+  const lane = (available: boolean, refusal: string | null) => ({ available: () => available, refusal: () => refusal })
+  expect(laneTrouble(lane(true, null), 'nothing works')).toBeNull()
+  const away = laneTrouble(lane(false, null), 'nothing works') ?? ''
+  expect([away, isAway(away)]).toEqual(['Redis is away: nothing works', true])
+  const refused = laneTrouble(lane(false, 'it may evict calls'), 'nothing works') ?? ''
+  expect([refused, isAway(refused)]).toEqual(['it may evict calls', false])
 })
 
 test('what listens and does not serve is told from what is not there, without showing the password', async () => {
