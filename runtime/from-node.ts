@@ -246,7 +246,7 @@ class Reply {
     const { status, headers } = parseHead(this.#outgoing._header!)
     const body = hasBody(status) && this.#earlyBytes > 0 ? Buffer.concat(this.#early) : null
     this.#early = []
-    this.#resolve(new Response(body, { status, headers }))
+    this.#answer(body, status, headers)
     for (const done of this.#waiting.splice(0)) process.nextTick(done)
   }
 
@@ -273,7 +273,20 @@ class Reply {
       { highWaterMark: STREAM_HIGH_WATER_BYTES, size: (chunk) => chunk.length },
     )
     for (const chunk of this.#early.splice(0)) this.#controller!.enqueue(chunk)
-    this.#resolve(new Response(hasBody(status) ? stream : null, { status, headers }))
+    this.#answer(hasBody(status) ? stream : null, status, headers)
+  }
+
+  /** A status that no answer can have (101) fails the call: thrown here it would end up in nobody's hands. */
+  #answer(
+    body: Buffer<ArrayBuffer> | ReadableStream<Uint8Array> | null,
+    status: number,
+    headers: [string, string][],
+  ): void {
+    try {
+      this.#resolve(new Response(body, { status, headers }))
+    } catch (error) {
+      this.#reject(error)
+    }
   }
 }
 

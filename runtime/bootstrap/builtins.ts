@@ -8,7 +8,7 @@ export const { Writable } = streams
 /** True once a web stream was read from or cancelled; missing from the types. */
 export const { isDisturbed } = streams as unknown as { isDisturbed(stream: ReadableStream): boolean }
 export const { Socket } = process.getBuiltinModule('node:net')
-export const { isAscii } = process.getBuiltinModule('node:buffer')
+export const { isAscii, isUtf8 } = process.getBuiltinModule('node:buffer')
 export const { AsyncLocalStorage } = process.getBuiltinModule('node:async_hooks')
 export const { StringDecoder } = process.getBuiltinModule('node:string_decoder')
 export const vm = process.getBuiltinModule('node:vm')

@@ -2,7 +2,7 @@
 // Source: AWS, "Working with AWS Lambda proxy integrations for HTTP APIs", payload format version 2.0.
 import type { LambdaContext, LambdaEvent, LambdaHandler } from '../handler.ts'
 import type { InitConfig } from '../protocol/messages.ts'
-import { now } from './builtins.ts'
+import { isUtf8, now } from './builtins.ts'
 import type { Call } from './call.ts'
 import type { Handler } from './load.ts'
 import { HeaderText, ReadyAnswer } from './response.ts'
@@ -51,7 +51,9 @@ function createEvent(call: Call, body: Buffer | null): LambdaEvent {
   const path = at < 0 ? target : target.slice(0, at)
   const query = at < 0 ? '' : target.slice(at + 1)
   const { headers, cookies } = joinHeaders(raw)
-  const isText = headers['content-encoding'] === undefined && TEXT_TYPE.test(headers['content-type'] ?? 'text/plain')
+  // Whatever it is called, what is no UTF-8 would not survive as text.
+  const saysText = headers['content-encoding'] === undefined && TEXT_TYPE.test(headers['content-type'] ?? 'text/plain')
+  const isText = saysText && (body === null || isUtf8(body))
   const host = headers['x-forwarded-host'] ?? headers.host ?? 'localhost'
   const time = now()
   return {

@@ -57,6 +57,10 @@ test('a binary body comes as base64, no body as none', async () => {
     (await box.call({ method: 'POST', headers: ['content-type', 'image/png'], body: Buffer.of(0, 255) })).body,
   )
   expect([binary.body, binary.isBase64Encoded]).toEqual(['AP8=', true])
+  for (const headers of [[], ['content-type', 'text/plain']]) {
+    const called = JSON.parse((await box.call({ method: 'POST', headers, body: Buffer.of(65, 255) })).body)
+    expect([called.body, called.isBase64Encoded]).toEqual(['Qf8=', true])
+  }
   const none = JSON.parse((await box.call()).body)
   expect(['body' in none, none.isBase64Encoded, 'cookies' in none, 'queryStringParameters' in none]).toEqual([
     false,

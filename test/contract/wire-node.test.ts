@@ -93,6 +93,17 @@ describe('fromNode', () => {
     expect((await box.call()).fault?.code).toBe('HANDLER_THREW')
   })
 
+  test('a status that is no answer fails the call, whole or in parts', async () => {
+    const box = await listener(
+      `(req, res) => { res.writeHead(101); if (req.url === '/parts') res.flushHeaders(); else res.end() }`,
+    )
+    for (const target of ['/', '/parts'])
+      expect((await box.call({ target })).fault).toMatchObject({
+        code: 'HANDLER_THREW',
+        message: expect.stringContaining('status'),
+      })
+  })
+
   test('a caller who leaves closes request and response', async () => {
     const box = await listener(`(req, res) => {
       if (req.url === '/seen') return res.end(globalThis.seen.sort().join())
