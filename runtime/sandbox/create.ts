@@ -123,7 +123,10 @@ class Build {
       const { pids } = this.#spec.limits
       if (pids >= START_TASKS || !(error instanceof RuntimeError)) throw error
       const hint = `a sandbox starts with about ${START_TASKS} tasks, pids is ${pids}`
-      throw new RuntimeError(error.code, `${error.message}; ${hint}`, { cause: error, ...(error.fault && { fault: error.fault }) })
+      throw new RuntimeError(error.code, `${error.message}; ${hint}`, {
+        cause: error,
+        ...(error.fault && { fault: error.fault }),
+      })
     }
   }
 
