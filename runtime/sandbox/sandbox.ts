@@ -33,8 +33,9 @@ const EXIT_WAIT_MS = 500
 /** How long its last words may take to arrive. */
 const LAST_WORDS_MS = 50
 
-/** At a stretch, of a main thread that computes; the kernel's own is 1.4 ms on two cores, and threads with shorter ones go first. */
-const COMPUTING_SLICE_US = 10_000
+/** At a stretch, of a main thread that computes; the kernel's own is 1.4 ms on two cores, and threads with shorter ones go first.
+ *  Not much longer: what else runs on the host waits for two of them (20 ms where it was 10 ms). */
+const COMPUTING_SLICE_US = 3_000
 
 export interface SandboxParts {
   readonly id: string

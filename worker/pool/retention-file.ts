@@ -1,9 +1,8 @@
 // What the pool knows of functions' calls, on disk over a restart: one JSON file, replaced as a whole and never on the path of
 // a call. A file that cannot be read or written costs a log line and nothing else.
 import { readFileSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Logger } from '../../runtime/api.ts'
+import { type Logger, writeDurable } from '../../runtime/api.ts'
 import { messageOf } from '../failures.ts'
 import type { Retention } from './retention.ts'
 
@@ -26,14 +25,7 @@ export function readRetention(path: string, retention: Retention, logger: Logger
 /** Writes down what is known. */
 export async function writeRetention(path: string, retention: Retention, logger: Logger): Promise<void> {
   try {
-    const file = await open(`${path}.tmp`, 'w', 0o600)
-    try {
-      await file.writeFile(textOf(retention))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(`${path}.tmp`, path)
+    await writeDurable(path, textOf(retention))
   } catch (error) {
     logger.warn({ path, error: messageOf(error) }, 'what is known of calls cannot be written')
   }

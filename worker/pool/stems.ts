@@ -41,6 +41,8 @@ class Demand {
 
 /** A stem is made only when no sandbox was started or loaded for so long: the call that came with it has the cores first. */
 const QUIET_MS = 100
+/** And then only while a core is free of calls, for so long; calls that wait for something else must not keep stems away. */
+const BUSY_MS = 2000
 /** CPU weight of a stem that boots: an eighth of a function's. */
 const BOOT_CPU_SHARES = DEFAULT_LIMITS.cpuShares / 8
 /** What a boot is charged with until it is known what it holds; it takes some 40 MB at most. */
@@ -59,6 +61,8 @@ export class Stems {
   #making = false
   #failures = 0
   #notBeforeMs = Number.NEGATIVE_INFINITY
+  /** From when on a stem is made though no core is free. */
+  #atLastMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: StemsOptions, room: HostRoom) {
@@ -101,11 +105,14 @@ export class Stems {
   /** Somebody starts or loads a sandbox: no stem is made for a while. */
   notQuiet(): void {
     if (this.#options.stems === 0) return
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, this.#options.clock.monotonicMs() + QUIET_MS)
+    const nowMs = this.#options.clock.monotonicMs()
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + QUIET_MS)
+    this.#atLastMs = nowMs + BUSY_MS
   }
 
-  /** Makes the next stem that is missing, or gives up one too many. To be called only while nobody waits for a sandbox. */
-  refill(): void {
+  /** Makes the next stem that is missing, or gives up one too many. To be called only while nobody waits for a sandbox.
+   *  `coresTaken`: as many calls run as there are cores. */
+  refill(coresTaken: boolean): void {
     if (this.#closed || this.#options.stems === 0) return
     const nowMs = this.#options.clock.monotonicMs()
     const demands = [...this.#demands.values()].map((demand) => this.#view(demand, nowMs))
@@ -121,6 +128,7 @@ export class Stems {
     const next = nextKind(demands, this.#options.stems)
     if (next === null) return
     if (nowMs < this.#notBeforeMs) this.#options.wakeAt(this.#notBeforeMs)
+    else if (coresTaken && nowMs < this.#atLastMs) this.#options.wakeAt(Math.min(nowMs + QUIET_MS, this.#atLastMs))
     else this.#make(next.kind)
   }
 

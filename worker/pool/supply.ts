@@ -95,7 +95,7 @@ export class Supply {
   schedule(): void {
     if (this.#closed) return
     if (this.#wanting.size > 0) this.#startWanted()
-    if (this.#wanting.size === 0 && this.#launching === 0) this.stems.refill()
+    if (this.#wanting.size === 0 && this.#launching === 0) this.stems.refill(this.running >= this.#options.cores)
   }
 
   #startWanted(): void {

@@ -7,6 +7,7 @@ import { readRetention, writeRetention } from '../../../../worker/pool/retention
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { silentLogger } from '../../../support/real-clock.ts'
 import { versionOf } from '../../../support/samples.ts'
+import { recordSyncs } from '../../../support/syncs.ts'
 import { TestWorker } from '../../../support/test-worker.ts'
 import { until } from '../../../support/until.ts'
 
@@ -30,6 +31,15 @@ test('what was known is known after a restart', async () => {
   readRetention(path, after, logger)
   expect(Object.fromEntries(after.entries())).toEqual(known)
   expect([readdirSync(directory), warnings]).toEqual([['known-calls.json'], 0])
+})
+
+test('what is known is on disk, and then its name is', async () => {
+  const syncs = await recordSyncs(() => existsSync(path))
+  await writeRetention(path, new Retention(new FakeClock()), logger)
+  expect(syncs()).toEqual([
+    [expect.stringContaining('known-calls.json.'), false],
+    [directory, true],
+  ])
 })
 
 test('ten thousand functions are written in pieces, and are known after a restart', async () => {

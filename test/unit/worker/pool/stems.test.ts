@@ -89,8 +89,28 @@ describe('stems', () => {
     finish()
     await host.clock.advance(50)
     expect([created(), stems().length]).toEqual([3, 1])
+    for (const { call } of host.runtime.live.filter(({ code }) => code !== null)) call.respond()
     await host.clock.advance(SETTLED_MS)
     expect([created(), stems().length]).toEqual([4, 2])
+  })
+
+  test('none is made while calls take all cores, but for ever it does not wait', async () => {
+    await start({ cores: 2 })
+    for (const name of ['a', 'b']) await host.call(versionOf(name))
+    await host.clock.advance(1800)
+    expect(stems()).toEqual([])
+    await host.clock.advance(SETTLED_MS)
+    expect(stems()).toHaveLength(2)
+  })
+
+  test('one is made as soon as a call has left a core', async () => {
+    await start({ cores: 2 })
+    for (const name of ['a', 'b']) await host.call(versionOf(name))
+    await host.clock.advance(500)
+    expect(stems()).toEqual([])
+    host.runtime.live.find(({ code }) => code?.functionName === 'a')!.call.respond()
+    await host.clock.advance(300)
+    expect(stems()).toHaveLength(2)
   })
 
   test('a burst raises their number, and they go again when nobody comes', async () => {
