@@ -88,10 +88,21 @@ interface Draft {
 export function parseCallOptions(own: readonly string[] | null, config: FunctionConfig): CallOptions {
   if (own === null) return NO_OPTIONS
   const draft: Draft = { ...NO_OPTIONS, limits: {}, asyncOnly: [] }
-  for (let index = 0; index < own.length; index += 2) readHeader(draft, own[index]!, own[index + 1]!.trim(), config)
+  for (const [name, value] of joined(own)) readHeader(draft, name, value, config)
   const limits = draft.limits as Partial<Limits>
   if (Object.keys(limits).length > 0) checkLimitsOfCall(limits, config, draft)
   return { ...draft, limits }
+}
+
+/** Names and values; one that came several times as the list it stands for (RFC 9110, 5.3), so that none is lost in silence. */
+function joined(own: readonly string[]): ReadonlyMap<string, string> {
+  const values = new Map<string, string>()
+  for (let index = 0; index < own.length; index += 2) {
+    const [name, value] = [own[index]!, own[index + 1]!.trim()]
+    const before = values.get(name)
+    values.set(name, before === undefined ? value : `${before},${value}`)
+  }
+  return values
 }
 
 function readHeader(draft: Draft, name: string, value: string, config: FunctionConfig): void {
@@ -211,7 +222,8 @@ export function namespaceOf(own: readonly string[] | null): string | null {
   if (own === null) return null
   const at = own.indexOf('fn-namespace')
   if (at < 0 || at % 2 === 1) return null
-  const namespace = own[at + 1]!
+  const again = own.indexOf('fn-namespace', at + 2)
+  const namespace = again < 0 || again % 2 === 1 ? own[at + 1]! : `${own[at + 1]},${own[again + 1]}`
   checkNamespace(namespace)
   return namespace
 }

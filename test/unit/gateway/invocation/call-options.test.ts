@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { NO_OPTIONS, namespaceOf, parseCallOptions, prefersAsync } from '../../../../gateway/invocation/call-options.ts'
 import { LIMITS } from '../../../../runtime/api.ts'
+import { limitsWith } from '../../../support/fake-runtime.ts'
 import { sampleConfig } from '../../../support/samples.ts'
 
 const MIB = 1024 ** 2
@@ -21,6 +22,18 @@ describe('options of a call', () => {
       needsToken: 'fn-metering',
     })
     expect(NO_OPTIONS.limits).toEqual({})
+  })
+
+  test('that come several times are one list, in which nothing is lost', () => {
+    const config = sampleConfig('hello', { limits: limitsWith({ scratch: 64 * MIB }) })
+    const rates = ['fn-limit-device-read-bps', '/dev/a:8m', 'fn-limit-device-read-bps', '/dev/b:4m']
+    expect(parse(rates, config).limits.deviceReadBps).toHaveLength(2)
+    for (const own of [
+      ['fn-limit-memory', '64m', 'fn-limit-memory', '32m'],
+      ['fn-timeout', '2s', 'fn-timeout', '1s'],
+    ])
+      expect(() => parse(own)).toThrow(`${own[1]},${own[3]}`)
+    expect(() => namespaceOf(['fn-namespace', 'a', 'fn-namespace', 'b'])).toThrow('a,b')
   })
 
   test('that lower something need no token, whatever else is ours and unknown', () => {
