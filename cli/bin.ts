@@ -6,11 +6,13 @@ import { join } from 'node:path'
 enableCompileCache(join(import.meta.dirname, '..', '.cache', 'node'))
 const { main } = await import('./main.ts')
 
-// A reader that has seen enough (`fn logs | head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+/** Ends the process when what it prints cannot be written: a reader that has seen enough (`fn logs | head`) is no failure. */
+function giveUp(error: NodeJS.ErrnoException): never {
   if (error.code === 'EPIPE') process.exit(0)
-  throw error
-})
+  process.stderr.write(`fn: cannot write to standard output: ${error.message}\n`)
+  process.exit(1)
+}
+process.stdout.on('error', giveUp)
 const status = await main(process.argv.slice(2), process.env, {
   // Touching it opens it: only verbs that read it may.
   get stdin() {
@@ -21,4 +23,4 @@ const status = await main(process.argv.slice(2), process.env, {
   cwd: process.cwd(),
 })
 // What was written is out before the end, and no forgotten handle keeps the process.
-process.stdout.write('', () => process.exit(status))
+process.stdout.write('', (error) => (error ? giveUp(error) : process.exit(status)))

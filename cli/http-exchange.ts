@@ -42,7 +42,7 @@ export function exchange(options: ExchangeRequest): Promise<HttpResponse> {
         port: url.port,
         method: options.method,
         path,
-        headers: ['Host', url.host, ...headers],
+        headers: namesHost(headers) ? headers : ['Host', url.host, ...headers],
       })
     } catch (error) {
       if (isStream(body)) body.destroy()
@@ -78,6 +78,10 @@ function responseOf(incoming: IncomingMessage): HttpResponse {
     },
     body: incoming,
   }
+}
+
+function namesHost(headers: readonly string[]): boolean {
+  return headers.some((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
 }
 
 function isStream(body: ExchangeRequest['body']): body is Readable {

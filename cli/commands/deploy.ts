@@ -124,7 +124,7 @@ function reportDeploy(deployed: Deployed, alias: string | null, { progress, erro
   progress.done('uploaded', `${sizeText(deployed.uploadedBytes)} in ${millisText(deployed.uploadMs)}`)
   progress.done('loaded', `in ${millisText(deployed.loadMs)}`)
   const unchanged = deployed.created ? '' : errorStyle.dim(' (this content was deployed before)')
-  const aliases = alias === null ? 'latest' : `latest, ${alias}`
+  const aliases = alias === null || alias === 'latest' ? 'latest' : `latest, ${alias}`
   progress.done('version', `${deployed.version} of ${deployed.name} is ${aliases}${unchanged}`)
 }
 

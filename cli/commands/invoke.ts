@@ -185,6 +185,6 @@ function callbackUrl(text: string): string {
 }
 
 function methodName(text: string): string {
-  if (!/^[A-Za-z]+$/.test(text)) throw new InvalidArgumentError('expected an HTTP method such as PUT')
+  if (!/^[A-Za-z][A-Za-z-]*$/.test(text)) throw new InvalidArgumentError('expected an HTTP method such as PUT')
   return text.toUpperCase()
 }

@@ -1,6 +1,7 @@
 // `fn` as a user meets it: help, exit codes, JSON, mistakes answered with the way out.
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { run } from '../../runtime/host/spawn.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
 
 let platform: Platform
@@ -44,6 +45,18 @@ describe('help', () => {
       expect(help.stdout, verb).toContain(`fn ${verb}`)
     }
   })
+})
+
+test('what cannot be written is a failure with a reason, a reader that has seen enough is none', async () => {
+  const shell = (line: string) => run('sh', ['-c', line.replace('fn ', `${join(ROOT, 'bin', 'fn')} `)])
+  for (const verb of ['config', '--help']) {
+    const full = await shell(`fn ${verb} > /dev/full`)
+    expect([full.code, full.stderr], verb).toEqual([
+      1,
+      expect.stringMatching(/^fn: cannot write to standard output: ENOSPC: .*\n$/),
+    ])
+  }
+  expect(await shell('fn config | head -c 1')).toMatchObject({ code: 0, stdout: 'N', stderr: '' })
 })
 
 describe('data', () => {

@@ -87,12 +87,21 @@ describe('the request', () => {
   })
 
   test('takes version or alias, method, path with query, and headers that replace ours', async () => {
-    const args = ['hello@prod', '-X', 'delete', '-p', 'items/3?dry=1', '-H', 'Authorization: Basic x', '-H', 'X-A: 1']
+    const args = ['hello@prod', '-X', 'delete', '-p', 'items/3?dry=1', '-H', 'Authorization: Basic x']
+    args.push('-H', 'X-A: 1', '-H', 'Host: shop.example')
     expect(await invoke(args)).toMatchObject({ status: 0, stdout: '' })
     expect(last()).toMatchObject({
       target: '/fn/hello@prod/items/3?dry=1',
-      headers: { authorization: 'Basic x', 'x-a': '1' },
+      headers: { authorization: 'Basic x', 'x-a': '1', host: 'shop.example' },
     })
+  })
+
+  test('takes any method that HTTP has, in whatever case', async () => {
+    for (const method of ['m-search', 'PROPFIND']) {
+      await invoke(['hello', '--method', method])
+      expect(last().method).toBe(method.toUpperCase())
+    }
+    expect((await invoke(['hello', '--method', 'G ET'])).status).toBe(2)
   })
 
   test('encodes in the path only what HTTP cannot carry', async () => {
