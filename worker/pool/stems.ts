@@ -41,7 +41,8 @@ class Demand {
 
 /** A stem is made only when no sandbox was started or loaded for so long: the call that came with it has the cores first. */
 const QUIET_MS = 100
-/** And then only while a core is free of calls, for so long; calls that wait for something else must not keep stems away. */
+/** And then only while a core is free of calls, or when none was for so long: calls that wait for something else must not keep
+ *  stems away, nor must starts that go on meanwhile. */
 const BUSY_MS = 2000
 /** CPU weight of a stem that boots: an eighth of a function's. */
 const BOOT_CPU_SHARES = DEFAULT_LIMITS.cpuShares / 8
@@ -61,8 +62,8 @@ export class Stems {
   #making = false
   #failures = 0
   #notBeforeMs = Number.NEGATIVE_INFINITY
-  /** From when on a stem is made though no core is free. */
-  #atLastMs = Number.NEGATIVE_INFINITY
+  /** Since when a stem that is missing is not made because calls take all cores; null: none is held back. */
+  #heldSinceMs: number | null = null
   #closed = false
 
   constructor(options: StemsOptions, room: HostRoom) {
@@ -105,9 +106,7 @@ export class Stems {
   /** Somebody starts or loads a sandbox: no stem is made for a while. */
   notQuiet(): void {
     if (this.#options.stems === 0) return
-    const nowMs = this.#options.clock.monotonicMs()
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + QUIET_MS)
-    this.#atLastMs = nowMs + BUSY_MS
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, this.#options.clock.monotonicMs() + QUIET_MS)
   }
 
   /** Makes the next stem that is missing, or gives up one too many. To be called only while nobody waits for a sandbox.
@@ -126,9 +125,12 @@ export class Stems {
     }
     if (this.#making) return
     const next = nextKind(demands, this.#options.stems)
+    if (next === null || !coresTaken) this.#heldSinceMs = null
+    else this.#heldSinceMs ??= nowMs
     if (next === null) return
+    const atLastMs = this.#heldSinceMs === null ? nowMs : this.#heldSinceMs + BUSY_MS
     if (nowMs < this.#notBeforeMs) this.#options.wakeAt(this.#notBeforeMs)
-    else if (coresTaken && nowMs < this.#atLastMs) this.#options.wakeAt(Math.min(nowMs + QUIET_MS, this.#atLastMs))
+    else if (nowMs < atLastMs) this.#options.wakeAt(Math.min(nowMs + QUIET_MS, atLastMs))
     else this.#make(next.kind)
   }
 

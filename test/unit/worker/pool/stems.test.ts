@@ -103,6 +103,19 @@ describe('stems', () => {
     expect(stems()).toHaveLength(2)
   })
 
+  test('starts that go on while calls take all cores do not keep them away for ever', async () => {
+    await start({ cores: 2 })
+    for (const name of ['a', 'b']) await host.call(versionOf(name))
+    const made = host.runtime.created.length
+    for (let second = 0; second < 6; second++) {
+      await host.warm(versionOf(`c${second}`))
+      await host.clock.advance(1000)
+    }
+    // Six were started; whatever else was created was made to be ready for them.
+    expect(host.runtime.created.length - made).toBeGreaterThan(6)
+    expect(stems().length).toBeGreaterThan(0)
+  })
+
   test('one is made as soon as a call has left a core', async () => {
     await start({ cores: 2 })
     for (const name of ['a', 'b']) await host.call(versionOf(name))
