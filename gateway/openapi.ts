@@ -59,14 +59,16 @@ function queryParameters(route: Route): object[] {
 }
 
 function answersOf(route: Route): object {
-  const answers: Record<string, object> = {}
+  const answers: Record<string, { readonly description: string; readonly content?: object }> = {}
   for (const [status, { doc, schema, type }] of Object.entries(route.answers))
     answers[status] = { description: doc, ...contentOf(schema, type) }
-  answers.default ??= { description: 'any failure', ...contentOf('Problem') }
+  // Whatever else an answer may be, a failure of ours is a problem.
+  const { description, content } = answers.default ?? { description: 'any failure' }
+  answers.default = { description, content: { ...contentOf('Problem').content, ...content } }
   return answers
 }
 
-function contentOf(schema?: string, type?: string): object {
+function contentOf(schema?: string, type?: string): { content?: object } {
   if (schema === undefined) return type === undefined ? {} : { content: { [type]: {} } }
   const list = schema.endsWith('[]')
   const item = { $ref: `#/components/schemas/${list ? schema.slice(0, -2) : schema}` }
@@ -92,7 +94,10 @@ const INVOKE = {
   summary: 'Calls a function and answers with its response; Prefer: respond-async queues it and answers 202',
   security: [{}, { token: [] }],
   responses: {
-    default: { description: "the function's own response, or a problem", headers: {} },
+    default: {
+      description: "the function's own response, or a problem",
+      content: { ...contentOf('Problem').content, '*/*': {} },
+    },
     202: { description: 'queued; see Location', ...contentOf('Accepted') },
   },
 }
