@@ -198,8 +198,21 @@ export interface ConfigRow {
 }
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** All settings with value and where it came from; a token is never shown. */
+/** All settings with value and where it came from; neither a token nor a URL's password is shown. */
 export function describeConfig(env: Environment, flags: Flags): ConfigRow[] {
+  return rowsOf(env, flags).map((row) => ({ ...row, value: shown(row) }))
+}
+
+function shown({ name, value }: ConfigRow): string {
+  if (name === 'FN_TOKEN' && value !== '') return '(set)'
+  const url = value.includes('@') ? URL.parse(value) : null
+  if (url === null || url.password === '') return value
+  url.password = '***'
+  return url.href
+}
+
+/** With values as they are, secret or not. */
+function rowsOf(env: Environment, flags: Flags): ConfigRow[] {
   return ALL_SETTINGS.map((entry) => {
     const flag = entry.flag === null ? undefined : flags[entry.flag]
     const fromFlag = flag === true ? '1' : typeof flag === 'string' ? flag : undefined
@@ -207,7 +220,7 @@ export function describeConfig(env: Environment, flags: Flags): ConfigRow[] {
     const value = fromFlag ?? fromEnvironment ?? entry.fallback
     return {
       name: entry.name,
-      value: entry.name === 'FN_TOKEN' && value !== '' ? '(set)' : value,
+      value,
       unit: entry.unit,
       default: entry.fallback,
       source: fromFlag !== undefined ? 'flag' : fromEnvironment !== undefined ? 'environment' : 'default',
@@ -218,7 +231,7 @@ export function describeConfig(env: Environment, flags: Flags): ConfigRow[] {
 
 /** Parses everything and reports all problems at once. Throws ConfigError. */
 export function parseConfig(env: Environment, flags: Flags): Config {
-  const values = new Map(describeConfig(env, flags).map((row) => [row.name, row.value]))
+  const values = new Map(rowsOf(env, flags).map((row) => [row.name, row.value]))
   const problems: string[] = []
   const text = (name: string): string => values.get(name) ?? ''
   const reading: Reading = { text, problems }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ConfigError, parseConfig } from '../../../cli/config.ts'
+import { ConfigError, describeConfig, parseConfig } from '../../../cli/config.ts'
 
 function problemsOf(env: Record<string, string>): readonly string[] {
   try {
@@ -74,4 +74,16 @@ describe('a configuration', () => {
       problemsOf({ FN_LOG: 'loud', FN_STEMS: 'x', FN_LISTEN: '', FN_ZRAM: '1k' }).map((line) => line.split(':')[0]),
     ).toEqual(expect.arrayContaining(['FN_LOG', 'FN_STEMS', 'FN_ZRAM']))
   })
+})
+
+test('what is shown of a configuration has no secret in it, what is used has', () => {
+  const env = {
+    FN_TOKEN: 'sesame',
+    REDIS_URL: 'redis://thaw:sesame@10.0.0.5:6379/1',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'https://me:sesame@traces.example/',
+  }
+  const shown = new Map(describeConfig(env, {}).map(({ name, value }) => [name, value]))
+  expect([...shown.values()].join(' ')).not.toContain('sesame')
+  expect(shown.get('REDIS_URL')).toBe('redis://thaw:***@10.0.0.5:6379/1')
+  expect(parseConfig(env, {})).toMatchObject({ token: 'sesame', redisUrl: env.REDIS_URL })
 })
