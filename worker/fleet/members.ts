@@ -181,12 +181,23 @@ export class Members {
 /** null: whoever may write to Redis may write anything, and one card nobody can read must not hide the others. */
 function memberIn(card: string, load: string): FleetMember | null {
   try {
-    const member = JSON.parse(card) as MemberCard | null
-    if (typeof member?.id !== 'string') return null
-    return { ...member, load: load === '' ? null : (JSON.parse(load) as MemberLoad | null) }
+    const member: FleetMember = { ...(JSON.parse(card) as MemberCard), load: load === '' ? null : JSON.parse(load) }
+    return typeof member.id === 'string' && isMachine(member.machine) && isLoad(member.load) ? member : null
   } catch {
     return null
   }
+}
+
+function isMachine(machine: FleetMember['machine']): boolean {
+  return machine === null || (typeof machine.cores === 'number' && isObject(machine.limits))
+}
+
+function isLoad(load: MemberLoad | null): boolean {
+  return load === null || ([load.running, load.waiting].every(Number.isFinite) && isObject(load.sandboxes))
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 function busyness({ load, machine }: FleetMember): number {
