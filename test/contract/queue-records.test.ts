@@ -52,6 +52,24 @@ describe('the list of records', () => {
     expect(queued.records.length).toBe(400)
     expect(await lane.records({ namespace: 'default', state: 'failed', limit: 5 })).toEqual({ records: [], next: null })
   })
+
+  test('a call that only a newer release can read hides no other, and is not run by this one', async () => {
+    const newer = await lane.submit(submissionOf('newer', { body: null }))
+    const own = await lane.submit(submissionOf('own', { body: null }))
+    const [job] = (await store.command('KEYS', `*:newer:${newer.id}`)) as [string]
+    const text = String(await store.command('HGET', job, 'data'))
+    await store.command('HSET', job, 'data', text.replace('"base":1', '"base":2'))
+    const listed = await lane.records({ namespace: 'default', limit: 10 })
+    expect(listed.records.map(({ id }) => id)).toEqual([own.id])
+    await lane.start()
+    await eventually(
+      'it was asked for',
+      async () => (await store.command('LLEN', job.replace(newer.id, 'active'))) === 1,
+    )
+    await lane.result(own.id, 10_000)
+    expect(worker.calls.map(({ request }) => request.version.name)).toEqual(['own'])
+    expect(await store.command('EXISTS', job)).toBe(1)
+  })
 })
 
 describe('what is over', () => {

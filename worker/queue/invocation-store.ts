@@ -199,8 +199,8 @@ export class InvocationStore {
       const answer = await this.#redis.script(PAGE_OF, [indexKey(query.namespace)], args)
       const [texts, count, lastId, lastScore] = answer as [string[], number, string | null, string | null]
       for (const text of texts) {
-        const record = parseRecord(text)
-        if (!matches(record, query) || (after !== null && record.id >= after)) continue
+        const record = recordIn(text)
+        if (record === null || !matches(record, query) || (after !== null && record.id >= after)) continue
         found.push(record)
         if (found.length >= query.limit) return { records: found, next: null }
       }
@@ -290,6 +290,15 @@ export class InvocationStore {
 function parseRecord(text: string): InvocationRecord {
   if (!text.startsWith('@')) return JSON.parse(text) as InvocationRecord
   return queuedRecord(readEnvelope(JSON.parse(text.slice(1))))
+}
+
+/** null: only a newer release can read it; it hides no others. */
+function recordIn(text: string): InvocationRecord | null {
+  try {
+    return parseRecord(text)
+  } catch {
+    return null
+  }
 }
 
 function matches(record: InvocationRecord, query: RecordQuery): boolean {

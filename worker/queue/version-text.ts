@@ -60,10 +60,13 @@ export function versionText(version: FunctionVersion): string {
   return text
 }
 
-/** The version that `versionText` was given, in its parsed form. */
+/** The version that `versionText` was given, in its parsed form. Throws for one that was written with another table: what it leaves
+ *  out only a newer release knows. */
 export function readVersion(version: WrittenVersion): FunctionVersion {
   if (!('base' in version)) return version
-  const { base: _one, config, ...own } = version
+  const { base, config, ...own } = version
+  if (base !== 1)
+    throw new Error(`a newer release queued this call (table ${base} of what versions say); run it with that`)
   const limits = { ...BASE_1.limits, ...config.limits }
   return { ...own, config: { ...BASE_1, ...config, limits } as FunctionConfig }
 }

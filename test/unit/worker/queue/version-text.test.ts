@@ -59,3 +59,8 @@ test('a call that an earlier release queued is read as it was meant, whatever th
   const whole = versionOf('hello')
   expect(readVersion(JSON.parse(JSON.stringify(whole)))).toEqual(whole)
 })
+
+test('what leaves out what only a newer release knows is not read with today’s table', () => {
+  const { base: _one, ...own } = JSON.parse(versionText(versionOf('hello')))
+  expect(() => readVersion({ ...own, base: 2 })).toThrow('a newer release queued this call (table 2')
+})
