@@ -16,7 +16,7 @@ import type { Deployer, DeployRequest, DeployResult, FunctionConfig, FunctionVer
 import { WorkerError } from './api.ts'
 import { messageOf } from './failures.ts'
 import type { Registry } from './registry/api.ts'
-import { parseFunctionConfig } from './registry/config.ts'
+import { expectMaxima, parseFunctionConfig } from './registry/config.ts'
 import { networkModeOf, networkNameOf } from './registry/network-text.ts'
 
 export interface DeployerOptions {
@@ -99,6 +99,7 @@ class HostDeployer implements Deployer {
     const config = parseFunctionConfig(manifest, name)
     const own = parseLimits((manifest as { limits?: Record<string, unknown> }).limits ?? {})
     const limits = applyCeilings(config.limits, own, config.maxLimits, this.#options.ceilings ?? [])
+    expectMaxima(limits, config.maxLimits)
     this.#options.runtime.checkLimits({ ...config.maxLimits, ...own }, limits)
     return { ...config, limits }
   }

@@ -37,7 +37,6 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
   const fixed = LIMITS.filter((limit) => !limit.perCall && limit.name in maxLimits)
   for (const { name: limit } of fixed)
     problems.push(`maxLimits.${limit}: is fixed when a sandbox is created and cannot change per call`)
-  problems.push(...lowMaxima(limits, maxLimits))
   const parsed = shape.success ? shape.data : {}
   problems.push(...networkProblems(parsed, limits, maxLimits), ...contradictions(parsed))
   if (problems.length > 0) throw invalid(problems)
@@ -121,16 +120,19 @@ function retryOf(retry: z.output<typeof configShape>['retry']): { retry?: RetryP
   }
 }
 
-/** Maxima below the function's own limits: a call that lowers one would be refused for what a call that asks for nothing has. */
-function lowMaxima(limits: Limits, maxLimits: Partial<Limits>): string[] {
+/** Maxima below the function's own limits, as they will be kept: a call that lowers one would be refused for what a call that
+ *  asks for nothing has. Throws RegistryError CONFIG_INVALID with all of them. */
+export function expectMaxima(limits: Limits, maxLimits: Partial<Limits>): void {
   const low = (Object.keys(maxLimits) as LimitName[]).filter((name) => {
     const own = limits[name]
     return own !== null && !Array.isArray(own) && isAbove(name, own, maxLimits[name])
   })
-  return low.map((name) => {
+  if (low.length === 0) return
+  const problems = low.map((name) => {
     const [own, max] = [limitText(name, limits[name]), limitText(name, maxLimits[name])]
     return `maxLimits.${name}: expected at least the function's own limit ${own}, got ${max}`
   })
+  throw invalid(problems)
 }
 
 /** What is said of a network the function does not have, or that has no filter. */

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LimitCeiling } from '../../../runtime/api.ts'
 import { RuntimeError } from '../../../runtime/errors.ts'
 import type { DeployRequest, FunctionVersion } from '../../../worker/api.ts'
 import { createDeployer } from '../../../worker/deploy.ts'
@@ -41,12 +42,15 @@ let host: TestWorker
 let registry: KeptVersions
 let deploy: (changes?: Partial<DeployRequest>) => Promise<{ version: FunctionVersion; created: boolean }>
 let folder: string
+let ceilings: LimitCeiling[]
 beforeEach(() => {
+  ceilings = []
   folder = mkdtempSync(join(tmpdir(), 'thaw-deploy-'))
   host = new TestWorker()
   registry = new KeptVersions()
   const { runtime, worker } = host
-  const deployer = createDeployer({ runtime, worker, registry: registry as unknown as Registry, logger: silentLogger })
+  const parts = { runtime, worker, registry: registry as unknown as Registry, logger: silentLogger }
+  const deployer = createDeployer({ ...parts, ceilings })
   deploy = (changes = {}) =>
     deployer.deploy({
       namespace: 'default',
@@ -72,6 +76,25 @@ const failLoads = () => {
     }
   }
 }
+
+describe('maxima of a function', () => {
+  const asking = (manifest: object) => deploy({ manifest: { entry: 'hello.ts', ...manifest } })
+
+  test('below its own limits are refused, all at once', async () => {
+    const low = asking({ limits: { cpus: 2 }, maxLimits: { memory: '100m', pids: 64, cpus: 1 } })
+    await expect(low).rejects.toThrow("maxLimits.memory: expected at least the function's own limit 128m, got 100m")
+    await expect(low).rejects.toThrow("maxLimits.cpus: expected at least the function's own limit 2, got 1")
+    expect(registry.versions).toEqual([])
+  })
+
+  test('are held against what it will have: a default that comes down to a ceiling is not in their way', async () => {
+    const MEMORY = 64 * 1024 ** 2
+    ceilings.push({ limit: 'memory', value: MEMORY, scope: 'namespace', source: 'FN_NAMESPACE_MAX_MEMORY' })
+    const { version } = await asking({ maxLimits: { memory: '64m', memorySwap: '128m' } })
+    expect(version.config.limits).toMatchObject({ memory: MEMORY, memorySwap: 2 * MEMORY })
+    await expect(asking({ maxLimits: { memory: '32m' } })).rejects.toThrow("the function's own limit 64m, got 32m")
+  })
+})
 
 describe('a deploy', () => {
   test('loads the version once, keeps it, moves latest and the alias, and leaves a warm sandbox', async () => {
