@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fate, Submitted } from './account.ts'
 import { bodyOf } from './clients.ts'
-import type { House } from './house.ts'
+import type { Asked } from './house.ts'
 import { parseJournal, type Run } from './journal.ts'
 
 const OPEN = new Set(['queued', 'running'])
@@ -11,7 +11,7 @@ const PAGE = 1000
 const ANSWER_MS = 30_000
 
 /** Waits until every acknowledged call has ended, or none has for `ms`, then asks for all of them. */
-export async function askFates(house: House, submitted: readonly Submitted[], ms: number): Promise<Map<string, Fate>> {
+export async function askFates(house: Asked, submitted: readonly Submitted[], ms: number): Promise<Map<string, Fate>> {
   const fates = new Map<string, Fate>()
   let deadline = performance.now() + ms
   let open = submitted.flatMap((one) => one.ids.map((id) => ({ id, one })))
@@ -30,7 +30,7 @@ export async function askFates(house: House, submitted: readonly Submitted[], ms
 }
 
 /** A machine that is busy with other things may be late with one answer; nothing is struck any more. */
-async function ask(house: House, path: string, tries = 5): Promise<Response> {
+async function ask(house: Asked, path: string, tries = 5): Promise<Response> {
   try {
     return await house.request(path, {}, ANSWER_MS)
   } catch (error) {
@@ -39,7 +39,7 @@ async function ask(house: House, path: string, tries = 5): Promise<Response> {
   }
 }
 
-async function stateOf(house: House, id: string): Promise<string | null> {
+async function stateOf(house: Asked, id: string): Promise<string | null> {
   const response = await ask(house, `/v1/invocations/${id}`)
   const record = (await response.json()) as { state?: string }
   if (response.status === 404) return null
@@ -47,7 +47,7 @@ async function stateOf(house: House, id: string): Promise<string | null> {
   return record.state ?? null
 }
 
-async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fate> {
+async function fateOf(house: Asked, id: string, { call }: Submitted): Promise<Fate> {
   const response = await ask(house, `/v1/invocations/${id}`)
   const record = (await response.json()) as { state?: string; function?: string; attempt?: number; error?: object }
   if (response.status === 404) return { state: null, deadLetter: false, resultRight: false }
@@ -63,10 +63,11 @@ async function fateOf(house: House, id: string, { call }: Submitted): Promise<Fa
   return { state, deadLetter: letter.status === 200, resultRight: true, why }
 }
 
-/** Ids of all records. */
-export async function askList(house: House): Promise<string[]> {
+/** Ids of all records, or of those of one function. */
+export async function askList(house: Asked, name?: string): Promise<string[]> {
   const ids: string[] = []
-  for (let path: string | null = `/v1/invocations?limit=${PAGE}`; path !== null; ) {
+  const only = name === undefined ? '' : `&function=${name}`
+  for (let path: string | null = `/v1/invocations?limit=${PAGE}${only}`; path !== null; ) {
     const response = await ask(house, path)
     ids.push(...((await response.json()) as { id: string }[]).map(({ id }) => id))
     path = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null
@@ -75,7 +76,7 @@ export async function askList(house: House): Promise<string[]> {
 }
 
 /** All runs that the function wrote down. */
-export async function askJournal(house: House, name: string): Promise<Run[]> {
+export async function askJournal(house: Asked, name: string): Promise<Run[]> {
   const response = await ask(house, `/fn/${name}`)
   if (response.status !== 200) throw new Error(`the journal: ${response.status} ${await response.text()}`)
   return parseJournal(await response.text())

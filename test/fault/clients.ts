@@ -2,12 +2,12 @@
 // without is sent once, and without an answer nobody can know what became of it.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Submitted } from './account.ts'
-import type { House } from './house.ts'
+import type { Asked } from './house.ts'
 import { type PlannedCall, planCall } from './plan.ts'
 import type { Chance } from './random.ts'
 
 export interface ClientsOptions {
-  readonly house: House
+  readonly house: Asked
   readonly clients: number
   readonly chance: Chance
   /** Functions called in turn. */

@@ -1,12 +1,12 @@
 // The kinds of faults: how each strikes a running house and how it is taken back. Each resolves when all is normal again.
-import { rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { run } from '../../runtime/host/spawn.ts'
 import { processesOf } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
 import type { House, HouseKind, Member } from './house.ts'
-import { cutPower, restorePower } from './own-disk.ts'
+import { untilMoved } from './own-clock.ts'
+import { cutPower, keepFull, restorePower } from './own-disk.ts'
 import type { Chance } from './random.ts'
 import { say, tearFile } from './redis-wire.ts'
 import { isDead, signal } from './server.ts'
@@ -196,34 +196,9 @@ async function tearRedis(house: House, chance: Chance): Promise<boolean> {
 
 async function fillDisk(house: House, _chance: Chance, scale: FaultScale): Promise<boolean> {
   if (house.disk === null) return false
-  const { path } = house.disk
-  const [large, rest] = [join(path, 'filler'), join(path, 'filler-rest')]
-  const { bavail, bsize } = statfsSync(path)
-  try {
-    await run('fallocate', ['--length', String(Math.max(bsize, bavail * bsize - 4 * 1024 ** 2)), large])
-    const deadline = performance.now() + scale.fullDiskMs
-    // What others free meanwhile is taken, too.
-    while (performance.now() < deadline) {
-      fill(rest)
-      await sleep(100)
-    }
-  } finally {
-    rmSync(large, { force: true })
-    rmSync(rest, { force: true })
-  }
+  await keepFull(house.disk.path, scale.fullDiskMs)
   await house.ready()
   return true
-}
-
-function fill(path: string): void {
-  for (const bytes of [1024 ** 2, 64 * 1024, 4096]) {
-    const block = Buffer.alloc(bytes)
-    try {
-      for (let written = 0; written < 16 * 1024 ** 2; written += bytes) writeFileSync(path, block, { flag: 'a' })
-    } catch {
-      // no room for so much at once
-    }
-  }
 }
 
 async function losePower(house: House): Promise<boolean> {
@@ -250,13 +225,7 @@ async function moveClock(house: House, chance: Chance, scale: FaultScale): Promi
   return true
 }
 
-/** Its own answers tell when the clock has moved. */
 async function setClock(house: House, offsetS: number): Promise<void> {
   house.setClock(offsetS)
-  const moved = async (): Promise<boolean | string> => {
-    const response = await house.request('/healthz')
-    const date = response.headers.get('date') ?? ''
-    return Math.abs(Date.parse(date) - Date.now() - offsetS * 1000) < 1_900 || date
-  }
-  await until(`the clock has moved by ${offsetS} s`, moved, DEAD_MS)
+  await untilMoved(offsetS, () => house.request('/healthz'))
 }

@@ -1,6 +1,6 @@
 // The product under faults as one thing: its processes, its address, its Redis, its disk and its clock. Starts it, waits for it,
 // takes it down and looks for what is left. It strikes nothing by itself.
-import { chownSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PLAIN_PATH, run } from '../../runtime/host/spawn.ts'
@@ -8,7 +8,7 @@ import type { Disk } from '../support/disk.ts'
 import { freePort, ROOT } from '../support/platform.ts'
 import { leftovers } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
-import { clockEnvironment } from './own-clock.ts'
+import { clockEnvironment, writeOffset } from './own-clock.ts'
 import { leaveFolder, mountSeenByAll } from './own-disk.ts'
 import { redisArguments, say } from './redis-wire.ts'
 import { isDead, Server } from './server.ts'
@@ -34,6 +34,9 @@ export interface Member {
    *  on: the disk may be gone when it is wanted. */
   id: string
 }
+
+/** What clients and the account need of it. */
+export type Asked = Pick<House, 'request'>
 
 const FN = join(ROOT, 'bin', 'fn')
 const SANDBOX_USER = 1000
@@ -210,7 +213,7 @@ export class House {
 
   /** Moves the clock of its processes against the machine's. They look at most a second later. */
   setClock(offsetS: number): void {
-    writeFileSync(this.#clockFile, `${offsetS < 0 ? '-' : '+'}${Math.abs(offsetS)}\n`)
+    writeOffset(this.#clockFile, offsetS)
   }
 
   /** Takes it down in order. Resolves to what was left or went wrong, one line each. */

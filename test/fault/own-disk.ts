@@ -1,7 +1,8 @@
 // A small disk that can be filled and whose power can be cut: what was written and not yet synced is gone, as after a real cut on a disk that keeps what it
 // said it kept. The file system is shut down (as xfstests' godown does), never the machine.
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../../runtime/host/spawn.ts'
 import { ioctlBuffer } from '../../runtime/host/syscalls.ts'
 import { type Disk, mountDisk } from '../support/disk.ts'
@@ -49,6 +50,34 @@ export async function restorePower(disk: Disk, ms: number): Promise<void> {
   await until('its loop device is gone', async () => (await holders()) || true, ms)
   const failed = await succeeds('mount', ['-o', 'loop', image, disk.path])
   if (failed !== null) throw new Error(failed)
+}
+
+/** Fills the disk mounted at `path` to its last byte for `ms`; what others free meanwhile is taken, too. */
+export async function keepFull(path: string, ms: number): Promise<void> {
+  const [large, rest] = [join(path, 'filler'), join(path, 'filler-rest')]
+  const { bavail, bsize } = statfsSync(path)
+  try {
+    await run('fallocate', ['--length', String(Math.max(bsize, bavail * bsize - 4 * 1024 ** 2)), large])
+    const deadline = performance.now() + ms
+    while (performance.now() < deadline) {
+      fill(rest)
+      await sleep(100)
+    }
+  } finally {
+    rmSync(large, { force: true })
+    rmSync(rest, { force: true })
+  }
+}
+
+function fill(path: string): void {
+  for (const bytes of [1024 ** 2, 64 * 1024, 4096]) {
+    const block = Buffer.alloc(bytes)
+    try {
+      for (let written = 0; written < 16 * 1024 ** 2; written += bytes) writeFileSync(path, block, { flag: 'a' })
+    } catch {
+      // no room for so much at once
+    }
+  }
 }
 
 /** null: it did. */

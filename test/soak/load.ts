@@ -31,8 +31,11 @@ const get = async (platform: Platform, path: string, init: RequestInit = {}): Pr
 const post = (platform: Platform, path: string, body: string, headers: Record<string, string> = {}) =>
   get(platform, path, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } })
 
-/** At `scale` 1 about half of what two cores can do. */
-export function streamsOf(scale: number): Stream[] {
+/** Calls of nearly a mebibyte of log each: more than the function's log files hold together. */
+const TALKS = 60
+
+/** At `scale` 1 about half of what two cores can do. `minutes`: by two thirds of them the logs are to be at their bound. */
+export function streamsOf(scale: number, minutes: number): Stream[] {
   const streams: Stream[] = [
     { name: 'sync', perSecond: 250, expects: [200], send: (at) => get(at, '/fn/hello?name=Ada') },
     { name: 'sync, 1 KiB body', perSecond: 60, expects: [200], send: (at) => post(at, '/fn/echo', JSON_BODY) },
@@ -51,7 +54,11 @@ export function streamsOf(scale: number): Stream[] {
     { name: 'asks for lists', perSecond: 1, expects: [200], send: (at) => get(at, '/v1/invocations?limit=50') },
     { name: 'scrapes metrics', perSecond: 0.1, expects: [200], send: (at) => get(at, '/metrics') },
   ]
-  return streams.map((stream) => ({ ...stream, perSecond: stream.perSecond * scale }))
+  const talks = TALKS / ((minutes * 60 * 2) / 3)
+  return [
+    ...streams.map((stream) => ({ ...stream, perSecond: stream.perSecond * scale })),
+    { name: 'talks', perSecond: talks, expects: [200], send: (at) => get(at, '/fn/talker?do=talk&lines=900') },
+  ]
 }
 const LOWER = { headers: { 'fn-limit-memory': '64m' } }
 const BRIEF = { headers: { 'fn-timeout': '300ms' } }

@@ -1,9 +1,12 @@
 // A soak as one HTML page: a chart a figure, the growths, what was sent. No assets, no scripts.
 import { escapeText, linearTicks, plot } from '../../bench/page/charts.ts'
 import { STYLE } from '../../bench/page/style.ts'
+import { answerLines } from './answers.ts'
 import type { Tally } from './load.ts'
+import { recoveryLine } from './recovery.ts'
 import { FIGURES, type FigureName, type Sample } from './samples.ts'
 import type { Growth } from './slopes.ts'
+import type { StrikeReport } from './strike.ts'
 
 export interface Soak {
   readonly startedAt: string
@@ -12,6 +15,9 @@ export interface Soak {
   readonly samples: readonly Sample[]
   readonly growths: readonly Growth[]
   readonly tallies: Readonly<Record<string, Tally>>
+  readonly strikes: readonly StrikeReport[]
+  /** Whether what is bounded was seen at its bound. */
+  readonly bounds: readonly string[]
   readonly events: readonly string[]
 }
 
@@ -21,9 +27,11 @@ export function renderSoak(soak: Soak): string {
   const rows = growthLines(soak.growths).map((line) => escapeText(line))
   const sent = tallyLines(soak.tallies).map((line) => escapeText(line))
   const events = soak.events.map((line) => escapeText(line))
+  const struck = [...soak.bounds, ...soak.strikes.flatMap((strike) => ['', ...strikeLines(strike)])].map(escapeText)
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><style>${STYLE}</style>
 <main><h1>${title}</h1><p>Begun ${soak.startedAt}; a sample every 10 s.</p>
 <h2>Growth</h2><pre>${rows.join('\n')}</pre><h2>Calls</h2><pre>${sent.join('\n')}</pre>
+<h2>Bounds and strikes</h2><pre>${struck.join('\n')}</pre>
 <h2>Events</h2><pre>${events.join('\n')}</pre><h2>Figures</h2>${charts.join('\n')}</main></html>
 `
 }
@@ -45,6 +53,27 @@ export function tallyLines(tallies: Readonly<Record<string, Tally>>): string[] {
     const rest = Object.entries(others).map(([what, count]) => `${count} × ${what}`)
     return `${name.padEnd(22)}${String(sent).padStart(9)} sent${String(expected).padStart(9)} as expected${rest.length > 0 ? `; ${rest.join(', ')}` : ''}`
   })
+}
+
+/** All that is to be told of one strike. */
+export function strikeLines(strike: StrikeReport): string[] {
+  const { account } = strike
+  const indented = (lines: readonly string[]): string[] => lines.map((line) => `    ${line}`)
+  return [
+    `${strike.name}, ${strike.seconds} s`,
+    '  callers were told, until all worked again:',
+    ...indented(answerLines(strike.answers)),
+    '  /readyz said:',
+    ...indented(strike.readiness),
+    `  fn doctor said besides what it says else: ${strike.doctor.join(' / ') || 'nothing'}`,
+    `  a deploy in the middle of it: ${strike.deploy}`,
+    `  before, these took: ${recoveryLine(strike.before)}`,
+    `  afterwards, until they worked: ${strike.after === null ? 'NEVER' : recoveryLine(strike.after)}`,
+    `  right answers in the ten seconds after: ${(strike.settledShare * 100).toFixed(2)} %`,
+    ...indented(strike.settledShare < 1 ? answerLines(strike.settled) : []),
+    `  accounted for: ${account.submitted} calls, ${account.acknowledged} accepted, ${account.succeeded} succeeded, ${account.duplicates} ran again, ${account.lost.length} lost`,
+    ...strike.troubles.map((trouble) => `  TROUBLE: ${trouble}`),
+  ]
 }
 
 function chartOf(figure: FigureName, samples: readonly Sample[]): string {
