@@ -34,7 +34,7 @@ export interface BurstOptions {
 const WORK_MS = 10
 const NEIGHBOUR_RATE = 200
 const NEIGHBOUR_CONNECTIONS = 16
-const QUIET_MS = 4000
+const QUIET_MS = 8000
 const POLL_MS = 20
 /** The generator starts, and a second of calls before the burst; the calls end long after it. */
 const BEFORE_MS = 1200

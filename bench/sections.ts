@@ -52,7 +52,7 @@ export interface Extent extends LaneExtent {
 }
 
 export const FULL: Extent = {
-  ...{ rounds: 4, durationMs: 1500, openMs: 2500, gapCalls: 200, starts: 40, bursts: 4 },
+  ...{ rounds: 4, durationMs: 1500, openMs: 2500, gapCalls: 200, starts: 40, bursts: 10 },
   ...{ density: 500, densityFrozen: 20, limitsCalls: 3000, helps: 10 },
   ...{ laneMs: 1500, laneRounds: 3, laneStarts: 300, laneCalls: 3000 },
 }
