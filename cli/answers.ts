@@ -8,6 +8,12 @@ export type { InvocationRecord, LogLine } from '../worker/api.ts'
 /** With several processes on one Redis it says whose it is. */
 export type SandboxInfo = OwnSandbox & { readonly worker?: string; readonly hostName?: string }
 
+/** Of `/readyz`. */
+export interface Readiness {
+  readonly ready: boolean
+  readonly reason?: string
+}
+
 export interface FunctionAnswer extends FunctionEntry {
   readonly url?: string
   /** null or absent: not known now. */

@@ -1,7 +1,9 @@
-// `fn doctor`: what the platform's host can enforce, what it cannot, and what would turn it on.
+// `fn doctor`: whether the platform is ready, what its host can enforce, what it cannot, and what would turn it on.
 import type { Command } from 'commander'
-import type { HostReport } from '../answers.ts'
+import type { HostReport, Readiness } from '../answers.ts'
+import type { Client } from '../client.ts'
 import { CliError } from '../errors.ts'
+import { readText } from '../http-exchange.ts'
 import { sizeText } from '../output/quantity.ts'
 import type { Style } from '../output/style.ts'
 import { formatPairs, formatTable } from '../output/table.ts'
@@ -11,8 +13,10 @@ export function define(command: Command, context: CommandContext): void {
   examples(command, ['fn doctor', "fn doctor --json | jq '.limits.blkioWeight'"])
   command.action(async () => {
     try {
-      const answer = await context.client().request('GET', '/v1/doctor')
-      context.show(answer, (json) => formatReport(json as HostReport, context.style))
+      const client = context.client()
+      const answer = await client.request('GET', '/v1/doctor')
+      const readiness = await askReadiness(client)
+      context.show(answer, (json) => formatReport(json as HostReport, context.style, readiness))
     } catch (error) {
       if (!(error instanceof CliError) || error.code !== 'PLATFORM_UNREACHABLE') throw error
       throw new CliError(error.code, `${error.message}; the platform itself finds out what its host can do`, {
@@ -23,10 +27,18 @@ export function define(command: Command, context: CommandContext): void {
   })
 }
 
-/** The report for people. */
-export function formatReport(report: HostReport, style: Style): string {
+/** As `/readyz` tells it; null where that is no answer of a platform. */
+async function askReadiness(client: Client): Promise<Readiness | null> {
+  const response = await client.open('GET', '/readyz')
+  const text = await readText(response.body)
+  return response.status === 200 || response.status === 503 ? (JSON.parse(text) as Readiness) : null
+}
+
+/** The report for people. `readiness` null: not known. */
+export function formatReport(report: HostReport, style: Style, readiness: Readiness | null): string {
   const host = formatPairs(
     [
+      ['ready', readiness === null ? null : readyText(readiness, style)],
       ['kernel', `${report.kernel} ${report.arch}`],
       ['cores', String(report.cores)],
       ['memory', `${sizeText(report.memoryBytes)}, swap ${sizeText(report.swapBytes)}`],
@@ -59,4 +71,8 @@ export function formatReport(report: HostReport, style: Style): string {
     ...(networks.length > 0 ? ['', networkTable] : []),
     ...(fixes.length > 0 ? ['', ...fixes] : []),
   ].join('\n')
+}
+
+function readyText({ ready, reason }: Readiness, style: Style): string {
+  return ready ? style.green('yes') : style.yellow(`no: ${reason ?? 'it does not say why'}`)
 }

@@ -4,7 +4,7 @@ import { spawn } from '../../runtime/api.ts'
 import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
 import { jointWorker } from '../../worker/fleet/joint-worker.ts'
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
-import { startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
+import { type EmbeddedRedis, startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { Candidates } from './candidates.ts'
 import { systemClock } from './clock.ts'
@@ -64,7 +64,8 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   await steps.run('port', () => requireFreePort(config.listen))
   const ownRuntime = await openRuntime(base)
   progress('starting Redis')
-  const target = config.redisUrl === null ? await startOwnRedis(base) : { url: config.redisUrl }
+  const ownRedis = config.redisUrl === null ? await startOwnRedis(base) : null
+  const target = ownRedis ?? { url: config.redisUrl ?? '' }
   const redis = await openRedis(base, target)
   const registry = await openRegistry(base, redis, { images: ownRuntime.images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
@@ -81,7 +82,9 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   let ready = false
   const trouble = () => {
     if (!ready) return 'the platform is starting or stopping'
-    return laneTrouble(lane, 'synchronous calls work, asynchronous ones and deploys do not')
+    // `/readyz` is open to all: it says what is wrong, not where things lie.
+    const why = ownRedis?.reason()?.replaceAll(config.stateDir, '$FN_STATE_DIR') ?? null
+    return laneTrouble(lane, 'synchronous calls work, asynchronous ones and deploys do not', why)
   }
   const front = await openFront(base, {
     redis,
@@ -125,7 +128,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
 }
 
 /** Where it listens. It dies with this process, and is started again when it dies alone. */
-async function startOwnRedis({ config, steps, logger }: ProcessBase): Promise<{ readonly socketPath: string }> {
+async function startOwnRedis({ config, steps, logger }: ProcessBase): Promise<EmbeddedRedis> {
   const { stateDir } = config
   const runDir = runDirOf(await stateId(stateDir))
   return await steps.run(

@@ -7,9 +7,14 @@ import type { DurableLane } from '../../worker/queue/api.ts'
 const AWAY = 'Redis is away'
 const REACH_MS = 1_000
 
-/** Why the queue of a process takes nothing, `without` being what does not work then; null: it does. */
-export function laneTrouble(lane: Pick<DurableLane, 'available' | 'refusal'>, without: string): string | null {
-  return lane.available() ? null : (lane.refusal() ?? `${AWAY}: ${without}`)
+/** Why the queue of a process takes nothing, `without` being what does not work then; null: it does. `why`: what is known of a
+ *  Redis that is away. */
+export function laneTrouble(
+  lane: Pick<DurableLane, 'available' | 'refusal'>,
+  without: string,
+  why: string | null = null,
+): string | null {
+  return lane.available() ? null : (lane.refusal() ?? `${AWAY}${why === null ? '' : ` (${why})`}: ${without}`)
 }
 
 /** Whether a trouble is that nobody answers. */

@@ -58,6 +58,7 @@ beforeAll(async () => {
     },
     'POST /v1/sandboxes/aab1/freeze': { body: sampleSandbox('aab1', 'frozen') },
     'POST /v1/sandboxes/c3/freeze': problem(409, 'SANDBOX_STATE', 'worker', 'sandbox c3 is busy'),
+    'GET /readyz': { status: 503, body: { ready: false, reason: 'Redis is away (its disk is full)' } },
     'GET /v1/doctor': {
       body: {
         cgroupMode: 'hybrid',
@@ -291,8 +292,9 @@ describe('sandboxes', () => {
 })
 
 describe('the platform', () => {
-  test('doctor lists each limit, and what would turn on those that are off', async () => {
+  test('doctor says why the platform is not ready, each limit, and what would turn on those that are off', async () => {
     const { stdout } = await fn('doctor')
+    expect(stdout).toMatch(/^ready +no: Redis is away \(its disk is full\)$/m)
     expect(stdout).toMatch(/^memory +yes +memory\.limit_in_bytes$/m)
     expect(stdout).toMatch(/^blkioWeight +no +no bfq$/m)
     expect(stdout).toContain('→ blkioWeight: modprobe bfq')

@@ -22,6 +22,8 @@ test('a Redis that answers and may not be used is not said to be away', () => {
   expect(laneTrouble(lane(true, null), 'nothing works')).toBeNull()
   const away = laneTrouble(lane(false, null), 'nothing works') ?? ''
   expect([away, isAway(away)]).toEqual(['Redis is away: nothing works', true])
+  const full = laneTrouble(lane(false, null), 'nothing works', 'its disk is full') ?? ''
+  expect([full, isAway(full)]).toEqual(['Redis is away (its disk is full): nothing works', true])
   const refused = laneTrouble(lane(false, 'it may evict calls'), 'nothing works') ?? ''
   expect([refused, isAway(refused)]).toEqual(['it may evict calls', false])
 })
