@@ -8,7 +8,7 @@ import type { Disk } from '../support/disk.ts'
 import { freePort, ROOT } from '../support/platform.ts'
 import { leftovers } from '../support/platform-leftovers.ts'
 import { until } from '../support/until.ts'
-import { clockEnvironment, writeOffset } from './own-clock.ts'
+import { clockEnvironment, removeClockShares, writeOffset } from './own-clock.ts'
 import { leaveFolder, mountSeenByAll } from './own-disk.ts'
 import { redisArguments, say } from './redis-wire.ts'
 import { isDead, Server } from './server.ts'
@@ -233,6 +233,7 @@ export class House {
       await this.disk.unmount().catch((error: Error) => wrong.push(error.message))
       await leaveFolder(this.#folder)
     }
+    for (const pid of this.servers.flatMap(({ pids }) => pids)) removeClockShares(pid)
     rmSync(this.#folder, { recursive: true, force: true })
     return wrong
   }

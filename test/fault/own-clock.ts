@@ -36,7 +36,7 @@ export async function untilMoved(offsetS: number, ask: () => Promise<Response>):
   await until(`the clock has moved by ${offsetS} s`, moved, MOVED_MS)
 }
 
-/** The library shares a page and a semaphore among the processes started by `pid`, and leaves them when that one is killed. */
+/** The library shares a page and a semaphore among the processes that `pid` starts, and leaves them behind. */
 export function removeClockShares(pid: number): void {
   for (const name of [`faketime_shm_${pid}`, `sem.faketime_sem_${pid}`]) rmSync(join('/dev/shm', name), { force: true })
 }

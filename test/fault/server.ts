@@ -16,6 +16,8 @@ export interface ServerOptions {
 
 export class Server {
   readonly name: string
+  /** Of all its lives. */
+  readonly pids: number[] = []
   readonly #options: ServerOptions
   readonly #lines: string[] = []
   #process: SpawnedProcess | null = null
@@ -36,6 +38,7 @@ export class Server {
     const { command, args, env, cwd } = this.#options
     const started = spawn(command, args, { env, ...(cwd === undefined ? {} : { cwd }) })
     this.#process = started
+    this.pids.push(started.pid)
     for (const stream of [started.stdout, started.stderr])
       stream?.setEncoding('utf8').on('data', (text: string) => this.#keep(text))
     void started.exited.then(({ code, signal }) => {
