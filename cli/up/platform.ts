@@ -83,7 +83,8 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const trouble = () => {
     if (!ready) return 'the platform is starting or stopping'
     // `/readyz` is open to all: it says what is wrong, not where things lie.
-    const why = ownRedis?.reason()?.replaceAll(config.stateDir, '$FN_STATE_DIR') ?? null
+    const known = ownRedis?.reason() ?? ownRedis?.lastEnd()
+    const why = known?.replaceAll(config.stateDir, '$FN_STATE_DIR') ?? null
     return laneTrouble(lane, 'synchronous calls work, asynchronous ones and deploys do not', why)
   }
   const front = await openFront(base, {

@@ -31,6 +31,8 @@ export interface EmbeddedRedis {
   available(): boolean
   /** Why it is not available; null while it is. */
   reason(): string | null
+  /** Why it ended by itself within the last half minute; null: it did not. With a full disk it comes and goes. */
+  lastEnd(): string | null
   /** Host pid of the server, null while there is none. */
   pid(): number | null
   /** Ends it, orderly; idempotent. */
@@ -39,6 +41,8 @@ export interface EmbeddedRedis {
 
 /** How often the ballast is looked after. */
 const BALLAST_MS = 30_000
+/** How long the reason of an end is told after it was started again. */
+const FORGET_MS = 30_000
 const BACKOFF_FIRST_MS = 100
 const BACKOFF_MAX_MS = 5_000
 const ASK_MS = 1_000
@@ -70,8 +74,10 @@ class Supervisor implements EmbeddedRedis {
   #ready = false
   #stopping = false
   #reason: string | null = 'starting'
+  #lastEnd: string | null = null
   #cancelRestart: () => void = () => {}
   #cancelBallast: () => void = () => {}
+  #cancelForget: () => void = () => {}
   #ballast: Promise<unknown> = Promise.resolve()
   #backoffMs = BACKOFF_FIRST_MS
 
@@ -87,6 +93,10 @@ class Supervisor implements EmbeddedRedis {
 
   reason(): string | null {
     return this.#ready ? null : this.#reason
+  }
+
+  lastEnd(): string | null {
+    return this.#lastEnd
   }
 
   pid(): number | null {
@@ -119,6 +129,11 @@ class Supervisor implements EmbeddedRedis {
     this.#ready = false
     this.#reason = error.message
     if (this.#stopping || !wasReady) return
+    this.#lastEnd = error.message
+    this.#cancelForget()
+    this.#cancelForget = this.#options.clock.after(FORGET_MS, () => {
+      this.#lastEnd = null
+    })
     this.#options.logger.error({ reason: error.message }, 'redis-server ended; starting it again')
     if (error.code === 'REDIS_DISK_FULL') void this.giveUpBallast()
     this.#restartLater()
@@ -165,6 +180,7 @@ class Supervisor implements EmbeddedRedis {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#cancelBallast()
+    this.#cancelForget()
     await this.#ballast
     this.#ready = false
     this.#reason = 'stopped'
