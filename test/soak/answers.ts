@@ -69,6 +69,13 @@ export function readinessLines(looks: readonly Look[], fromMs: number): string[]
   )
 }
 
+/** Sentences where `/readyz` never said what it has to, or (null) was not ready throughout. */
+export function missedWords(looks: readonly Look[], says: RegExp | null): string[] {
+  if (says !== null) return looks.some(({ reason }) => says.test(reason)) ? [] : [`/readyz never said ${says}`]
+  const unready = looks.filter(({ status }) => status !== 200)
+  return unready.length === 0 ? [] : [`/readyz was not 200 in ${unready.length} of ${looks.length} looks`]
+}
+
 /** Lines of a command's output that were not there before: what it says of what has changed. */
 export function newLines(before: string, now: string): string[] {
   const known = new Set(before.split('\n').map((line) => line.trim()))

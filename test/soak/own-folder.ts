@@ -4,6 +4,7 @@ import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../../runtime/host/spawn.ts'
+import { removeClockShares } from '../fault/own-clock.ts'
 import { leaveFolder, mountSeenByAll } from '../fault/own-disk.ts'
 import { signal } from '../fault/server.ts'
 import { leftovers, processesOf } from '../support/platform-leftovers.ts'
@@ -86,7 +87,10 @@ async function endPlatform(stateDir: string): Promise<void> {
   }
   const isOver = (): boolean | string => leftovers(id, stateDir).join(', ') || true
   for (const name of ['SIGTERM', 'SIGKILL'] as const) {
-    for (const pid of processesOf(id, stateDir)) signal(pid, name)
+    for (const pid of processesOf(id, stateDir)) {
+      signal(pid, name)
+      removeClockShares(pid)
+    }
     const isLast = name === 'SIGKILL'
     const over = await until('nothing is left of its platform', isOver, END_MS).then(
       () => true,

@@ -16,8 +16,8 @@ import { clockMoves, diskIsFull, redisStandsStill } from './strikes.ts'
 import { Witnesses } from './witnesses.ts'
 
 const SAMPLE_MS = 10_000
-/** An hour takes a third of it: images, append-only file, logs at their bound. */
-const DISK_MB = 2048
+/** An hour takes 300 to 450: images 127, append-only file up to 128, logs at their bound 160, ballast 16. */
+const DISK_MB = 1024
 /** Looks that find no platform: it is dead, and what was seen so far is told. */
 const MOST_MISSING = 6
 /** Of the looks, one in so many sends witnesses and says how it goes. */

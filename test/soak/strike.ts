@@ -5,7 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Account, isClean } from '../fault/account.ts'
 import { type Platform, ROOT } from '../support/platform.ts'
 import { Accounted } from './accounted.ts'
-import { type Answers, answersBetween, copyOf, type Look, newLines, readinessLines, rightShare } from './answers.ts'
+import {
+  type Answers,
+  answersBetween,
+  copyOf,
+  type Look,
+  missedWords,
+  newLines,
+  readinessLines,
+  rightShare,
+} from './answers.ts'
 import { deployNew, type Recovery, recoveryLine, untilAllWorks } from './recovery.ts'
 import type { Session } from './session.ts'
 
@@ -15,6 +24,8 @@ export interface Strike {
   /** A run that it ends counts as an attempt. */
   readonly endsAttempts: boolean
   readonly ms: number
+  /** What `/readyz` has to say meanwhile; null: that it is ready, all the time. */
+  readonly says: RegExp | null
   /** Strikes for `ms`; resolves when it is taken back. */
   readonly run: () => Promise<void>
 }
@@ -92,7 +103,8 @@ export async function strikeUnderLoad(place: StrikePlace, strike: Strike, number
   })
   const untilMs = Date.now()
   const { doctor, deploy } = await middle
-  const readiness = readinessLines(await looks.end(), startedMs)
+  const seen = await looks.end()
+  troubles.push(...missedWords(seen, strike.says))
   const talliesAfter = copyOf(tallies)
   say(`${strike.name}: ${after === null ? 'it did NOT come back' : `all works again: ${recoveryLine(after)}`}`)
 
@@ -111,7 +123,7 @@ export async function strikeUnderLoad(place: StrikePlace, strike: Strike, number
     name: strike.name,
     seconds: Math.round(seconds * 10) / 10,
     answers: answersBetween(talliesBefore, talliesAfter, rights),
-    readiness,
+    readiness: readinessLines(seen, startedMs),
     doctor: newLines(`${doctorBefore.stdout}\n${doctorBefore.stderr}`, doctor),
     deploy,
     before,

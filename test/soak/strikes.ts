@@ -25,11 +25,17 @@ export function redisStandsStill({ stateDir }: Platform, ms: number): Strike {
       signal(pid, 'SIGCONT')
     }
   }
-  return { name: 'Redis stands still', endsAttempts: false, ms, run }
+  return { name: 'Redis stands still', endsAttempts: false, ms, says: /Redis is away/, run }
 }
 
 export function diskIsFull({ disk }: OwnFolder): Strike {
-  return { name: 'the disk is full', endsAttempts: true, ms: FULL_MS, run: () => keepFull(disk, FULL_MS) }
+  return {
+    name: 'the disk is full',
+    endsAttempts: true,
+    ms: FULL_MS,
+    says: /the disk of .* is full/,
+    run: () => keepFull(disk, FULL_MS),
+  }
 }
 
 /** Of a platform whose clock follows the folder's file. */
@@ -38,6 +44,7 @@ export function clockMoves({ clockFile }: OwnFolder, platform: Platform): Strike
     name,
     endsAttempts: false,
     ms: CLOCK_MS,
+    says: null,
     run: async () => {
       writeOffset(clockFile, offsetS)
       await untilMoved(offsetS, () => platform.request('/healthz'))

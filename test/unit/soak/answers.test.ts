@@ -1,6 +1,14 @@
 // What callers were told in a stretch of time, and what the platform said of itself.
 import { expect, test } from 'vitest'
-import { answerLines, answersBetween, copyOf, newLines, readinessLines, rightShare } from '../../soak/answers.ts'
+import {
+  answerLines,
+  answersBetween,
+  copyOf,
+  missedWords,
+  newLines,
+  readinessLines,
+  rightShare,
+} from '../../soak/answers.ts'
 import type { Tally } from '../../soak/load.ts'
 
 const RIGHTS = new Map([
@@ -53,4 +61,15 @@ test('what /readyz said is told once each, with when it was said', () => {
 
 test('of a command that is asked twice only what it did not say before is news', () => {
   expect(newLines('a\n  b\n', 'b\nc\n\n a ')).toEqual(['c'])
+})
+
+test('/readyz has to say the reason at least once, or nothing but ready', () => {
+  const looks = [
+    { atMs: 0, status: 200, reason: '' },
+    { atMs: 1, status: 503, reason: 'the disk is full' },
+  ]
+  expect(missedWords(looks, /disk/)).toEqual([])
+  expect(missedWords(looks, /Redis/)).toEqual(['/readyz never said /Redis/'])
+  expect(missedWords(looks, null)).toEqual(['/readyz was not 200 in 1 of 2 looks'])
+  expect(missedWords(looks.slice(0, 1), null)).toEqual([])
 })
