@@ -84,3 +84,15 @@ export function newLines(before: string, now: string): string[] {
     .map((line) => line.trim())
     .filter((line) => line !== '' && !known.has(line))
 }
+
+/** What a command said as one line, alike for each of its runs: without its progress, the folder and the number in a name. */
+export function sentenceOf(said: string, folder: string): string {
+  return said
+    .replaceAll(`${folder}/`, '')
+    .replaceAll(/turn-\d+/g, 'turn-N')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('bundled '))
+    .join(' / ')
+    .slice(0, 300)
+}

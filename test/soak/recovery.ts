@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Platform } from '../support/platform.ts'
+import { sentenceOf } from './answers.ts'
 import { msUntil } from './session.ts'
 
 export interface Recovery {
@@ -43,7 +44,7 @@ export async function deployNew(platform: Platform, sources: string): Promise<st
   const file = join(sources, 'proof.ts')
   writeFileSync(file, `export default () => new Response('${mark}')\n`)
   const { code, stderr } = await platform.fn('deploy', file)
-  if (code !== 0) return `exit ${code}: ${stderr.trim().split('\n').join(' / ')}`
+  if (code !== 0) return `exit ${code}: ${sentenceOf(stderr, sources)}`
   const response = await platform.request('/fn/proof', { signal: AbortSignal.timeout(ASK_MS) })
   const text = await response.text()
   return text === mark ? null : `its call was answered ${response.status} ${text.slice(0, 120)}`

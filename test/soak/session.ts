@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Platform, ROOT } from '../support/platform.ts'
+import { sentenceOf } from './answers.ts'
 import { drive, type Stream, type Tally, tallyOf } from './load.ts'
 
 const DEPLOY_MS = 20_000
@@ -65,12 +66,7 @@ export class Session {
     const deploys = tallyOf(this.tallies, TURNS)
     for (let turn = 0; !this.#stop.signal.aborted; turn++) {
       deploys.sent++
-      const trouble = await this.#turn(turn).catch((error: Error) =>
-        error.message
-          .replaceAll(`${this.#sources}/`, '')
-          .replaceAll(/turn-\d+/g, 'turn-N')
-          .slice(0, 300),
-      )
+      const trouble = await this.#turn(turn).catch((error: Error) => sentenceOf(error.message, this.#sources))
       if (trouble === null) deploys.expected++
       else deploys.others[trouble] = (deploys.others[trouble] ?? 0) + 1
       await sleep(DEPLOY_MS, undefined, { signal: this.#stop.signal }).catch(() => {})

@@ -73,3 +73,10 @@ test('/readyz has to say the reason at least once, or nothing but ready', () => 
   expect(missedWords(looks, null)).toEqual(['/readyz was not 200 in 1 of 2 looks'])
   expect(missedWords(looks.slice(0, 1), null)).toEqual([])
 })
+
+test('what a deploy said is one line, the same for each function and each time it took', () => {
+  const said = (turn: number) =>
+    `fn deploy /tmp/x/turn-${turn}.ts: exit 1\nbundled  1.0${turn} kB in ${turn} ms\nfn: no space\n→ free some\n\n`
+  expect(sentenceOf(said(3), '/tmp/x')).toBe('fn deploy turn-N.ts: exit 1 / fn: no space / → free some')
+  expect(sentenceOf(said(4), '/tmp/x')).toBe(sentenceOf(said(3), '/tmp/x'))
+})
