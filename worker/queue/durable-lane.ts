@@ -107,7 +107,7 @@ class Lane implements DurableLane {
     const bodiesDir = join(options.stateDir, 'bodies')
     this.#resultsDir = join(options.stateDir, 'results')
     this.#context = this.#attemptContext(bodiesDir)
-    this.#calls = new RunningCalls(this.#jobs, this.#context)
+    this.#calls = new RunningCalls(this.#jobs, this.#context, (key, version) => this.#configure(key, version))
     this.#deadLetterStore = new DeadLetterStore(this.#redis, this.#store.keptMs)
     this.deadLetters = createDeadLetters({
       store: this.#deadLetterStore,
@@ -143,7 +143,7 @@ class Lane implements DurableLane {
       logger: options.logger,
       available: () => this.#redis.available(),
       pressed: () => this.#accepting >= PRESSING,
-      fetch: (queueKey) => this.#fetch(queueKey),
+      fetch: (queueKey) => this.#calls.fetch(queueKey),
       run: (fetched) => this.#calls.run(fetched),
     })
     this.#maintenance = new Maintenance({
@@ -346,12 +346,6 @@ class Lane implements DurableLane {
     this.#jobs.setRate(queueKey, config.rate ?? null).catch((error: Error) => {
       this.#options.logger.debug({ queue: queueKey, reason: error.message }, 'the rate of a queue is not set yet')
     })
-  }
-
-  async #fetch(queueKey: string): ReturnType<RunningCalls['fetch']> {
-    const fetched = await this.#calls.fetch(queueKey)
-    if (fetched.job !== null) this.#configure(queueKey, fetched.job.envelope.version)
-    return fetched
   }
 
   #attemptContext(bodiesDir: string): AttemptContext {

@@ -1,5 +1,6 @@
 // The queue's calls that this process runs now, by id: fetched for the dispatcher, run, and at the end waited for or handed back.
 // Which queue is asked is the dispatcher's, what an attempt does attempt.ts's.
+import type { FunctionVersion } from '../api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
 
@@ -8,13 +9,16 @@ const HAND_BACK_MS = 3_000
 export class RunningCalls {
   readonly #jobs: JobQueues
   readonly #context: AttemptContext
+  readonly #fetched: (queueKey: string, version: FunctionVersion) => void
   readonly #attempts = new Map<string, Attempt>()
   #tokens = 0
   #idle: (() => void) | null = null
 
-  constructor(jobs: JobQueues, context: AttemptContext) {
+  /** `fetched` is told of each call before it counts as running: when it throws, `fetch` does, and the call is not kept. */
+  constructor(jobs: JobQueues, context: AttemptContext, fetched: (queueKey: string, version: FunctionVersion) => void) {
     this.#jobs = jobs
     this.#context = context
+    this.#fetched = fetched
   }
 
   get byId(): ReadonlyMap<string, Attempt> {
@@ -26,8 +30,12 @@ export class RunningCalls {
     const { clock } = this.#context
     const token = `${process.pid}-${++this.#tokens}-${clock.now().toString(36)}`
     const { fetched, nextAtMs } = await this.#jobs.fetch(queueKey, token, clock.now())
-    // Known from here on: a cancel that comes now finds it.
-    if (fetched !== null) this.#attempts.set(fetched.envelope.id, new Attempt(fetched, this.#context))
+    if (fetched !== null) {
+      // ORDER: a call that is known has its lock renewed for as long as it is, so nothing may fail behind it.
+      this.#fetched(queueKey, fetched.envelope.version)
+      // Known from here on: a cancel that comes now finds it.
+      this.#attempts.set(fetched.envelope.id, new Attempt(fetched, this.#context))
+    }
     return { job: fetched, nextAtMs }
   }
 
