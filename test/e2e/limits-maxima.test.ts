@@ -34,10 +34,14 @@ test('a deploy above the host’s or the namespace’s maximum is refused with t
 
 test('what a deploy does not ask for comes down to the maximum, and a call cannot ask for more', async () => {
   await platform.deploy(PROBE, '--name', 'modest')
-  const response = await platform.request('/fn/modest/spin/400')
-  const { limits, metering } = await recordOf(platform, response)
-  expect(limits).toMatchObject({ memory: 128 * MIB, cpus: 0.5 })
-  expect(metering.throttledUs).toBeGreaterThan(0)
+  let throttledUs = 0
+  // A machine that is short of CPU gives less than the quota; once in a few seconds it is not.
+  for (let attempt = 0; attempt < 10 && throttledUs === 0; attempt++) {
+    const { limits, metering } = await recordOf(platform, await platform.request('/fn/modest/spin/400'))
+    expect(limits).toMatchObject({ memory: 128 * MIB, cpus: 0.5 })
+    throttledUs = metering.throttledUs
+  }
+  expect(throttledUs).toBeGreaterThan(0)
   const refused = await platform.request('/fn/modest/status/200', { headers: { 'fn-limit-cpus': '0.6' } })
   expect(refused.status).toBe(400)
 })

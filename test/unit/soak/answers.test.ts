@@ -8,6 +8,7 @@ import {
   newLines,
   readinessLines,
   rightShare,
+  sentenceOf,
 } from '../../soak/answers.ts'
 import type { Tally } from '../../soak/load.ts'
 
