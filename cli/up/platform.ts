@@ -8,6 +8,7 @@ import { type EmbeddedRedis, startEmbeddedRedis } from '../../worker/store/embed
 import type { Config, ConfigRow } from '../config.ts'
 import { Candidates } from './candidates.ts'
 import { systemClock } from './clock.ts'
+import { roomTrouble } from './disk-room.ts'
 import { keepImages, openFleet } from './fleet.ts'
 import { openFront } from './front.ts'
 import {
@@ -85,7 +86,10 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     // `/readyz` is open to all: it says what is wrong, not where things lie.
     const known = ownRedis?.reason() ?? ownRedis?.lastEnd()
     const why = known?.replaceAll(config.stateDir, '$FN_STATE_DIR') ?? null
-    return laneTrouble(lane, 'synchronous calls work, asynchronous ones and deploys do not', why)
+    const without = 'synchronous calls work, asynchronous ones and deploys do not'
+    const room = ownRedis === null ? null : roomTrouble(config.stateDir, without)
+    // A full disk is why Redis is away, and not the other way round.
+    return room ?? laneTrouble(lane, without, why)
   }
   const front = await openFront(base, {
     redis,

@@ -151,6 +151,11 @@ describe('a full disk', () => {
     expect(large.status).toBe(503)
     expect(large.headers.get('content-type')).toContain('application/problem+json')
     expect((await platform.request('/fn/flaky', { method: 'POST', body: 'x' })).status).toBe(201)
+    await until('/readyz says that the disk is full', async () => {
+      const ready = await platform.request('/readyz')
+      const said = await ready.text()
+      return (ready.status === 503 && /the disk of \$FN_STATE_DIR.* is full/.test(said)) || said
+    })
     rmSync(filler)
     await until('it is ready again', async () => (await platform.request('/readyz')).status === 200, 30_000)
     await until(

@@ -120,6 +120,9 @@ async function take(
   taken.chunks = []
 }
 
+/** Kept free, so that what was accepted can be finished: Redis ends itself when it cannot write. */
+export const RESERVE_BYTES = 16 * 1024 ** 2
+
 /** Bytes left for the platform on the disk of a folder. */
 export async function freeBytes(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(folder)

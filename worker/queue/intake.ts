@@ -5,7 +5,7 @@ import type { RedisStore } from '../store/connect.ts'
 import type { Tracing } from '../tracing.ts'
 import { QueueError, type Submission } from './api.ts'
 import { type Envelope, type EnvelopeBody, INLINE_MAX_BYTES, makeEnvelope, queueKeyOf } from './envelope.ts'
-import { isDiskError, type SpooledBody, spoolBody } from './files.ts'
+import { isDiskError, RESERVE_BYTES, type SpooledBody, spoolBody } from './files.ts'
 import { AWAITED_KEPT_MS, type InvocationStore, timeOfId } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
 import { isOpen } from './records.ts'
@@ -50,8 +50,6 @@ export interface Accepted {
   readonly notBeforeMs: number
 }
 
-/** Kept free, so that what was accepted can be finished: Redis ends itself when it cannot write. */
-const RESERVE_BYTES = 16 * 1024 ** 2
 const SPACE_KNOWN_MS = 200
 
 export class Intake {
