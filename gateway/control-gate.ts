@@ -8,7 +8,7 @@ import { expectScope, namespaceFor } from './auth/scopes.ts'
 import type { TokenCheck } from './auth/token.ts'
 import { expectOwnOrigin } from './auth/web-pages.ts'
 import { GatewayError } from './errors.ts'
-import { namespaceOf } from './invocation/call-options.ts'
+import { namespaceOf, ownValue } from './invocation/call-options.ts'
 import type { Invoker } from './invocation/invoker.ts'
 import type { RequestHeaders } from './invocation/request-headers.ts'
 import { hasDotSegments } from './invocation/target.ts'
@@ -114,8 +114,7 @@ function isEnqueue(incoming: IncomingMessage, path: string): boolean {
 
 /** What the call says, right or wrong: for the audit log. */
 function namedIn(headers: RequestHeaders): string | null {
-  const at = headers.own?.indexOf('fn-namespace') ?? -1
-  return at < 0 ? null : (headers.own?.[at + 1]?.slice(0, 80) ?? null)
+  return ownValue(headers.own, 'fn-namespace')?.slice(0, 80) ?? null
 }
 
 function isFunctionPath(path: string): boolean {

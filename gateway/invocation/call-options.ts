@@ -217,14 +217,18 @@ function bad(name: string, expected: string, value: string): GatewayError {
   return new GatewayError('BAD_REQUEST', `${name}: expected ${expected}, got ${JSON.stringify(value)}`)
 }
 
+/** What came under one of our names: several values as the list they stand for; null: nothing. */
+export function ownValue(own: readonly string[] | null, name: string): string | null {
+  if (own === null) return null
+  const values: string[] = []
+  for (let index = 0; index < own.length; index += 2) if (own[index] === name) values.push(own[index + 1]!)
+  return values.length === 0 ? null : values.join(',')
+}
+
 /** The value of `Fn-Namespace`, or null. Throws RegistryError NAME_INVALID when it is not a DNS label. */
 export function namespaceOf(own: readonly string[] | null): string | null {
-  if (own === null) return null
-  const at = own.indexOf('fn-namespace')
-  if (at < 0 || at % 2 === 1) return null
-  const again = own.indexOf('fn-namespace', at + 2)
-  const namespace = again < 0 || again % 2 === 1 ? own[at + 1]! : `${own[at + 1]},${own[again + 1]}`
-  checkNamespace(namespace)
+  const namespace = ownValue(own, 'fn-namespace')
+  if (namespace !== null) checkNamespace(namespace)
   return namespace
 }
 

@@ -90,6 +90,9 @@ describe('options of a call', () => {
 test('a namespace is a DNS label or none', () => {
   expect(namespaceOf(['fn-timeout', '1s', 'fn-namespace', 'team-1'])).toBe('team-1')
   expect([namespaceOf(null), namespaceOf(['fn-timeout', '1s'])]).toEqual([null, null])
+  // A value is no name.
+  expect(namespaceOf(['fn-any', 'fn-namespace', 'fn-namespace', 'team-1'])).toBe('team-1')
+  expect(namespaceOf(['fn-any', 'fn-namespace'])).toBeNull()
   for (const bad of ['', '-a', 'a-', 'A', 'a.b', 'a/b', 'a'.repeat(64)])
     expect(() => namespaceOf(['fn-namespace', bad])).toThrow(/DNS label/)
 })
