@@ -15,7 +15,7 @@ export function define(command: Command, context: CommandContext): void {
     try {
       const client = context.client()
       const answer = await client.request('GET', '/v1/doctor')
-      const readiness = await askReadiness(client)
+      const readiness = context.globals.json ? null : await askReadiness(client)
       context.show(answer, (json) => formatReport(json as HostReport, context.style, readiness))
     } catch (error) {
       if (!(error instanceof CliError) || error.code !== 'PLATFORM_UNREACHABLE') throw error
@@ -31,7 +31,12 @@ export function define(command: Command, context: CommandContext): void {
 async function askReadiness(client: Client): Promise<Readiness | null> {
   const response = await client.open('GET', '/readyz')
   const text = await readText(response.body)
-  return response.status === 200 || response.status === 503 ? (JSON.parse(text) as Readiness) : null
+  try {
+    const told = JSON.parse(text) as Readiness | null
+    return typeof told?.ready === 'boolean' ? told : null
+  } catch {
+    return null
+  }
 }
 
 /** The report for people. `readiness` null: not known. */
