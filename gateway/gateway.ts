@@ -53,7 +53,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const rates = new TokenRates(clock)
   const audit = new AuditLog(options.stateDir, clock, options.logger)
   const streams = new LiveStreams(options.clock)
-  const metrics = new Metrics(options.worker, options.lane, options.clock)
+  const metrics = new Metrics(options.worker, options.lane, options.clock, options.loop ?? null)
   const watch = new UploadWatch(clock)
   const invoker = new Invoker({
     ...options,

@@ -1,13 +1,15 @@
 // Owns the Prometheus metrics of the platform. Counts from finished records, so that every lane counts alike; reads gauges only
 // when somebody scrapes. Serves nothing: routes/platform.ts does.
 import { performance } from 'node:perf_hooks'
-import { Counter, Gauge, type Metric, Registry } from 'prom-client'
-import type { Clock } from '../runtime/api.ts'
+import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client'
+import type { Clock, LoopStands } from '../runtime/api.ts'
 import type { InvocationRecord, Worker } from '../worker/api.ts'
 import type { DurableLane } from '../worker/queue/api.ts'
 import { DurationHistogram, observe } from './histogram.ts'
 import { UsageMetrics } from './usage-metrics.ts'
 
+/** Upper bounds of stands of the event loop, seconds. */
+const STAND_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const PHASES = ['queue', 'start', 'thaw', 'init', 'run'] as const
 
 export class Metrics {
@@ -19,17 +21,20 @@ export class Metrics {
   readonly #counts = new Map<string, { readonly labels: Readonly<Record<string, string>>; count: number }>()
   readonly #phases = new DurationHistogram('thaw_invocation_phase_seconds', 'Phases of invocations')
   readonly #usage: UsageMetrics
-  readonly #unsubscribe: () => void
+  readonly #unsubscribes: (() => void)[] = []
 
-  constructor(worker: Worker, lane: DurableLane | null, clock: Clock) {
+  /** `loop`: null leaves its metrics out. */
+  constructor(worker: Worker, lane: DurableLane | null, clock: Clock, loop: LoopStands | null) {
     this.#worker = worker
     this.#lane = lane
     this.#clock = clock
     this.#define()
     this.#usage = new UsageMetrics(this.#registry)
-    this.#unsubscribe = worker.subscribe((event) => {
+    if (loop !== null) this.#defineLoop(loop)
+    const unsubscribe = worker.subscribe((event) => {
       if (event.type === 'invocation') this.#count(event.record)
     })
+    this.#unsubscribes.push(unsubscribe)
   }
 
   get contentType(): string {
@@ -42,7 +47,7 @@ export class Metrics {
   }
 
   close(): void {
-    this.#unsubscribe()
+    for (const unsubscribe of this.#unsubscribes) unsubscribe()
   }
 
   #count(record: InvocationRecord): void {
@@ -119,6 +124,27 @@ export class Metrics {
       const { utilization } = performance.eventLoopUtilization(now, last)
       last = now
       return utilization
+    })
+  }
+
+  #defineLoop(loop: LoopStands): void {
+    const stands = new Histogram({
+      name: 'thaw_event_loop_stand_seconds',
+      help: 'Times in which the event loop ran or slept in one piece for 30 ms or more',
+      buckets: STAND_BUCKETS,
+      registers: [this.#registry],
+    })
+    this.#unsubscribes.push(loop.onStand((ms) => stands.observe(ms / 1000)))
+    const longest = 'Longest time the event loop stood since the last scrape'
+    this.#gauge('thaw_event_loop_stand_max_seconds', longest, () => loop.takeLongestMs() / 1000)
+    new Counter({
+      name: 'thaw_event_loop_core_wait_seconds_total',
+      help: 'Time the event loop was ready to run and had no core',
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        this.inc(loop.coreWaitMs() / 1000)
+      },
     })
   }
 

@@ -1,5 +1,5 @@
 // What a gateway is made from: all that lies behind it is given, here and nowhere else.
-import type { Clock, HostReport, Limits, Logger, Networks, VolumeStore } from '../runtime/api.ts'
+import type { Clock, HostReport, Limits, Logger, LoopStands, Networks, VolumeStore } from '../runtime/api.ts'
 import type { Deployer, Fleet, Worker } from '../worker/api.ts'
 import type { Callbacks, DurableLane, Schedules } from '../worker/queue/api.ts'
 import type { Registry } from '../worker/registry/api.ts'
@@ -38,6 +38,8 @@ export interface GatewayOptions {
   readonly stateDir: string
   readonly logger: Logger
   readonly clock: Clock
+  /** Not given: the metrics of the event loop are left out. */
+  readonly loop?: LoopStands
   readonly version: string
   /** Throws RuntimeError LIMIT_UNSUPPORTED. */
   readonly checkLimits: (asked: Partial<Limits>) => void

@@ -61,6 +61,16 @@ export interface Clock {
   after(ms: number, fire: () => void): () => void
 }
 
+/** How long the platform's event loop stood: ran or slept in one piece. Time in which it only waited for a core is not in it. */
+export interface LoopStands {
+  /** The longest since this was asked last, ms, at most 20 ms too long; 0 when each was below 30 ms. */
+  takeLongestMs(): number
+  /** Tells each stand of 30 ms or more once it is over; the returned function ends that. */
+  onStand(tell: (ms: number) => void): () => void
+  /** ms since the start in which the loop was ready to run and had no core. */
+  coreWaitMs(): number
+}
+
 /** States of a sandbox: `creating → running ⇄ frozen; any → stopped` (runtime/sandbox/state.ts holds the table). */
 export type SandboxState = 'creating' | 'running' | 'frozen' | 'stopped'
 

@@ -49,7 +49,7 @@ export interface Front {
   close(graceMs: number): Promise<void>
 }
 
-export async function openFront({ config, steps, logger }: ProcessBase, parts: FrontParts): Promise<Front> {
+export async function openFront({ config, steps, logger, loop }: ProcessBase, parts: FrontParts): Promise<Front> {
   const { redis, lane, registry, settings, tls, trouble, ...given } = parts
   const { stateDir } = config
   const clock = systemClock
@@ -79,6 +79,7 @@ export async function openFront({ config, steps, logger }: ProcessBase, parts: F
         stateDir,
         logger,
         clock,
+        loop,
         version: packageVersion(),
         config: settings,
         ready: () => {

@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Metrics } from '../../gateway/metrics.ts'
+import type { LoopStands } from '../../runtime/api.ts'
 import type { Worker } from '../../worker/api.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import type { Config } from '../config.ts'
@@ -17,9 +18,10 @@ export async function createHealthServer(
   listen: Config['listen'],
   worker: Worker,
   lane: DurableLane,
+  loop: LoopStands,
   trouble: () => string | null,
 ): Promise<HealthServer> {
-  const metrics = new Metrics(worker, lane, systemClock)
+  const metrics = new Metrics(worker, lane, systemClock, loop)
   const answers: Readonly<Record<string, () => Promise<[status: number, type: string, body: string]>>> = {
     '/healthz': async () => [200, 'application/json', '{"status":"ok"}'],
     '/readyz': async () => {

@@ -3,9 +3,10 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type Logger, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { type Logger, type LoopStands, type Runtime, RuntimeError } from '../../runtime/api.ts'
 import { makeFolder, sweepDrafts } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
+import { watchLoop } from '../../runtime/host/loop-stands.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import type { Deployer, FunctionVersion, Worker } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
@@ -36,6 +37,7 @@ export interface ProcessBase {
   readonly config: Config
   readonly steps: Steps
   readonly logger: Logger
+  readonly loop: LoopStands
   /** Told each step of some length as it begins. */
   readonly progress: (step: string) => void
 }
@@ -54,7 +56,8 @@ export async function startProcess<T>(
   const logger = createLogger(config.log)
   const steps = createSteps(logger)
   try {
-    return await compose({ config, steps, logger, progress })
+    const loop = await steps.run('event loop', watchLoop, (made) => made.close())
+    return await compose({ config, steps, logger, loop, progress })
   } catch (error) {
     await steps.close()
     throw error

@@ -78,7 +78,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
       ? null
       : await steps.run(
           'health listener',
-          () => createHealthServer(health, worker, lane, trouble),
+          () => createHealthServer(health, worker, lane, base.loop, trouble),
           (made) => made.close(),
         )
   await openPeers(base, { runtime, worker, registry, lane })

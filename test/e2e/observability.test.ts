@@ -95,6 +95,15 @@ test('/metrics counts invocations by function and outcome', async () => {
   expect(metrics).toMatch(/FUNCTION_THREW|outcome="failed"/)
 })
 
+test('/metrics tells how long the event loop stood since it was asked last', async () => {
+  const longest = async () =>
+    Number(/^thaw_event_loop_stand_max_seconds (\S+)$/m.exec(await (await platform.request('/metrics')).text())?.[1])
+  await until('a quiet platform tells of no stand', async () => (await longest()) === 0)
+  expect(await (await platform.request('/metrics')).text()).toMatch(
+    /^thaw_event_loop_stand_seconds_bucket\{le="0.1"\} \d+$[\s\S]*^thaw_event_loop_core_wait_seconds_total [\d.e-]+$/m,
+  )
+})
+
 test('health, readiness and the OpenAPI document are open', async () => {
   expect((await fetch(`${platform.url}/healthz`)).status).toBe(200)
   expect((await fetch(`${platform.url}/readyz`)).status).toBe(200)
