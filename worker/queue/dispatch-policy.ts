@@ -18,10 +18,33 @@ export function nextWindow(window: number, atOnce: number, waitedMs: number | nu
   return Math.min(HIGHEST_WINDOW, window + STEP)
 }
 
-/** Runs at once while calls press to be accepted: so few that accepting goes on, so many that nothing stands still. */
+/** Runs of a namespace at once while its calls press to be accepted: so few that accepting goes on, so many that nothing stands
+ *  still. */
 const RUNS_UNDER_PRESSURE = 1
+/** One namespace takes three quarters of the slots, the next three quarters of the rest, and so on: there is always one left for
+ *  a namespace that has none (the dynamic thresholds of shared-memory switches: Choudhury and Hahne, 1998). */
+const NAMESPACE_OF_FREE = 3
+/** Within what its namespace may take one function takes eight ninths, the next eight ninths of the rest: two thirds of all. */
+const FUNCTION_OF_FREE = 8
 
-/** Whether one more may be fetched, of whatever queue. */
-export function mayTake(taken: { readonly all: number; readonly slots: number; readonly pressed: boolean }): boolean {
-  return taken.all < (taken.pressed ? Math.min(RUNS_UNDER_PRESSURE, taken.slots) : taken.slots)
+/** Slots: all there are, taken by whomever, taken by the namespace in question. */
+export interface Slots {
+  readonly all: number
+  readonly taken: number
+  readonly byNamespace: number
+  /** Calls of this namespace press to be accepted. */
+  readonly pressed: boolean
+}
+
+/** Whether a namespace may take one more slot. */
+export function namespaceHasRoom({ all, taken, byNamespace, pressed }: Slots): boolean {
+  if (taken >= all || (pressed && byNamespace >= RUNS_UNDER_PRESSURE)) return false
+  return byNamespace === 0 || byNamespace < NAMESPACE_OF_FREE * (all - taken)
+}
+
+/** Whether a function that has `byFunction` slots may take one more of what its namespace may. */
+export function functionHasRoom({ all, taken, byNamespace }: Slots, byFunction: number): boolean {
+  if (byFunction === 0) return true
+  const most = (NAMESPACE_OF_FREE / (NAMESPACE_OF_FREE + 1)) * (all - taken + byNamespace)
+  return byFunction < FUNCTION_OF_FREE * (most - byNamespace)
 }

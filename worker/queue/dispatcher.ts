@@ -1,11 +1,12 @@
-// Decides which queue is asked next: fair over functions, bounded for each and over all, woken by news and by due times.
-// It knows queues only by key; fetching and running are given to it.
+// Decides which queue is asked next: fair over namespaces first, then over the functions of each; woken by news and by due times.
+// It knows queues only by key (`namespace/function`); fetching and running are given to it.
 //
-// Three bounds hold for a queue at once: its function's `concurrency`; its share of all slots, which leaves room for
-// others; and its window, which follows how long its calls wait in the worker, so that a backlog stays in the queue and a
-// synchronous call of the same function does not stand behind it.
+// Four bounds hold for a queue at once: its namespace's share of all slots, which leaves room for other namespaces; its own
+// share of that; its function's `concurrency`; and its window, which follows how long its calls wait in the worker, so that a
+// backlog stays in the queue and a synchronous call of the same function does not stand behind it.
 import type { Clock, Logger } from '../../runtime/api.ts'
-import { FIRST_WINDOW, mayTake, nextWindow } from './dispatch-policy.ts'
+import { FIRST_WINDOW, functionHasRoom, namespaceHasRoom, nextWindow, type Slots } from './dispatch-policy.ts'
+import { Sleepers } from './sleepers.ts'
 
 export interface DispatcherOptions<J> {
   /** Runs at once, over all queues. */
@@ -13,16 +14,27 @@ export interface DispatcherOptions<J> {
   readonly clock: Clock
   readonly logger: Logger
   available(): boolean
-  /** True while calls press to be accepted: then few run. */
-  pressed?(): boolean
+  /** True while calls of this namespace press to be accepted: then few of it run. */
+  pressed?(namespace: string): boolean
   /** One job of the queue; else when its next one is due (ms since the epoch; null: nothing there). */
   fetch(queueKey: string): Promise<{ readonly job: J | null; readonly nextAtMs: number | null }>
   /** Must not reject. Resolves to how long the job waited in the worker, ms; null: it did not run. */
   run(job: J): Promise<number | null>
 }
 
+/** A namespace: its queues that are due, in the order they are asked; who was asked goes to the end. */
+interface Tenant {
+  readonly name: string
+  /** Slots that its queues have. */
+  taken: number
+  readonly ring: Set<QueueState>
+  /** Due, but at their share: looked at again when any run ends. */
+  readonly crowded: Set<QueueState>
+}
+
 interface QueueState {
   readonly key: string
+  readonly tenant: Tenant
   limit: number
   window: number
   running: number
@@ -40,16 +52,21 @@ interface QueueState {
 const FETCHES_A_QUEUE = 4
 const FETCH_FAILED_MS = 1_000
 const DEFAULT_LIMIT = 100
+/** Timers of Node end at 2^31 ms. */
+const LONGEST_TIMER_MS = 3_600_000
 
 export class Dispatcher<J> {
   readonly #options: DispatcherOptions<J>
   readonly #queues = new Map<string, QueueState>()
-  /** To be asked, in this order; who was asked goes to the end. */
-  readonly #ring = new Set<QueueState>()
-  /** Due, but at one of their bounds: looked at again when a run ends. */
+  readonly #tenants = new Map<string, Tenant>()
+  /** Namespaces that have a queue to be asked, in this order; who was asked goes to the end. */
+  readonly #ring = new Set<Tenant>()
+  /** At their share, or with queues that are: looked at again when any run ends. */
+  readonly #held = new Set<Tenant>()
+  /** Due, but at a bound of their own: looked at again when one of their own runs ends. */
   readonly #full = new Set<QueueState>()
-  /** Not due yet. */
-  readonly #asleep = new Set<QueueState>()
+  /** Not due yet; times of `Clock.monotonicMs`. */
+  readonly #asleep = new Sleepers<QueueState>()
   #taken = 0
   #stopped = true
   #timerAtMs = Infinity
@@ -61,7 +78,7 @@ export class Dispatcher<J> {
 
   start(): void {
     this.#stopped = false
-    for (const queue of [...this.#asleep]) this.#place(queue)
+    this.#wakeSleepers()
     this.#pump()
   }
 
@@ -116,6 +133,7 @@ export class Dispatcher<J> {
     if (known !== undefined) return known
     const state: QueueState = {
       key,
+      tenant: this.#tenant(namespaceOfKey(key)),
       limit: DEFAULT_LIMIT,
       window: FIRST_WINDOW,
       running: 0,
@@ -129,38 +147,73 @@ export class Dispatcher<J> {
     return state
   }
 
+  #tenant(name: string): Tenant {
+    let tenant = this.#tenants.get(name)
+    if (tenant === undefined) {
+      tenant = { name, taken: 0, ring: new Set(), crowded: new Set() }
+      this.#tenants.set(name, tenant)
+    }
+    return tenant
+  }
+
   /** Where it belongs by its due time: among those to be asked, those asleep, or neither. */
   #place(queue: QueueState): void {
+    const { tenant } = queue
     const waitMs = this.#waitOf(queue)
     if (waitMs <= 0) {
       this.#asleep.delete(queue)
-      if (!this.#full.has(queue)) this.#ring.add(queue)
+      if (this.#full.has(queue) || tenant.crowded.has(queue)) return
+      tenant.ring.add(queue)
+      this.#held.delete(tenant)
+      this.#ring.add(tenant)
       return
     }
-    this.#ring.delete(queue)
+    tenant.ring.delete(queue)
+    tenant.crowded.delete(queue)
     this.#full.delete(queue)
-    if (waitMs === Infinity) this.#asleep.delete(queue)
-    else {
-      this.#asleep.add(queue)
-      this.#armTimer(waitMs)
+    if (waitMs === Infinity) {
+      this.#asleep.delete(queue)
+      return
     }
+    this.#asleep.put(queue, this.#options.clock.monotonicMs() + waitMs)
+    this.#armTimer()
   }
 
   #pump(): void {
     if (this.#stopped || !this.#options.available()) return
-    for (const queue of this.#ring) {
-      const taken = { all: this.#taken, slots: this.#options.concurrency, pressed: this.#options.pressed?.() ?? false }
-      if (!mayTake(taken)) return
-      this.#ring.delete(queue)
-      if (!hasRoom(queue, this.#options.concurrency - this.#taken)) {
-        this.#full.add(queue)
-        continue
-      }
-      this.#ring.add(queue)
+    for (const tenant of this.#ring) {
+      if (this.#taken >= this.#options.concurrency) return
+      this.#ring.delete(tenant)
+      const queue = this.#next(tenant)
+      if (queue === null) continue
+      this.#ring.add(tenant)
       this.#taken++
+      tenant.taken++
       queue.fetching++
       void this.#fetchAndRun(queue)
     }
+  }
+
+  /** Of a namespace whose turn it is, the queue whose turn it is; null: it may take none now. */
+  #next(tenant: Tenant): QueueState | null {
+    const pressed = this.#options.pressed?.(tenant.name) ?? false
+    const slots = { all: this.#options.concurrency, taken: this.#taken, byNamespace: tenant.taken, pressed }
+    if (!namespaceHasRoom(slots)) {
+      if (tenant.ring.size > 0) this.#held.add(tenant)
+      return null
+    }
+    for (const queue of tenant.ring) {
+      tenant.ring.delete(queue)
+      const verdict = roomOf(queue, slots)
+      if (verdict === 'room') {
+        tenant.ring.add(queue)
+        return queue
+      }
+      if (verdict === 'full') this.#full.add(queue)
+      else tenant.crowded.add(queue)
+    }
+    if (tenant.crowded.size > 0) this.#held.add(tenant)
+    return null
   }
 
   async #fetchAndRun(queue: QueueState): Promise<void> {
@@ -184,15 +237,23 @@ export class Dispatcher<J> {
       this.#options.logger.debug({ queue: queue.key, reason: (error as Error).message }, 'a queue could not be asked')
     } finally {
       this.#taken--
+      queue.tenant.taken--
       // One slot more is free: every share grew.
-      for (const full of this.#full) this.#ring.add(full)
-      this.#full.clear()
+      for (const tenant of this.#held) this.#release(tenant)
+      this.#held.clear()
       this.#reconsider(queue)
     }
   }
 
+  #release(tenant: Tenant): void {
+    for (const queue of tenant.crowded) tenant.ring.add(queue)
+    tenant.crowded.clear()
+    this.#ring.add(tenant)
+  }
+
   #reconsider(queue: QueueState): void {
-    if (this.#full.delete(queue)) this.#ring.add(queue)
+    this.#full.delete(queue)
+    queue.tenant.crowded.delete(queue)
     this.#place(queue)
     this.#pump()
   }
@@ -204,26 +265,32 @@ export class Dispatcher<J> {
   }
 
   /** One timer, for the earliest time to ask that lies ahead. */
-  #armTimer(waitMs: number): void {
+  #armTimer(): void {
     const { clock } = this.#options
-    const atMs = clock.monotonicMs() + waitMs
+    const atMs = this.#asleep.firstAtMs
     if (this.#stopped || atMs >= this.#timerAtMs) return
     this.#cancelTimer()
     this.#timerAtMs = atMs
-    this.#cancelTimer = clock.after(Math.max(1, waitMs), () => {
-      this.#timerAtMs = Infinity
-      for (const queue of [...this.#asleep]) this.#place(queue)
+    this.#cancelTimer = clock.after(Math.min(LONGEST_TIMER_MS, Math.max(1, atMs - clock.monotonicMs())), () => {
+      this.#wakeSleepers()
       this.#pump()
     })
   }
+
+  #wakeSleepers(): void {
+    this.#timerAtMs = Infinity
+    for (const queue of this.#asleep.wake(this.#options.clock.monotonicMs())) this.#place(queue)
+    if (this.#asleep.firstAtMs < Infinity) this.#armTimer()
+  }
 }
 
-function hasRoom(queue: QueueState, freeSlots: number): boolean {
+function roomOf(queue: QueueState, slots: Slots): 'room' | 'full' | 'crowded' {
   const taken = queue.running + queue.fetching
-  if (queue.fetching >= queue.stride || taken >= queue.limit || taken >= Math.floor(queue.window)) return false
-  return taken === 0 || taken < SHARE_OF_FREE * freeSlots
+  if (queue.fetching >= queue.stride || taken >= queue.limit || taken >= Math.floor(queue.window)) return 'full'
+  return functionHasRoom(slots, taken) ? 'room' : 'crowded'
 }
 
-/** One queue alone takes two thirds of the slots, the next two thirds of the rest, and so on: there is always one left for a
- *  queue that has none (the dynamic thresholds of shared-memory switches: Choudhury and Hahne, 1998). */
-const SHARE_OF_FREE = 2
+function namespaceOfKey(key: string): string {
+  const slash = key.indexOf('/')
+  return slash < 0 ? key : key.slice(0, slash)
+}

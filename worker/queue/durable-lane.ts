@@ -6,6 +6,7 @@ import type { FunctionVersion, InvocationRecord, RecordQuery, Worker } from '../
 import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
 import { StoreError } from '../store/errors.ts'
 import type { Tracing } from '../tracing.ts'
+import { Accepting } from './accepting.ts'
 import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
 import type { AttemptContext } from './attempt.ts'
 import { forgetResult } from './call-files.ts'
@@ -54,8 +55,6 @@ export interface DurableLaneOptions {
 }
 
 const CONCURRENCY = 128
-/** So many calls at once waiting to be put on disk are more than comes and goes by itself. */
-const PRESSING = 8
 const BODY_MAX_BYTES = 100 * 1024 ** 2
 const START_WAIT_MS = 5_000
 
@@ -88,8 +87,7 @@ class Lane implements DurableLane {
   #policy: ServerPolicy | null = null
   /** The newest version of a function that had a call. */
   readonly #versions = new Map<string, number>()
-  /** Calls on their way to the disk. */
-  #accepting = 0
+  readonly #accepting = new Accepting()
   #started = false
   #recovered = false
   #recovering: Promise<void> | null = null
@@ -142,7 +140,7 @@ class Lane implements DurableLane {
       clock: options.clock,
       logger: options.logger,
       available: () => this.#redis.available(),
-      pressed: () => this.#accepting >= PRESSING,
+      pressed: (namespace) => this.#accepting.press(namespace),
       fetch: (queueKey) => this.#calls.fetch(queueKey),
       run: (fetched) => this.#calls.run(fetched),
     })
@@ -194,10 +192,10 @@ class Lane implements DurableLane {
     if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
     const queueKey = queueKeyOf(submission.version, submission.awaited)
     this.#configure(queueKey, submission.version)
-    this.#accepting++
+    const ended = this.#accepting.begin(submission.version.namespace)
     const tracing = this.#options.tracing ?? null
     const accepted = await asking(() => acceptTraced(this.#intake, submission, tracing, this.#clock.now())).finally(
-      () => this.#accepting--,
+      ended,
     )
     if (this.#options.runs !== false) this.#queued(queueKey, accepted.notBeforeMs)
     return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }

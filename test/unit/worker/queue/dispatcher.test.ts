@@ -10,14 +10,14 @@ function setUp(concurrency = 4) {
   const queues = new Map<string, { name: string; dueAtMs: number }[]>()
   const started: string[] = []
   const release = new Map<string, () => void>()
-  const state = { available: true, failing: false, asked: 0, pressed: false, waitedMs: 0 }
+  const state = { available: true, failing: false, asked: 0, pressed: false as boolean | string, waitedMs: 0 }
   const clock = new FakeClock()
   const dispatcher = new Dispatcher<string>({
     concurrency,
     clock,
     logger: silent,
     available: () => state.available,
-    pressed: () => state.pressed,
+    pressed: (namespace) => state.pressed === true || state.pressed === namespace,
     async fetch(queueKey) {
       state.asked++
       if (state.failing) throw new Error('away')
@@ -258,5 +258,68 @@ describe('the dispatcher', () => {
       await settle()
     }
     expect(started.length - 60).toBe(1)
+  })
+
+  test('takes turns by namespace, not by function: a hundred functions of one do not delay the one of another', async () => {
+    const { dispatcher, add, started, release } = setUp(4)
+    for (let i = 0; i < 100; i++) add(`many/f${i}`, [`many${i}-1`, `many${i}-2`])
+    add('one/f', ['one1', 'one2', 'one3', 'one4'])
+    dispatcher.start()
+    for (let i = 0; i < 10; i++) {
+      await settle()
+      release.get(started[i]!)!()
+    }
+    // While both have a backlog about every other call is the one's.
+    expect(started.slice(0, 10).filter((name) => name.startsWith('one'))).toEqual(['one1', 'one2', 'one3', 'one4'])
+  })
+
+  test('leaves slots for other namespaces, however many functions one has', async () => {
+    const { dispatcher, add, started } = setUp(16)
+    dispatcher.start()
+    for (let i = 0; i < 100; i++) add(`many/f${i}`, [`many${i}`])
+    await settle()
+    expect(started.length).toBe(12)
+    add('late/f', ['late'])
+    await settle()
+    expect(started.at(-1)).toBe('late')
+  })
+
+  test('gives back what a namespace held when its runs end, to the functions that waited at its share', async () => {
+    const { dispatcher, add, started, release } = setUp(8)
+    dispatcher.start()
+    for (let i = 0; i < 20; i++) add(`many/f${i}`, [`many${i}`])
+    await settle()
+    for (let i = 0; i < 20; i++) {
+      release.get(`many${i}`)?.()
+      await settle()
+    }
+    expect(started.length).toBe(20)
+  })
+
+  test('lets only the namespace whose calls press give way', async () => {
+    const { dispatcher, add, started, state } = setUp(10)
+    dispatcher.start()
+    state.pressed = 'loud'
+    add('loud/f', ['loud1', 'loud2', 'loud3'])
+    add('calm/f', ['calm1', 'calm2', 'calm3'])
+    await settle()
+    expect(started.filter((name) => name.startsWith('loud'))).toEqual(['loud1'])
+    expect(started.filter((name) => name.startsWith('calm'))).toEqual(['calm1', 'calm2', 'calm3'])
+  })
+
+  test('looks at those whose time has come alone, however many sleep', async () => {
+    const { dispatcher, add, started, pass, clock } = setUp(4)
+    dispatcher.start()
+    for (let i = 0; i < 500; i++) add(`ns/f${i}`, [`later${i}`], clock.now() + 3_600_000 + i)
+    add('ns/soon', ['soon'], clock.now() + 1_000)
+    const asked = { count: 0 }
+    const now = clock.now.bind(clock)
+    clock.now = () => {
+      asked.count++
+      return now()
+    }
+    await pass(1_000)
+    expect(started).toEqual(['soon'])
+    expect(asked.count).toBeLessThan(50)
   })
 })
