@@ -15,8 +15,9 @@ import {
 import type { Deployer, DeployRequest, DeployResult, FunctionConfig, FunctionVersion, Worker } from './api.ts'
 import { WorkerError } from './api.ts'
 import { messageOf } from './failures.ts'
-import type { Registry } from './registry/api.ts'
+import { type Registry, RegistryError } from './registry/api.ts'
 import { expectMaxima, parseFunctionConfig } from './registry/config.ts'
+import { parseDestination } from './registry/destinations.ts'
 import { networkModeOf, networkNameOf } from './registry/network-text.ts'
 
 export interface DeployerOptions {
@@ -67,6 +68,7 @@ class HostDeployer implements Deployer {
     const { registry } = this.#options
     const config = this.#configOf(request)
     await this.#expectParts(request.namespace, config)
+    this.#expectDestinations(request, config)
     const image = await this.#put(request, config)
     try {
       const { version, existed } = registry.candidate(request.namespace, request.name, image, config)
@@ -110,16 +112,31 @@ class HostDeployer implements Deployer {
     const { hasSecret = () => false, hasNetwork = () => false, runtime } = this.#options
     const networkName = networkNameOf(network)
     if (networkName !== null && !hasNetwork(namespace, networkName))
-      throw missing(`there is no network ${networkName} in namespace ${namespace}`, `fn network create ${networkName}`)
+      throw missing(`there is no network ${networkName}`, namespace, `fn network create ${networkName}`)
     await runtime.networks?.check(networkModeOf(network), allowHosts?.map(parseEgressRule) ?? null)
     for (const name of secrets) {
-      if (!hasSecret(namespace, name))
-        throw missing(`secret ${name} is not set in namespace ${namespace}`, `fn secret set ${name}`)
+      if (!hasSecret(namespace, name)) throw missing(`secret ${name} is not set`, namespace, `fn secret set ${name}`)
     }
     for (const volume of volumes) {
       if (volume.kind === 'bind') await runtime.volumes.checkBind(volume.source, volume.readOnly)
       else if (volume.kind === 'named' && (await runtime.volumes.get(`${namespace}/${volume.name}`)) === null)
-        throw missing(`there is no volume ${volume.name} in namespace ${namespace}`, `fn volume create ${volume.name}`)
+        throw missing(`there is no volume ${volume.name}`, namespace, `fn volume create ${volume.name}`)
+    }
+  }
+
+  /** Functions that are to be told of ends have to exist, the function itself aside. Throws WorkerError DEPLOY_INVALID. */
+  #expectDestinations({ namespace, name }: DeployRequest, config: FunctionConfig): void {
+    for (const key of ['onSuccess', 'onFailure'] as const) {
+      const text = config[key]
+      const to = text === undefined ? null : parseDestination(text)
+      if (to?.kind !== 'function' || (to.name === name && to.reference === null)) continue
+      try {
+        this.#options.registry.resolve(namespace, to.name, to.reference, 0)
+      } catch (error) {
+        if (!(error instanceof RegistryError)) throw error
+        const fault = `${key}: ${error.message}`
+        throw new WorkerError('DEPLOY_INVALID', `${fault}; deploy what is told before what tells it`, { cause: error })
+      }
     }
   }
 
@@ -151,8 +168,9 @@ class HostDeployer implements Deployer {
   }
 }
 
-function missing(what: string, remedy: string): WorkerError {
-  return new WorkerError('DEPLOY_INVALID', `${what}; make it with: ${remedy}`)
+function missing(what: string, namespace: string, remedy: string): WorkerError {
+  const where = namespace === 'default' ? '' : ` --namespace ${namespace}`
+  return new WorkerError('DEPLOY_INVALID', `${what} in namespace ${namespace}; make it with: ${remedy}${where}`)
 }
 
 function isSame(one: { namespace: string; name: string; version: number }, other: FunctionVersion): boolean {

@@ -50,8 +50,8 @@ beforeAll(async () => {
   platform = await startPlatform({ args: ['--callback-allow', '127.0.0.1'] })
   const say = join(folder, 'say.ts')
   await platform.deploy(say, '--name', 'say', '--retry-attempts', '1')
-  await platform.deploy(say, '--name', 'first', '--on-success', 'second', '--on-failure', `${receiverUrl}/failed`)
   await platform.deploy(say, '--name', 'second')
+  await platform.deploy(say, '--name', 'first', '--on-success', 'second', '--on-failure', `${receiverUrl}/failed`)
   await platform.deploy(say, '--name', 'round', '--on-success', 'round')
 })
 beforeEach(() => {

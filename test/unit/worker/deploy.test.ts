@@ -33,6 +33,12 @@ class KeptVersions {
     return version
   }
 
+  resolve(_namespace: string, name: string, reference: string | null): FunctionVersion {
+    if (name !== 'other') throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${name}`)
+    if (reference !== null) throw new RegistryError('VERSION_NOT_FOUND', `function other has no ${reference}`)
+    return this.versions[0]!
+  }
+
   images(): ReadonlySet<string> {
     return new Set(this.versions.map((version) => version.image))
   }
@@ -196,5 +202,24 @@ describe('a deploy', () => {
     await expect(deploy()).rejects.toMatchObject({ name: 'WorkerError', code: 'DEPLOY_INVALID' })
     host.runtime.images.onPut = () => Promise.reject(new RuntimeError('DISK_FULL', 'no space'))
     await expect(deploy()).rejects.toMatchObject({ name: 'WorkerError', code: 'DISK_FULL' })
+  })
+})
+
+describe('functions that are told of ends', () => {
+  const told = (to: Record<string, string>) => deploy({ manifest: { entry: 'hello.ts', form: 'web', ...to } })
+
+  test.each([
+    [{ onSuccess: 'nofn' }, /onSuccess: unknown function nofn; deploy what is told before what tells it/],
+    [{ onFailure: 'nofn' }, /onFailure: unknown function nofn/],
+    [{ onSuccess: 'other@prod' }, /onSuccess: function other has no prod/],
+    [{ onFailure: 'hello@prod' }, /onFailure: unknown function hello/],
+  ])('%j: one that does not exist is refused before anything is kept', async (to, words) => {
+    await expect(told(to)).rejects.toThrow(words)
+    expect(registry.versions).toEqual([])
+  })
+
+  test('one that exists, the function itself, and a URL are taken', async () => {
+    await told({ onSuccess: 'other', onFailure: 'hello' })
+    await told({ onSuccess: 'https://example.com/done' })
   })
 })
