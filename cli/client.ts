@@ -7,7 +7,10 @@ export interface ClientOptions {
   /** Without a slash at its end. */
   readonly url: string
   readonly token: string | null
-  readonly namespace: string
+  /** null: the token's own, else `default`; lists of the platform's token are then of all namespaces. */
+  readonly namespace: string | null
+  /** What to do when the token is not taken. */
+  readonly whenRefused?: string
 }
 
 /** Header names and values, in order; a name may come several times. */
@@ -45,12 +48,12 @@ export interface Problem {
 export class ClientError extends CliError {
   readonly problem: Problem
   readonly body: string
-  constructor(problem: Problem, body: string) {
+  constructor(problem: Problem, body: string, whenRefused: string) {
     const details = detailsOf(problem)
     const sentence = `${problem.detail || problem.title} (${problem.code})`
     super(isFunctionFault(problem) ? 'FUNCTION_FAILED' : 'PROBLEM', sentence, {
       ...(details === '' ? {} : { details }),
-      hints: hintsFor(problem),
+      hints: hintsFor(problem, whenRefused),
     })
     this.name = 'ClientError'
     this.problem = problem
@@ -74,18 +77,18 @@ export interface ClientAnswer {
 
 export interface Client {
   readonly url: string
-  readonly namespace: string
   /** Any answer at all, its body unread. Throws CliError PLATFORM_UNREACHABLE. */
   open(method: string, path: string, request?: ClientRequest): Promise<HttpResponse>
   /** A 2xx answer, read whole. Throws ClientError for others, CliError PLATFORM_UNREACHABLE. */
   request(method: string, path: string, request?: ClientRequest): Promise<ClientAnswer>
+  /** Reads a non-2xx answer whole, whatever it holds. */
+  readProblem(response: HttpResponse): Promise<ClientError>
 }
 
 /** A client holds nothing open and needs no closing. */
 export function createClient(options: ClientOptions): Client {
   const client: Client = {
     url: options.url,
-    namespace: options.namespace,
     open(method, path, request = {}) {
       const body = request.json === undefined ? request.body : JSON.stringify(request.json)
       return exchange({
@@ -98,16 +101,16 @@ export function createClient(options: ClientOptions): Client {
     },
     async request(method, path, request) {
       const response = await client.open(method, path, request)
-      if (response.status < 200 || response.status > 299) throw await readProblem(response)
+      if (response.status < 200 || response.status > 299) throw await client.readProblem(response)
       const text = await readText(response.body)
       return { status: response.status, header: response.header, text, json: parseJson(text) }
     },
+    readProblem: (response) => readProblem(response, options.whenRefused ?? 'set FN_TOKEN'),
   }
   return client
 }
 
-/** Reads a non-2xx answer whole, whatever it holds. */
-export async function readProblem(response: HttpResponse): Promise<ClientError> {
+async function readProblem(response: HttpResponse, whenRefused: string): Promise<ClientError> {
   const text = await readText(response.body)
   const parsed = parseJson(text)
   const fields = typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {}
@@ -127,6 +130,7 @@ export async function readProblem(response: HttpResponse): Promise<ClientError> 
       retryAfterS: Number.isFinite(retryAfter) ? retryAfter : null,
     },
     text,
+    whenRefused,
   )
 }
 
@@ -147,11 +151,11 @@ function isFunctionFault(problem: Problem): boolean {
   return problem.status >= 500 && (problem.component === 'function' || problem.code.startsWith('FUNCTION_'))
 }
 
-function hintsFor(problem: Problem): string[] {
-  if (problem.status === 401) return ['set FN_TOKEN, or FN_STATE_DIR to the state directory of that platform']
+function hintsFor(problem: Problem, whenRefused: string): string[] {
+  if (problem.status === 401 && problem.type.startsWith('urn:thaw:problem:')) return [whenRefused]
   if (problem.status === 403 && problem.code === 'FORBIDDEN_HOST') return ['name this host in FN_HOSTS of the platform']
   if (problem.code === 'FUNCTION_NOT_FOUND' && !problem.detail.includes('did you mean'))
-    return ['which there are: fn ls']
+    return ['list those there are: fn ls']
   if (problem.code === 'FUNCTION_INIT_FAILED') return ['this happened while its code was loaded, before any call']
   if (isFunctionFault(problem) && problem.invocationId !== null) {
     return [...causesOf(problem), `what it wrote: fn logs --invocation ${problem.invocationId}`]
@@ -172,7 +176,7 @@ function causesOf({ code, detail, stack }: Problem): string[] {
 function requestHeaders(options: ClientOptions, request: ClientRequest): string[] {
   const own: [string, string][] = [['Accept', '*/*']]
   if (options.token !== null) own.push(['Authorization', `Bearer ${options.token}`])
-  if (options.namespace !== 'default') own.push(['Fn-Namespace', options.namespace])
+  if (options.namespace !== null) own.push(['Fn-Namespace', options.namespace])
   if (request.json !== undefined) own.push(['Content-Type', 'application/json'])
   const given = request.headers ?? []
   const named = new Set(given.map(([name]) => name.toLowerCase()))

@@ -1,6 +1,5 @@
 // Configuration: flags over environment over defaults. One table holds name, default, unit and doc line; it parses, reports
 // every problem at once, and prints `fn config`. The only reader of the environment besides cli/bin.ts that hands it in.
-import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { LimitCeiling } from '../runtime/api.ts'
@@ -42,6 +41,8 @@ export interface Config {
   /** Further Host names that `/v1` answers to. */
   readonly hosts: readonly string[]
   readonly namespace: string
+  /** False: nobody named a namespace, so that a token's own counts. */
+  readonly isNamespaceGiven: boolean
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
@@ -249,6 +250,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     token: env.FN_TOKEN || null,
     hosts: listOf(text('FN_HOSTS').toLowerCase()),
     namespace: readNamespace(reading),
+    isNamespaceGiven: (flags.namespace ?? env.FN_NAMESPACE ?? '') !== '',
     log: readLog(reading),
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
@@ -275,14 +277,4 @@ export function parseConfig(env: Environment, flags: Flags): Config {
 function ownUrl({ host, port }: Config['listen'], isTls: boolean): string {
   const shown = host.includes(':') ? `[${host}]` : host === '0.0.0.0' ? '127.0.0.1' : host
   return `${isTls ? 'https' : 'http'}://${shown}:${port}`
-}
-
-/** The token of a configuration: FN_TOKEN, else the state directory's file; null when neither is there. */
-export function readToken(config: Config): string | null {
-  if (config.token !== null) return config.token
-  try {
-    return readFileSync(join(config.stateDir, 'token'), 'utf8').trim() || null
-  } catch {
-    return null
-  }
 }

@@ -2,6 +2,7 @@
 // and a function may take as long as its time-out lets it (global fetch gives up after five minutes and refuses some ports).
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { pipeline, type Readable } from 'node:stream'
+import { connectionFailure } from './connection-failure.ts'
 import { CliError } from './errors.ts'
 
 export interface ExchangeRequest {
@@ -51,11 +52,11 @@ export function exchange(options: ExchangeRequest): Promise<HttpResponse> {
     }
     // The answer may come before the body is out (it was refused): what happens to the rest of it then is of no interest.
     request.once('response', (incoming) => resolve(responseOf(incoming)))
-    request.on('error', (error) => reject(connectionError(error, options.base)))
+    request.on('error', (error) => reject(connectionFailure(error, options.base)))
     if (!isStream(body)) request.end(body ?? undefined)
     else {
       pipeline(body, request, (error) => {
-        if (error) reject(connectionError(error, options.base))
+        if (error) reject(connectionFailure(error, options.base))
       })
     }
   })
@@ -86,19 +87,4 @@ function namesHost(headers: readonly string[]): boolean {
 
 function isStream(body: ExchangeRequest['body']): body is Readable {
   return typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
-}
-
-const BROKEN_OFF = new Set(['ECONNRESET', 'EPIPE', 'HPE_INVALID_CONSTANT', 'ERR_STREAM_PREMATURE_CLOSE'])
-
-function connectionError(error: Error, url: string): CliError {
-  const failure = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] }
-  const code = failure.code ?? failure.errors?.[0]?.code ?? ''
-  if (BROKEN_OFF.has(code)) {
-    return new CliError('PLATFORM_UNREACHABLE', `the connection to ${url} broke off (${code})`, { cause: error })
-  }
-  const reason = code === 'ECONNREFUSED' ? '' : ` (${code || error.message})`
-  return new CliError('PLATFORM_UNREACHABLE', `no platform at ${url}${reason}`, {
-    cause: error,
-    hints: ['start one with: fn up', 'or say where it is: FN_URL=http://host:port, or --url'],
-  })
 }

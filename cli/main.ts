@@ -9,6 +9,8 @@ import { CliError, EXIT } from './errors.ts'
 import { formatFailure } from './output/failure.ts'
 import { createStyle } from './output/style.ts'
 import { textFor } from './output/terminal-text.ts'
+import { programName, withProgram } from './program-name.ts'
+import { hintForVerb } from './unknown-verb.ts'
 import { VERBS } from './verbs.ts'
 
 /** Runs one command line (without the program's name). Resolves to the exit status: 0 done, 1 failed, 2 usage, 3 the function failed. */
@@ -29,6 +31,9 @@ export async function main(argv: readonly string[], env: Environment, io: Io): P
       program.outputHelp({ error: true })
       return EXIT.usage
     }
+    program.on('command:*', ([word = '']: string[]) => {
+      throw new CliError('USAGE', `unknown command ${JSON.stringify(word)}`, { hints: [hintForVerb(word)] })
+    })
     await program.parseAsync([...argv], { from: 'user' })
     return status
   } catch (error) {
@@ -39,6 +44,7 @@ export async function main(argv: readonly string[], env: Environment, io: Io): P
 
 function createProgram(io: Io, env: Environment): Command {
   const errorStyle = createStyle(io.stderr, env)
+  const typed = (text: string): string => withProgram(text, programName(env, io.cwd))
   const program = new Command('fn')
     .description('Runs functions in warm container sandboxes: frozen while idle, limited and metered per call.')
     .version(readVersion(), '-V, --version', 'print the version')
@@ -50,8 +56,8 @@ function createProgram(io: Io, env: Environment): Command {
     .option('--json', 'print the body of the HTTP answer, and nothing else')
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeOut: (text) => void io.stdout.write(typed(text)),
+      writeErr: (text) => void io.stderr.write(typed(text)),
       outputError: (text, write) => write(text.replace(/^error: /, `${errorStyle.red('fn:')} `)),
       getOutHelpWidth: () => io.stdout.columns ?? 100,
       getErrHelpWidth: () => io.stderr.columns ?? 100,
@@ -96,12 +102,13 @@ function report(error: unknown, io: Io, env: Environment, json: boolean): number
   // Commander has printed its message already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
   const style = createStyle(io.stderr, env)
+  const typed = (text: string): string => withProgram(text, programName(env, io.cwd))
   if (error instanceof ConfigError) {
-    for (const problem of error.problems) io.stderr.write(formatFailure(new CliError('USAGE', problem), style))
+    for (const problem of error.problems) io.stderr.write(typed(formatFailure(new CliError('USAGE', problem), style)))
     return EXIT.usage
   }
   if (json && error instanceof ClientError) io.stdout.write(`${textFor(io.stdout, error.body.trimEnd())}\n`)
-  io.stderr.write(textFor(io.stderr, formatFailure(error, style)))
+  io.stderr.write(textFor(io.stderr, typed(formatFailure(error, style))))
   return error instanceof CliError ? error.exitCode : EXIT.failed
 }
 

@@ -1,6 +1,6 @@
 // Finds what a path means: a file or a folder of a function, its entry and the manifest beside it. Reads no file contents.
 import { readdirSync, type Stats, statSync } from 'node:fs'
-import { basename, dirname, extname, join, relative, resolve } from 'node:path'
+import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path'
 import { CliError } from '../errors.ts'
 
 export interface EntryLocation {
@@ -10,7 +10,7 @@ export interface EntryLocation {
   readonly isFolder: boolean
   /** Absolute path of the manifest, whether it exists or not. */
   readonly manifestPath: string
-  /** The name a function has when nobody says otherwise. */
+  /** The name a function has when neither flag nor manifest gives one: of the file, or of the folder; never `index` or `src`. */
   readonly defaultName: string
   /** Entry relative to `folder` for a file; null for a folder, whose manifest may name it. */
   readonly entry: string | null
@@ -29,7 +29,7 @@ export function locateEntry(path: string, cwd: string): EntryLocation {
       folder: absolute,
       isFolder: true,
       manifestPath: join(absolute, 'fn.json'),
-      defaultName: basename(absolute),
+      defaultName: folderName(absolute),
       entry: null,
     }
   }
@@ -45,7 +45,7 @@ export function locateEntry(path: string, cwd: string): EntryLocation {
     folder,
     isFolder: false,
     manifestPath: join(folder, `${stem}.fn.json`),
-    defaultName: stem,
+    defaultName: SAYS_NOTHING.has(stem) ? folderName(folder) : stem,
     entry: basename(absolute),
   }
 }
@@ -79,6 +79,15 @@ export function folderEntry(folder: string, named: string | null, shown: string)
             `or name the entry in ${join(shown, 'fn.json')}: {"entry": ${JSON.stringify(candidates[0])}}`,
           ],
   })
+}
+
+/** Names that say where code lies, not what it does: the folder above names the function. */
+const SAYS_NOTHING: ReadonlySet<string> = new Set(['index', 'src'])
+
+/** The last part of a folder's path that says something; the last part where none does. */
+function folderName(folder: string): string {
+  const parts = folder.split(sep).filter(Boolean)
+  return parts.findLast((part) => !SAYS_NOTHING.has(part)) ?? basename(folder)
 }
 
 function statOrNull(path: string): Stats | null {

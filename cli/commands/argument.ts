@@ -24,6 +24,15 @@ export function wholeNumber(min: number): (text: string) => number {
   }
 }
 
+/** One of a few words. */
+export function oneOf(...words: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (!words.includes(text))
+      throw new InvalidArgumentError(`expected ${words.join(' or ')}, got ${JSON.stringify(text)}`)
+    return text
+  }
+}
+
 /** Gathers a repeatable option. */
 export function repeated(text: string, previous: readonly string[] | undefined): string[] {
   return [...(previous ?? []), text]

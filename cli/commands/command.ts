@@ -2,10 +2,12 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
 import { type Client, type ClientAnswer, createClient } from '../client.ts'
-import { type Config, parseConfig, readToken } from '../config.ts'
+import { type Config, parseConfig } from '../config.ts'
 import { createProgress, type Progress } from '../output/progress.ts'
 import { createStyle, type Style } from '../output/style.ts'
 import { textFor } from '../output/terminal-text.ts'
+import { programName, withProgram } from '../program-name.ts'
+import { findToken } from '../token-source.ts'
 
 /** The process's streams and place, injected. */
 export interface Io {
@@ -38,8 +40,10 @@ export interface CommandContext {
   client(): Client
   /** Writes a line to stdout. */
   print(text: string): void
-  /** Writes a line to stderr. */
+  /** Writes a line to stderr; commands in it as this user calls `fn`. */
   note(text: string): void
+  /** The text with commands in it as this user calls `fn`. */
+  typed(text: string): string
   /** With --json the body as it came; otherwise what `text` makes of it. */
   show(answer: ClientAnswer, text: (json: unknown) => string): void
   /** The exit status, when it is not 0. */
@@ -71,10 +75,12 @@ export function createContext(
     config: () => parseConfig(env, globals()),
     client() {
       const config = context.config()
-      return createClient({ url: config.url, token: readToken(config), namespace: config.namespace })
+      const namespace = config.isNamespaceGiven ? config.namespace : null
+      return createClient({ url: config.url, namespace, ...findToken(config) })
     },
     print: (text) => void io.stdout.write(`${textFor(io.stdout, text)}\n`),
-    note: (text) => void io.stderr.write(`${textFor(io.stderr, text)}\n`),
+    note: (text) => void io.stderr.write(`${textFor(io.stderr, context.typed(text))}\n`),
+    typed: (text) => withProgram(text, programName(env, io.cwd)),
     show(answer, text) {
       if (context.globals.json) context.print(answer.text.replace(/\n$/, ''))
       else context.print(text(answer.json))

@@ -5,7 +5,7 @@ import type { ManifestFlags } from '../bundle/manifest.ts'
 import type { Deployed } from '../bundle/upload.ts'
 import { CliError } from '../errors.ts'
 import { millisText, sizeText } from '../output/quantity.ts'
-import { durationText, repeated, wholeNumber } from './argument.ts'
+import { durationText, oneOf, repeated, wholeNumber } from './argument.ts'
 import { type CommandContext, type Environment, examples } from './command.ts'
 import { addLimitOptions, limitTexts } from './limit-options.ts'
 
@@ -65,8 +65,16 @@ export function define(command: Command, context: CommandContext): void {
     .option('--min-warm <n>', 'sandboxes kept ready', wholeNumber(0))
     .option('--keep-alive <duration>', 'how long an idle sandbox is kept', durationText)
     .option('--freeze-grace <duration>', 'how long a sandbox is idle before it is frozen', durationText)
-    .option('--isolation <what>', 'function: sandboxes are used again; call: a fresh one for every call')
-    .option('--leftovers <fate>', 'what still runs after a response: freeze it, or kill it before the next call')
+    .option(
+      '--isolation <what>',
+      'function: sandboxes are used again; call: a fresh one for every call',
+      oneOf('function', 'call'),
+    )
+    .option(
+      '--leftovers <fate>',
+      'what still runs after a response: freeze it, or kill it before the next call',
+      oneOf('freeze', 'kill'),
+    )
     .option('--network <network>', 'none, bridge, host, or a network made by fn network create')
     .option(
       '--allow-host <host>',

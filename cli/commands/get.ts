@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { parseDurationMs } from '../../runtime/api.ts'
 import { aliasText, type FunctionAnswer, type InvocationRecord, mainVersion, queueText } from '../answers.ts'
-import { isProblem, readProblem } from '../client.ts'
+import { type Client, isProblem } from '../client.ts'
 import { CliError, EXIT } from '../errors.ts'
 import type { HttpResponse } from '../http-exchange.ts'
 import { formatInvocation } from '../output/invocation.ts'
@@ -87,7 +87,7 @@ async function getResult(id: string, wait: string, context: CommandContext): Pro
     const response = await client.open('GET', `/v1/invocations/${encodeURIComponent(id)}/result`, { query })
     // A function may answer 202 itself: only an answer of the platform names no version.
     const isPending = response.status === 202 && response.header('fn-version') === null
-    if (!isPending) return printResult(response, context)
+    if (!isPending) return printResult(response, client, context)
     response.body.destroy()
     if (leftMs <= ASK_MAX_MS) {
       throw new CliError('PROBLEM', `invocation ${id} has no result yet`, {
@@ -97,9 +97,9 @@ async function getResult(id: string, wait: string, context: CommandContext): Pro
   }
 }
 
-async function printResult(response: HttpResponse, context: CommandContext): Promise<void> {
+async function printResult(response: HttpResponse, client: Client, context: CommandContext): Promise<void> {
   if (isProblem(response) && response.status >= 400) {
-    const failure = await readProblem(response)
+    const failure = await client.readProblem(response)
     if (failure.isOurs) throw failure
     context.io.stdout.write(failure.body)
   } else {

@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { LIMITS } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../answers.ts'
-import { type Client, type ClientRequest, type HeaderList, isProblem, readProblem } from '../client.ts'
+import { type Client, type ClientRequest, type HeaderList, isProblem } from '../client.ts'
 import { CliError, EXIT } from '../errors.ts'
 import { type HttpResponse, readText } from '../http-exchange.ts'
 import { formatInvocation } from '../output/invocation.ts'
@@ -148,7 +148,7 @@ async function printResponse(
     context.note(formatInvocation(answer.json as InvocationRecord, context.errorStyle))
   }
   if (isProblem(response) && response.status >= 400) {
-    const failure = await readProblem(response)
+    const failure = await client.readProblem(response)
     if (failure.isOurs) {
       // Why the call failed matters more than why its report cannot be had.
       await report(failure.problem.invocationId).catch(() => {})

@@ -1,7 +1,7 @@
 // `fn logs`: what a function or one invocation wrote, and the platform's REPORT lines.
 import type { Command } from 'commander'
 import type { LogLine } from '../answers.ts'
-import { readProblem } from '../client.ts'
+import type { Client } from '../client.ts'
 import { CliError } from '../errors.ts'
 import { type HttpResponse, readText } from '../http-exchange.ts'
 import type { Style } from '../output/style.ts'
@@ -25,8 +25,9 @@ export function define(command: Command, context: CommandContext): void {
     .option('--invocation <id>', 'only of this invocation')
   examples(command, ['fn logs hello', 'fn logs hello -f -t -n 20', 'fn logs --invocation 0198c0de-…'])
   command.action(async (name: string | undefined, options: LogsOptions) => {
-    const response = await requestLogs(name, options, context)
-    if (response.status !== 200) throw await readProblem(response)
+    const client = context.client()
+    const response = await requestLogs(name, options, client)
+    if (response.status !== 200) throw await client.readProblem(response)
     if (context.globals.json) {
       await copyBody(response.body, context.io.stdout)
       return
@@ -39,20 +40,16 @@ export function define(command: Command, context: CommandContext): void {
   })
 }
 
-async function requestLogs(
-  name: string | undefined,
-  options: LogsOptions,
-  context: CommandContext,
-): Promise<HttpResponse> {
+async function requestLogs(name: string | undefined, options: LogsOptions, client: Client): Promise<HttpResponse> {
   const { invocation, tail } = options
   if (invocation !== undefined) {
     if (options.follow) throw new CliError('USAGE', '--follow needs a function, not an invocation')
     const path = `/v1/invocations/${encodeURIComponent(invocation)}/logs`
-    return context.client().open('GET', path, { query: { tail } })
+    return client.open('GET', path, { query: { tail } })
   }
   if (name === undefined) throw new CliError('USAGE', 'logs of what? fn logs NAME, or fn logs --invocation ID')
   const path = `/v1/functions/${encodeURIComponent(name)}/logs`
-  return context.client().open('GET', path, { query: { tail, follow: options.follow ? 'true' : undefined } })
+  return client.open('GET', path, { query: { tail, follow: options.follow ? 'true' : undefined } })
 }
 
 /** Log lines of an answer, as they come: a JSON list, JSON lines, or server-sent events. */

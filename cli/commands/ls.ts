@@ -16,7 +16,7 @@ export function define(command: Command, context: CommandContext): void {
     const answer = await client.request('GET', '/v1/functions', { query: { ...options } })
     context.show(answer, (json) => {
       const functions = listOf<FunctionAnswer>(json)
-      if (functions.length === 0) return 'no functions yet; deploy one: fn deploy ./functions/hello.ts'
+      if (functions.length === 0) return context.typed('no functions yet; deploy one: fn deploy ./handler.ts')
       const rows = functions.map((entry) => row(entry, client.url))
       const columns = ['NAME', 'LATEST', 'VERSIONS', 'ALIASES', 'QUEUE', 'UPDATED', 'URL'].map((title) => ({ title }))
       return formatTable(columns, rows, context.style)

@@ -24,7 +24,7 @@ export function addListAndRemove<T>(command: Command, context: CommandContext, t
       const answer = await context.client().request('GET', `/v1/${kind}`)
       context.show(answer, (json) => {
         const all = listOf<T>(json)
-        if (all.length === 0) return none
+        if (all.length === 0) return context.typed(none)
         const titles = columns.map((title) => ({ title }))
         return formatTable(titles, all.map(row), context.style)
       })

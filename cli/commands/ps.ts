@@ -8,6 +8,7 @@ import { type CommandContext, examples } from './command.ts'
 
 const COLUMNS = [
   { title: 'ID' },
+  { title: 'NAMESPACE' },
   { title: 'FUNCTION' },
   { title: 'STATE' },
   { title: 'PID', align: 'right' },
@@ -19,7 +20,8 @@ const COLUMNS = [
 ] as const
 
 export function define(command: Command, context: CommandContext): void {
-  examples(command, ['fn ps', 'fn ps --json', 'fn kill 3f2a'])
+  command.description("Lists sandboxes: of all namespaces with the platform's token, of one with --namespace.")
+  examples(command, ['fn ps', 'fn ps --namespace shop', 'fn ps --json', 'fn kill 3f2a'])
   command.action(async () => {
     const answer = await context.client().request('GET', '/v1/sandboxes')
     context.show(answer, (json) => {
@@ -39,6 +41,7 @@ export function define(command: Command, context: CommandContext): void {
 function row(sandbox: SandboxInfo, style: Style): string[] {
   return [
     sandbox.id,
+    sandbox.namespace === '' ? '-' : sandbox.namespace,
     sandbox.function === '' ? '-' : `${sandbox.function}@${sandbox.version}`,
     stateText(sandbox.state, style),
     String(sandbox.pid),

@@ -8,6 +8,7 @@ import { CliError } from '../errors.ts'
 import { readText } from '../http-exchange.ts'
 import { ageText } from '../output/quantity.ts'
 import { formatPairs, formatTable } from '../output/table.ts'
+import { oneOf } from './argument.ts'
 import { type CommandContext, examples } from './command.ts'
 
 interface ScheduleAnswer {
@@ -48,7 +49,11 @@ export function define(command: Command, context: CommandContext): void {
     .option('--content-type <type>', 'of the body; it is sent as it is unless that is JSON')
     .option('-X, --method <method>', 'default POST')
     .option('--path <path>', 'path and query the function sees (default /)')
-    .option('--missed <what>', 'run-once | skip: of runs whose time passed while no platform ran (default run-once)')
+    .option(
+      '--missed <what>',
+      'run-once | skip: of runs whose time passed while no platform ran (default run-once)',
+      oneOf('run-once', 'skip'),
+    )
     .option('--paused', 'set it without letting it fire')
   examples(command, [
     'fn schedule hello set nightly "0 3 * * *" --time-zone Europe/Zurich --data @x.json',

@@ -1,6 +1,7 @@
 // `fn token`: tokens for the namespace: create (prints the token, once), ls, rm.
 import { randomBytes } from 'node:crypto'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
+import { formatDuration } from '../../runtime/api.ts'
 import { CliError } from '../errors.ts'
 import { ageText } from '../output/quantity.ts'
 import { durationText } from './argument.ts'
@@ -8,6 +9,7 @@ import { type CommandContext, examples } from './command.ts'
 import { addListAndRemove, pathOf } from './named-things.ts'
 
 interface TokenAnswer {
+  readonly namespace: string
   readonly name: string
   readonly scopes: readonly string[]
   readonly createdAt: string
@@ -44,7 +46,7 @@ export function define(command: Command, context: CommandContext): void {
     .summary('make a token and print it, this once')
     .argument('[name]', 'name to list and remove it by; else a random one')
     .option('--name <name>', 'the same')
-    .option('--scope <scopes>', 'invoke, deploy, admin, comma-separated', 'invoke')
+    .option('--scope <scopes>', 'invoke, deploy, admin, comma-separated', scopesText, 'invoke')
     .option('--expires <duration>', 'it ends after this, e.g. 30d; else never', durationText)
     .option('--rate <rate>', 'most calls, e.g. 100/s or 600/m')
     .action(async (given: string | undefined, options: CreateOptions) => {
@@ -52,21 +54,31 @@ export function define(command: Command, context: CommandContext): void {
       if (given !== undefined && options.name !== undefined && given !== options.name)
         throw new CliError('USAGE', `one token has one name, got ${given} and ${options.name}`)
       const name = given ?? options.name ?? `token-${randomBytes(4).toString('hex')}`
-      const scopes = scope.split(',').map((part) => part.trim())
+      const scopes = scope.split(',')
       const answer = await context.client().request('PUT', pathOf('tokens', name), { json: { scopes, expires, rate } })
       context.show(answer, (json) => (json as TokenAnswer).token ?? '')
       if (!context.globals.json) context.note(`token ${name} is shown this once; keep it safe (FN_TOKEN)`)
     })
   addListAndRemove<TokenAnswer>(command, context, {
     kind: 'tokens',
-    help: { ls: 'list tokens, without values', rm: 'remove tokens' },
+    help: { ls: 'list tokens, without values; of all namespaces unless --namespace names one', rm: 'remove tokens' },
     none: 'no tokens yet; make one: fn token create --scope invoke',
-    columns: ['NAME', 'SCOPES', 'RATE', 'EXPIRES', 'AGE'],
+    columns: ['NAMESPACE', 'NAME', 'SCOPES', 'RATE', 'EXPIRES', 'AGE'],
     row,
   })
 }
 
-function row({ name, scopes, rate, expiresAt, createdAt }: TokenAnswer): string[] {
-  const rateText = rate === null ? '' : `${rate.count} in ${rate.windowMs / 1000} s`
-  return [name, scopes.join(','), rateText, expiresAt ?? 'never', ageText(createdAt, Date.now())]
+const SCOPES = ['invoke', 'deploy', 'admin']
+
+/** Scopes between commas. Throws InvalidArgumentError for one that does not exist. */
+function scopesText(text: string): string {
+  const scopes = text.split(',').map((part) => part.trim())
+  const unknown = scopes.find((scope) => !SCOPES.includes(scope))
+  if (unknown === undefined) return scopes.join(',')
+  throw new InvalidArgumentError(`expected ${SCOPES.join(', ')}, got ${JSON.stringify(unknown)}`)
+}
+
+function row({ namespace, name, scopes, rate, expiresAt, createdAt }: TokenAnswer): string[] {
+  const rateText = rate === null ? '' : `${rate.count} in ${formatDuration(rate.windowMs)}`
+  return [namespace, name, scopes.join(','), rateText, expiresAt ?? 'never', ageText(createdAt, Date.now())]
 }

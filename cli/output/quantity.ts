@@ -1,13 +1,13 @@
 // Sizes, times and ages as people read them, with rounding (exact forms are runtime/limits/units.ts). Pure.
 
-/** 12345 → `12.1 kB`: powers of 1024, three digits. */
+/** 12345 → `12.1 KiB`: powers of 1024 under their IEC names (IEC 80000-13), three digits. */
 export function sizeText(bytes: number): string {
   let value = bytes
-  for (const unit of ['B', 'kB', 'MB', 'GB']) {
+  for (const unit of ['B', 'KiB', 'MiB', 'GiB']) {
     if (value < 1024) return `${unit === 'B' ? value : digits(value)} ${unit}`
     value /= 1024
   }
-  return `${digits(value)} TB`
+  return `${digits(value)} TiB`
 }
 
 /** 0.1234 → `0.12 ms`, 950 → `950 ms`, 65000 → `1 min 5 s`. */

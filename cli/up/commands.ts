@@ -1,6 +1,7 @@
 // `fn up`, `fn gateway`, `fn worker`: a process in the foreground, from its start to the last undone step; signals and exit codes.
 import pc from 'picocolors'
 import { type Config, ConfigError, type ConfigRow, describeConfig, type Flags, parseConfig } from '../config.ts'
+import { programName, withProgram } from '../program-name.ts'
 import { runExample } from './example.ts'
 import type { Platform } from './platform.ts'
 import { isAway, whyRedisIsAway } from './redis-reach.ts'
@@ -70,7 +71,7 @@ async function runInForeground(
     config = parseConfig(process.env, options)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const problem of error.problems) process.stderr.write(`fn ${verb}: ${problem}\n`)
+    for (const problem of error.problems) tell(verb, problem)
     return 2
   }
   let reloadTls: (() => void) | null = null
@@ -81,7 +82,7 @@ async function runInForeground(
     started = await start(config, describeConfig(process.env, options))
     reloadTls = started.reloadTls
   } catch (error) {
-    process.stderr.write(`fn ${verb}: ${explain(error, config, verb)}\n`)
+    tell(verb, explain(error, config, verb))
     return 1
   }
   let code = 0
@@ -94,7 +95,7 @@ async function runInForeground(
     if (!options.once) await stop
     else if (trouble !== null) code = 1
   } catch (error) {
-    process.stderr.write(`fn ${verb}: ${explain(error, config, verb)}\n`)
+    tell(verb, explain(error, config, verb))
     code = 1
   }
   await started.close(options.once ? 2_000 : DRAIN_MS)
@@ -104,7 +105,12 @@ async function runInForeground(
 /** It is up all the same, and gets ready by itself once the trouble is over. */
 async function tellTrouble(verb: Verb, trouble: string, { redisUrl }: Config): Promise<void> {
   const why = redisUrl !== null && isAway(trouble) ? `; ${await whyRedisIsAway(redisUrl)}` : ''
-  process.stderr.write(`fn ${verb}: ${trouble}${why}\n`)
+  tell(verb, `${trouble}${why}`)
+}
+
+/** A line on stderr; commands in it as this user calls `fn`. */
+function tell(verb: Verb, text: string): void {
+  process.stderr.write(`fn ${verb}: ${withProgram(text, programName(process.env, process.cwd()))}\n`)
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once (the guard cleans up). SIGHUP does the same

@@ -5,6 +5,7 @@ import { bundleHandler } from '../bundle/bundle.ts'
 import { uploadBundle } from '../bundle/upload.ts'
 import { createClient } from '../client.ts'
 import { type Config, PROJECT_ROOT } from '../config.ts'
+import { programName } from '../program-name.ts'
 import type { Platform } from './platform.ts'
 
 /** Throws when the deploy or the call fails. */
@@ -21,6 +22,7 @@ export async function runExample(platform: Platform, config: Config): Promise<vo
   const again = performance.now()
   await (await fetch(url)).arrayBuffer()
   const warmMs = performance.now() - again
+  const fn = programName(process.env, process.cwd())
   const lines = [
     '',
     `${pc.green('deployed')} functions/hello.ts as ${pc.bold(bundle.name)}, version ${deployed.version}`,
@@ -31,9 +33,9 @@ export async function runExample(platform: Platform, config: Config): Promise<vo
     '',
     'try next:',
     `  curl -i ${url}`,
-    '  bin/fn deploy functions/api        # a Hono app with several routes',
-    '  bin/fn invoke hello --meter        # CPU, memory and I/O of one call',
-    '  bin/fn logs hello ; bin/fn ps ; bin/fn doctor ; bin/fn --help',
+    `  ${fn} deploy functions/api        # a Hono app with several routes`,
+    `  ${fn} invoke hello --meter        # CPU, memory and I/O of one call`,
+    `  ${fn} logs hello ; ${fn} ps ; ${fn} doctor ; ${fn} --help`,
     '',
   ]
   process.stdout.write(`${lines.join('\n')}\n`)

@@ -1,9 +1,9 @@
 // Owns the routes of tokens: make (the one answer that has the token itself), list, show, remove.
 import { z } from 'zod'
 import { parseDurationMs, UnitError } from '../../runtime/api.ts'
-import { SCOPES, type TokenRate } from '../../worker/registry/tokens.ts'
+import { SCOPES, type TokenRate, tokenKey } from '../../worker/registry/tokens.ts'
 import { GatewayError } from '../errors.ts'
-import { answerByName, nameOf, namespaceOf, readJson } from './query.ts'
+import { answerPage, givenNamespace, nameOf, namespaceOf, pageOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const Body = z.strictObject({
@@ -20,10 +20,11 @@ export function tokenRoutes(parts: ControlParts): Route[] {
       method: 'GET',
       path: '/v1/tokens',
       id: 'listTokens',
-      summary: 'The tokens of the namespace, by name; never their values',
-      query: { limit: 'at most this many', after: 'only names after this one' },
+      summary:
+        'Tokens by namespace and name, never their values; of all namespaces unless Fn-Namespace or the token says one',
+      query: { limit: 'at most this many', after: 'only those after this NAMESPACE/NAME, as Link says it' },
       answers: { 200: { doc: 'tokens', schema: 'Token[]' } },
-      handle: (context) => answerByName(context, tokensOf(parts).list(namespaceOf(context)), (token) => token),
+      handle: (context) => list(context, parts),
     },
     {
       method: 'GET',
@@ -57,6 +58,13 @@ export function tokenRoutes(parts: ControlParts): Route[] {
       },
     },
   ]
+}
+
+function list(context: ControlContext, parts: ControlParts): Response {
+  const page = pageOf(context)
+  const all = tokensOf(parts).list(givenNamespace(context))
+  const left = all.filter((token) => page.after === null || tokenKey(token) > page.after)
+  return answerPage(context, left.slice(0, page.limit + 1), page, tokenKey)
 }
 
 async function create(context: ControlContext, parts: ControlParts): Promise<Response> {

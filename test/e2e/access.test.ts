@@ -37,7 +37,7 @@ const as = (token: string, more: Record<string, string> = {}) => ({
 
 describe('volumes', () => {
   test('two functions share one, one of them only reads, and it outlives a killed platform', async () => {
-    expect(await run('volume', 'create', 'papers', '--size', '16m')).toBe('made papers, 16 MB')
+    expect(await run('volume', 'create', 'papers', '--size', '16m')).toBe('made papers, 16 MiB')
     await fn.deploy(KEEPER, '--name', 'writer', '--volume', 'papers:/data')
     await fn.deploy(KEEPER, '--name', 'reader', '--volume', 'papers:/data:ro', '--volume', 'tmpfs:/cache:size=1m')
     expect(await fn.json('/fn/writer?path=/data/a', put('shared'))).toBe('shared')
@@ -58,7 +58,7 @@ describe('volumes', () => {
     const unknown = await fn.fn('deploy', KEEPER, '--name', 'lost', '--volume', 'nowhere:/data')
     expect(unknown.code).toBe(1)
     expect(unknown.stderr).toContain(
-      'there is no volume nowhere in namespace default; make it with: fn volume create nowhere',
+      'there is no volume nowhere in namespace default; make it with: bin/fn volume create nowhere',
     )
     const bind = await fn.fn('deploy', KEEPER, '--name', 'lost', '--volume', '/etc:/data')
     expect(bind.stderr).toContain('FN_VOLUME_ROOTS')

@@ -40,6 +40,11 @@ export interface TokenRequest {
   readonly rate: TokenRate | null
 }
 
+/** What no two tokens share: `namespace/name`. */
+export function tokenKey({ namespace, name }: Pick<TokenView, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`
+}
+
 /** `fn_`, 10 characters of id, `_`, 43 characters (base64url) of secret. */
 const FORM = /^fn_([a-z0-9]{10})_([A-Za-z0-9_-]{43})$/
 
@@ -82,10 +87,11 @@ export class Tokens {
     return { token: viewOf(stored), value: `fn_${id}_${secret}` }
   }
 
-  /** Sorted by name; expired ones too, until they are removed. */
-  list(namespace: string): TokenView[] {
+  /** Of one namespace, or of all; sorted by namespace and name. Expired ones too, until they are removed. */
+  list(namespace: string | null): TokenView[] {
     const all = [...this.#documents.entries()].map(([, stored]) => viewOf(stored))
-    return all.filter((token) => token.namespace === namespace).sort((a, b) => (a.name < b.name ? -1 : 1))
+    const wanted = namespace === null ? all : all.filter((token) => token.namespace === namespace)
+    return wanted.sort((a, b) => (tokenKey(a) < tokenKey(b) ? -1 : 1))
   }
 
   /** Throws RegistryError TOKEN_NOT_FOUND. */

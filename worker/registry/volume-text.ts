@@ -12,6 +12,12 @@ const TAKEN: ReadonlySet<string> = new Set(
   'bin boot code dev etc lib lib32 lib64 libx32 proc run runtime sbin scratch sys tmp usr'.split(' '),
 )
 
+/** A volume in the form `parseVolume` reads. */
+export function volumeText(use: VolumeUse): string {
+  if (use.kind === 'tmpfs') return `tmpfs:${use.path}:size=${formatBytes(use.sizeBytes)}`
+  return `${use.kind === 'bind' ? use.source : use.name}:${use.path}:${use.readOnly ? 'ro' : 'rw'}`
+}
+
 /** One volume. Throws UnitError with what was expected and got. A named volume is writable, a host folder read-only, unless said. */
 export function parseVolume(text: string): VolumeUse {
   const [from = '', path = '', option, ...rest] = text.split(':')

@@ -60,7 +60,11 @@ describe('help', () => {
 describe('wrong usage ends with 2 and a way out', () => {
   test.each([
     [[], /Usage: fn VERB/],
-    [['delpoy'], /Did you mean deploy\?/],
+    [['delpoy'], /unknown command "delpoy"\n→ did you mean: fn deploy\?/],
+    [['token', 'create', '--scope', 'nope'], /expected invoke, deploy, admin, got "nope"/],
+    [['deploy', 'x.ts', '--isolation', 'nope'], /expected function or call, got "nope"/],
+    [['deploy', 'x.ts', '--leftovers', 'nope'], /expected freeze or kill, got "nope"/],
+    [['schedule', 'hello', 'set', 'a', '@daily', '--missed', 'nope'], /expected run-once or skip, got "nope"/],
     [['deploy'], /missing required argument 'path'[\s\S]*→ fn deploy --help/],
     [['ls', '--jsn'], /Did you mean --json\?/],
     [['invoke', 'hello', '--memory', '1k'], /memory: expected a size from 16m/],
@@ -95,7 +99,10 @@ describe('wrong usage ends with 2 and a way out', () => {
 describe('what fails ends with 1 and says why', () => {
   const cases: [string[], RegExp][] = [
     [['get', 'helo'], /^fn: unknown function helo; did you mean hello\? \(FUNCTION_NOT_FOUND\)\n$/],
-    [['get', 'secret'], /a token is needed \(UNAUTHORIZED\)\n→ set FN_TOKEN/],
+    [
+      ['get', 'secret'],
+      /a token is needed \(UNAUTHORIZED\)\n→ there is no token file \/nonexistent\/token; set FN_TOKEN, or FN_STATE_DIR/,
+    ],
     [['get', 'full'], /Redis is away.*\n→ try again in 7 s/],
     [['get', 'page'], /<h1>Bad gateway<\/h1> \(HTTP_502\)/],
     [['deploy', 'broken/syntax.ts'], /broken\/syntax\.ts:4:3: Unexpected "return"/],

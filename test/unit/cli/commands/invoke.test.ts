@@ -185,8 +185,8 @@ test('--meter reports phases, CPU, memory and I/O on stderr', async () => {
     start       thawed
     phases      queue 0.10 ms  start 0 ms  thaw 0.05 ms  init 0 ms  run 10.5 ms
     CPU         user 1.50 ms  system 250 µs  throttled 3 ms
-    memory      peak 17 MB of 128 MB  at end 16 MB
-    disk        read 4 kB in 1  written 0 B in 0 operations
+    memory      peak 17 MiB of 128 MiB  at end 16 MiB
+    disk        read 4 KiB in 1  written 0 B in 0 operations
     pages       12 faults, 9 tasks at once
     freezer     freeze 67 µs  thaw 43 µs
     limits      cpuShares 1024  memory 128m  memorySwap 256m  pids 64  deviceReadBps /dev/sda:1024  tmpfs 64m
