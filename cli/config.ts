@@ -23,6 +23,7 @@ import {
   readZram,
 } from './config-values.ts'
 import { POOL_SETTINGS, type PoolSettings, parsePoolSettings } from './pool-settings.ts'
+import { parseQuotaSettings, QUOTA_SETTINGS, type QuotaSettings } from './quota-settings.ts'
 
 /** The project's own folder. */
 export const PROJECT_ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
@@ -63,6 +64,8 @@ export interface Config {
   readonly pool: PoolSettings
   /** Highest limits of namespaces and host. */
   readonly ceilings: readonly LimitCeiling[]
+  /** Bounds of namespaces without bounds of their own. */
+  readonly quotas: QuotaSettings
   /** Hosts, addresses and networks that callbacks may reach besides public ones. */
   readonly callbackAllow: readonly string[]
   /** Hosts, addresses and networks that functions with a network may reach besides public ones. */
@@ -183,6 +186,7 @@ const ALL_SETTINGS: readonly Setting[] = [
   ...SETTINGS,
   ...POOL_SETTINGS.map(([name, fallback, unit, doc]) => setting(name, null, fallback, unit, doc)),
   ...CEILING_SETTINGS.map(({ name, unit, doc }) => setting(name, null, '', unit, doc)),
+  ...QUOTA_SETTINGS.map(({ name, fallback, unit, doc }) => setting(name, null, fallback, unit, doc)),
 ]
 
 function setting(name: string, flag: Setting['flag'], fallback: string, unit: string, doc: string): Setting {
@@ -263,6 +267,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     stems: readStems(reading),
     pool: parsePoolSettings(text, problems),
     ceilings: parseCeilings(env, problems),
+    quotas: parseQuotaSettings(env, problems),
     callbackAllow: readAllowed(reading, 'FN_CALLBACK_ALLOW'),
     egressAllow: readAllowed(reading, 'FN_EGRESS_ALLOW'),
     nameServers: readNameServers(reading),

@@ -40,6 +40,7 @@ export const VERBS: readonly Verb[] = [
   verb('Platform', 'volume', 'make, list and remove named volumes', () => import('./commands/volume.ts')),
   verb('Platform', 'network', 'make, list and remove networks of functions', () => import('./commands/network.ts')),
   verb('Platform', 'token', 'make, list and remove tokens of callers', () => import('./commands/token.ts')),
+  verb('Platform', 'namespace', 'list namespaces, show and set their quotas', () => import('./commands/namespace.ts')),
   verb('Invocations', 'invoke', 'call a function', () => import('./commands/invoke.ts')),
   verb('Invocations', 'jobs', 'list invocations', () => import('./commands/jobs.ts')),
   verb(

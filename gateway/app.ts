@@ -12,6 +12,7 @@ import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { functionRoutes } from './routes/functions.ts'
 import { invocationRoutes } from './routes/invocations.ts'
 import { logRoutes } from './routes/logs.ts'
+import { namespaceRoutes } from './routes/namespaces.ts'
 import { networkRoutes } from './routes/networks.ts'
 import { platformRoutes } from './routes/platform.ts'
 import type { ControlContext, ControlEnv, ControlParts, Route } from './routes/route.ts'
@@ -36,6 +37,7 @@ export function controlRoutes(parts: ControlParts): Route[] {
     ...networkRoutes(parts),
     ...secretRoutes(parts),
     ...tokenRoutes(parts),
+    ...namespaceRoutes(parts),
     ...platformRoutes(parts, () => openApiDocument(routes, parts.version)),
   )
   return routes

@@ -1,6 +1,7 @@
 // Owns who may call the control API, judged on the raw request target before any router sees it: open paths, known hosts, the
 // token. What is neither open nor under /v1/ does not exist.
 import type { IncomingMessage } from 'node:http'
+import type { QuotaRate } from '../worker/registry/quota-rates.ts'
 import type { AuditLog } from './auth/audit-log.ts'
 import { isLoopbackAddress } from './auth/known-host.ts'
 import type { TokenRates } from './auth/rate.ts'
@@ -23,6 +24,8 @@ export interface ControlGateOptions {
   readonly invoker: Invoker
   readonly tokens: TokenCheck
   readonly rates: TokenRates
+  /** Requests of each namespace; null: none is counted. */
+  readonly requests: QuotaRate | null
   readonly audit: AuditLog
   readonly watch: UploadWatch
   readonly isKnownHost: (host: string) => boolean
@@ -89,6 +92,8 @@ export class ControlGate {
       throw new GatewayError('UNAUTHORIZED', 'send Authorization: Bearer TOKEN (the file token in the state directory)')
     outgoing.caller = caller
     this.#options.rates.take(caller)
+    // The platform's own token is the operator's: it must get through when a namespace is at its bound.
+    if (caller.namespace !== null) this.#options.requests?.expect(caller.namespace)
     namespaceFor(caller, namespaceOf(headers.own))
     expectScope(caller, incoming.method ?? '', path)
   }

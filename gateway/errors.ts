@@ -5,6 +5,7 @@ import type { FailureCode, FailureComponent, InvocationFailure, WorkerErrorCode 
 import { WorkerError } from '../worker/api.ts'
 import { QueueError, type QueueErrorCode } from '../worker/queue/api.ts'
 import { RegistryError, type RegistryErrorCode } from '../worker/registry/api.ts'
+import { QuotaExceeded } from '../worker/registry/quota-exceeded.ts'
 
 export type GatewayErrorCode =
   /** the request is malformed: target, header, query or body */
@@ -19,6 +20,8 @@ export type GatewayErrorCode =
   | 'FORBIDDEN'
   /** the token's own rate */
   | 'RATE_LIMITED'
+  /** the namespace holds, or uses at once, as much as it may */
+  | 'QUOTA_EXCEEDED'
   /** runtime's codes about volumes come through unchanged */
   | 'VOLUME_NOT_FOUND'
   | 'VOLUME_EXISTS'
@@ -55,6 +58,8 @@ export interface ErrorRow {
   readonly component: FailureComponent
   /** Status when the code came from a deploy. */
   readonly deployStatus?: number
+  /** Status when it may pass later without anything being removed. */
+  readonly laterStatus?: number
   /** Seconds for `Retry-After` when nobody computed better ones. */
   readonly retryAfterS?: number
 }
@@ -126,6 +131,7 @@ export const ERRORS = {
   UNAUTHORIZED: { status: 401, title: 'A token is needed', component: 'gateway' },
   FORBIDDEN: { status: 403, title: 'The token may not do this', component: 'gateway' },
   RATE_LIMITED: { status: 429, title: 'The token is at its rate', component: 'gateway' },
+  QUOTA_EXCEEDED: { status: 403, title: 'The namespace is at its quota', component: 'gateway', laterStatus: 429 },
   TOKEN_NOT_FOUND: { status: 404, title: 'No such token', component: 'gateway' },
   TOKEN_EXISTS: { status: 409, title: 'The token exists', component: 'gateway' },
   SECRET_INVALID: { status: 400, title: 'The secret is not valid', component: 'gateway' },
@@ -180,6 +186,10 @@ export interface Problem {
   readonly problems?: readonly string[]
   /** Figures that belong to the code. */
   readonly data?: Readonly<Record<string, number | string>>
+  /** Of QUOTA_EXCEEDED: which quota, its bound, and how much of it is in use. */
+  readonly quota?: string
+  readonly bound?: number
+  readonly inUse?: number
 }
 /** A problem and the headers that go with it. */
 export interface Refusal {
@@ -197,6 +207,7 @@ interface Extensions {
   readonly retryAfterS?: number | null
   readonly headers?: readonly string[]
   readonly deploying?: boolean
+  readonly quota?: Pick<QuotaExceeded['use'], 'quota' | 'bound' | 'inUse'>
 }
 
 /** The refusal for a code. */
@@ -205,7 +216,7 @@ export function refusalOf(code: ErrorCode, detail: string, more: Extensions = {}
   const problem: Problem = {
     type: `urn:thaw:problem:${code.toLowerCase().replaceAll('_', '-')}`,
     title: row.title,
-    status: more.deploying && row.deployStatus !== undefined ? row.deployStatus : row.status,
+    status: statusIn(row, more),
     detail,
     code,
     component: more.component ?? row.component,
@@ -213,12 +224,18 @@ export function refusalOf(code: ErrorCode, detail: string, more: Extensions = {}
     ...(more.stack ? { stack: more.stack } : {}),
     ...(more.problems && more.problems.length > 0 ? { problems: more.problems } : {}),
     ...(more.data ? { data: more.data } : {}),
+    ...(more.quota ?? {}),
   }
   const headers = [...(more.headers ?? [])]
   const retryAfterS = more.retryAfterS ?? row.retryAfterS
   if (retryAfterS !== undefined) headers.push('Retry-After', String(Math.max(1, Math.ceil(retryAfterS))))
   if (code === 'UNAUTHORIZED') headers.push('WWW-Authenticate', 'Bearer realm="thaw"')
   return { problem, headers }
+}
+
+function statusIn(row: ErrorRow, { deploying, retryAfterS }: Extensions): number {
+  if (deploying && row.deployStatus !== undefined) return row.deployStatus
+  return retryAfterS == null ? row.status : (row.laterStatus ?? row.status)
 }
 
 /** The refusal for a failed invocation. */
@@ -238,6 +255,11 @@ export function refusalOfError(error: unknown, invocationId: string | null = nul
     return refusalOf(error.code, error.message, { invocationId, headers: error.headers })
   if (error instanceof RegistryError)
     return refusalOf(error.code, error.message, { invocationId, problems: error.problems })
+  if (error instanceof QuotaExceeded) {
+    const { quota, bound, inUse } = error.use
+    const more = { quota: { quota, bound, inUse }, data: { quota, bound, inUse }, retryAfterS: error.retryAfterS }
+    return refusalOf(error.code, error.message, { invocationId, ...more })
+  }
   if (error instanceof QueueError)
     return refusalOf(error.code, error.message, { invocationId, retryAfterS: error.retryAfterS })
   if (error instanceof WorkerError)

@@ -5,6 +5,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../runtime/api.ts'
+import { QuotaRate } from '../worker/registry/quota-rates.ts'
 import { createControl } from './app.ts'
 import { AuditLog } from './auth/audit-log.ts'
 import { createHostCheck } from './auth/known-host.ts'
@@ -51,14 +52,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { tokens: book, clock } = options
   const tokens = new TokenCheck(options.token, (token) => book?.find(token) ?? null)
   const rates = new TokenRates(clock)
+  const { quotas } = options
+  const requests = quotas === undefined ? null : new QuotaRate(quotas, 'requestsPerSecond', clock)
   const audit = new AuditLog(options.stateDir, clock, options.logger)
   const streams = new LiveStreams(options.clock)
-  const metrics = new Metrics(options.worker, options.lane, options.clock, options.loop ?? null)
+  const metrics = new Metrics(options)
   const watch = new UploadWatch(clock)
   const invoker = new Invoker({
     ...options,
     tokens,
     rates,
+    requests,
     watch,
     behindProxy: options.behindProxy ?? false,
     secure: options.tls !== undefined,
@@ -72,6 +76,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     invoker,
     tokens,
     rates,
+    requests,
     audit,
     watch,
     isKnownHost: createHostCheck(options.listen.host, options.hosts),

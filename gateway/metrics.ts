@@ -6,6 +6,8 @@ import type { Clock, LoopStands } from '../runtime/api.ts'
 import type { InvocationRecord, Worker } from '../worker/api.ts'
 import type { DurableLane } from '../worker/queue/api.ts'
 import { DurationHistogram, observe } from './histogram.ts'
+import type { GatewayOptions } from './options.ts'
+import { registerQuotaMetrics } from './quota-metrics.ts'
 import { UsageMetrics } from './usage-metrics.ts'
 
 /** Upper bounds of stands of the event loop, seconds. */
@@ -23,14 +25,15 @@ export class Metrics {
   readonly #usage: UsageMetrics
   readonly #unsubscribes: (() => void)[] = []
 
-  /** `loop`: null leaves its metrics out. */
-  constructor(worker: Worker, lane: DurableLane | null, clock: Clock, loop: LoopStands | null) {
+  constructor(options: Pick<GatewayOptions, 'worker' | 'lane' | 'clock' | 'quotas' | 'loop'>) {
+    const { worker, lane, clock, quotas, loop } = options
     this.#worker = worker
     this.#lane = lane
     this.#clock = clock
     this.#define()
     this.#usage = new UsageMetrics(this.#registry)
-    if (loop !== null) this.#defineLoop(loop)
+    if (loop) this.#defineLoop(loop)
+    if (quotas !== undefined) registerQuotaMetrics(this.#registry, quotas)
     const unsubscribe = worker.subscribe((event) => {
       if (event.type === 'invocation') this.#count(event.record)
     })

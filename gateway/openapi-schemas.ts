@@ -1,4 +1,5 @@
 // Owns the JSON schemas of what the control API answers, for the OpenAPI document. Shapes only; the types are worker/api.ts's.
+import { QUOTAS } from '../worker/registry/quota-table.ts'
 import { ERRORS } from './errors.ts'
 
 const text = { type: 'string' } as const
@@ -28,6 +29,16 @@ const token = {
   rate: maybe(object({ count: whole, windowMs: whole })),
 }
 
+const namespaceSummary = { name: text, functions: whole, secrets: whole, tokens: whole, sandboxes: whole }
+const quota = object({
+  unit: { enum: ['number', 'bytes'] },
+  kind: { enum: ['held', 'rate', 'atOnce'] },
+  bound: maybe(whole),
+  inUse: maybe(whole),
+  source: { enum: ['namespace', 'setting', 'default'] },
+})
+const quotas = object(Object.fromEntries(QUOTAS.map(({ key }) => [key, quota])))
+
 export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
   Problem: object(
     {
@@ -41,8 +52,11 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
       stack: text,
       problems: { type: 'array', items: text },
       data: anything,
+      quota: text,
+      bound: whole,
+      inUse: whole,
     },
-    ['invocationId', 'stack', 'problems', 'data'],
+    ['invocationId', 'stack', 'problems', 'data', 'quota', 'bound', 'inUse'],
   ),
   Version: object(version),
   Deployed: object({ namespace: text, name: text, ...version, created: { type: 'boolean' }, url: text }),
@@ -182,6 +196,9 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
   }),
   Network: object({ namespace: text, name: text, createdAt: time, functions: names }),
   Secret: object({ namespace: text, name: text, createdAt: time, updatedAt: time, functions: names }),
+  NamespaceSummary: object(namespaceSummary),
+  Namespace: object({ ...namespaceSummary, quotas }),
+  Quotas: quotas,
   Token: object(token),
   NewToken: object({ ...token, token: text }),
   HostReport: anything,

@@ -4,6 +4,7 @@ import type { Deployer, Fleet, Worker } from '../worker/api.ts'
 import type { Callbacks, DurableLane, Schedules } from '../worker/queue/api.ts'
 import type { Registry } from '../worker/registry/api.ts'
 import type { FunctionNetworks } from '../worker/registry/networks.ts'
+import type { Quotas } from '../worker/registry/quotas.ts'
 import type { Secrets } from '../worker/registry/secrets.ts'
 import type { Tokens } from '../worker/registry/tokens.ts'
 
@@ -24,6 +25,8 @@ export interface GatewayOptions {
   readonly tokens?: Tokens
   /** Not given: secrets are 501. */
   readonly secrets?: Secrets
+  /** Not given: namespaces have no quotas. */
+  readonly quotas?: Quotas
   /** Workers in other processes; not given: there is `worker` alone. */
   readonly fleet?: Fleet
   /** Not given: volumes are 501. */

@@ -43,6 +43,7 @@ export {
 } from './network/addresses.ts'
 export type { NetworkMode, Networks } from './network/api.ts'
 export { type EgressRule, egressRuleText, parseEgressRule } from './network/egress-rules.ts'
+export { type BucketRate, TokenBucket } from './token-bucket.ts'
 export type { Volume, VolumeMount, VolumeStore } from './volumes/api.ts'
 
 /** Structured log lines of the platform itself (never of functions). Injected; pino outside, nothing in tests. */

@@ -27,6 +27,7 @@ export interface FrontParts
     | 'checkLimits'
     | 'fleet'
     | 'bodyLimits'
+    | 'quotas'
   > {
   readonly redis: RedisStore
   readonly lane: NonNullable<GatewayOptions['lane']>

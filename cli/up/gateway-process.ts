@@ -21,6 +21,7 @@ import {
   requireFreePort,
   startProcess,
 } from './process-parts.ts'
+import { countHeld, openQuotas } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
 import { readTlsFiles } from './tls-files.ts'
 
@@ -53,9 +54,11 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const registry = await openRegistry(base, redis, { images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
   requireSecretKey(secrets, 'gateway')
+  const quotas = await openQuotas(base, redis)
   const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
   const tracing = await openTracing(base)
   const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock: systemClock })
+  countHeld(quotas, { registry, secrets, worker })
   const lane = await openLane(base, { target, worker, runs: false, files: fleet.files, tracing })
   const runtime = runtimeOfWorkers(images, fleet)
   let stopping = false
@@ -72,6 +75,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     deployer: openDeployer(base, { runtime, worker, registry, secrets, networks }),
     secrets,
     tokens,
+    quotas,
     settings,
     tls,
     runtimeHost: null,

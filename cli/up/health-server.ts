@@ -5,6 +5,7 @@ import { Metrics } from '../../gateway/metrics.ts'
 import type { LoopStands } from '../../runtime/api.ts'
 import type { Worker } from '../../worker/api.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
+import type { Quotas } from '../../worker/registry/quotas.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from './clock.ts'
 
@@ -19,9 +20,10 @@ export async function createHealthServer(
   worker: Worker,
   lane: DurableLane,
   loop: LoopStands,
+  quotas: Quotas,
   trouble: () => string | null,
 ): Promise<HealthServer> {
-  const metrics = new Metrics(worker, lane, systemClock, loop)
+  const metrics = new Metrics({ worker, lane, quotas, loop, clock: systemClock })
   const answers: Readonly<Record<string, () => Promise<[status: number, type: string, body: string]>>> = {
     '/healthz': async () => [200, 'application/json', '{"status":"ok"}'],
     '/readyz': async () => {

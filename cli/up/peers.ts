@@ -9,6 +9,8 @@ import { PeerListener } from '../../gateway/peers/peer-listener.ts'
 import type { Runtime } from '../../runtime/api.ts'
 import type { Worker } from '../../worker/api.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
+import { QuotaRate } from '../../worker/registry/quota-rates.ts'
+import type { Quotas } from '../../worker/registry/quotas.ts'
 import { systemClock } from './clock.ts'
 import type { ProcessBase, Registry } from './process-parts.ts'
 
@@ -20,11 +22,12 @@ export interface PeersParts {
   readonly worker: Worker
   readonly registry: Registry
   readonly lane: DurableLane
+  readonly quotas: Quotas
 }
 
 /** Nothing where this host offers no networks. */
 export async function openPeers({ steps, logger }: ProcessBase, parts: PeersParts): Promise<void> {
-  const { runtime, worker, registry, lane } = parts
+  const { runtime, worker, registry, lane, quotas } = parts
   const { networks } = runtime
   if (networks === undefined) return
   const clock = systemClock
@@ -39,6 +42,7 @@ export async function openPeers({ steps, logger }: ProcessBase, parts: PeersPart
     // Functions bring no tokens: who calls is told by the address.
     tokens: new TokenCheck(randomBytes(32).toString('hex'), () => null),
     rates: new TokenRates(clock),
+    requests: new QuotaRate(quotas, 'requestsPerSecond', clock),
     behindProxy: false,
     secure: false,
     checkLimits: (asked) => runtime.checkLimits(asked),

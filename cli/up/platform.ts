@@ -28,6 +28,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
+import { countHeld, openQuotas } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
@@ -70,6 +71,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const redis = await openRedis(base, target)
   const registry = await openRegistry(base, redis, { images: ownRuntime.images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
+  const quotas = await openQuotas(base, redis)
   const { images, host: machine } = ownRuntime
   const isShared = config.redisUrl !== null
   const fleet = isShared ? await openFleet(base, { redis, role: 'platform', secrets, images, machine }) : null
@@ -79,6 +81,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const deployer = openDeployer(base, { runtime, worker, registry, secrets, networks })
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))
+  countHeld(quotas, { registry, secrets, worker })
   const lane = await openLane(base, { target, worker, tracing, files: fleet?.files ?? null })
   let ready = false
   const trouble = () => {
@@ -99,6 +102,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     deployer,
     secrets,
     tokens,
+    quotas,
     settings,
     tls,
     runtimeHost: runtime.host,

@@ -22,6 +22,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
+import { openQuotas } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 
@@ -63,6 +64,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   const registry = await openRegistry(base, redis, { images: null, startWaitMs: START_WAIT_MS })
   const { secrets } = await openBooks(base, redis)
   requireSecretKey(secrets, 'worker')
+  const quotas = await openQuotas(base, redis)
   const { images, host: machine } = ownRuntime
   const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })
   const runtime = { ...ownRuntime, images: pulledImages(images, fleet.files) }
@@ -78,10 +80,10 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
       ? null
       : await steps.run(
           'health listener',
-          () => createHealthServer(health, worker, lane, base.loop, trouble),
+          () => createHealthServer(health, worker, lane, base.loop, quotas, trouble),
           (made) => made.close(),
         )
-  await openPeers(base, { runtime, worker, registry, lane })
+  await openPeers(base, { runtime, worker, registry, lane, quotas })
   await steps.run('queue', () => lane.start())
   await fleet.join(worker, (version) => candidates.add(version))
   startProvisioned(registry, worker, logger)

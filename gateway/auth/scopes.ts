@@ -16,6 +16,7 @@ const TABLE: readonly (readonly [string, string, Needs])[] = [
   ['DELETE', '/v1/invocations/*', ['invoke']],
   ['GET', '/v1/invocations/**', READ],
   ['GET', '/v1/doctor', READ],
+  ['GET', '/v1/namespaces/**', READ],
   ['GET', '/v1/sandboxes', ['deploy']],
   ['GET', '/v1/events', ['deploy']],
   ['*', '/v1/volumes/**', ['deploy']],

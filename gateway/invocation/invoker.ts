@@ -6,6 +6,8 @@ import type { Clock, Limits, Logger } from '../../runtime/api.ts'
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
 import type { Callbacks, DurableLane } from '../../worker/queue/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
+import { DEFAULT_NAMESPACE } from '../../worker/registry/names.ts'
+import type { QuotaRate } from '../../worker/registry/quota-rates.ts'
 import type { TokenRates } from '../auth/rate.ts'
 import { namespaceFor } from '../auth/scopes.ts'
 import { type Caller, hasScope, type TokenCheck } from '../auth/token.ts'
@@ -26,7 +28,6 @@ import type { UploadWatch } from './upload-watch.ts'
 const GIB = 1024 ** 3
 /** Highest body of a synchronous and of an asynchronous call. */
 export const BODY_LIMITS = Object.freeze({ sync: GIB, async: 100 * 1024 ** 2 })
-export const DEFAULT_NAMESPACE = 'default'
 
 export interface InvokerOptions {
   readonly worker: Worker
@@ -34,6 +35,8 @@ export interface InvokerOptions {
   readonly lane: DurableLane | null
   readonly tokens: TokenCheck
   readonly rates: TokenRates
+  /** Requests of each namespace; null: none is counted. */
+  readonly requests: QuotaRate | null
   readonly watch: UploadWatch
   readonly clock: Clock
   readonly logger: Logger
@@ -78,6 +81,7 @@ export class Invoker {
       const caller = headers.authorization === null ? null : this.#identify(headers.authorization)
       const named = target.namespace ?? namespaceOf(headers.own)
       const namespace = (caller === null ? named : namespaceFor(caller, named)) ?? DEFAULT_NAMESPACE
+      this.#options.requests?.expect(namespace)
       const candidate = this.#ids.next()
       version = this.#routes.find(namespace, target.spec, candidate)
       const authorised = trusted || authorise(caller, version)

@@ -1,7 +1,7 @@
 // Owns how functions and versions look as JSON. Pure.
 import type { FunctionVersion, Worker } from '../../worker/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
-import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
+import { DEFAULT_NAMESPACE } from '../../worker/registry/names.ts'
 import type { ControlContext, ControlParts } from './route.ts'
 
 /** A function as JSON. */

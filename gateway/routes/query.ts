@@ -3,11 +3,10 @@
 import type { IncomingMessage } from 'node:http'
 import { parseDurationMs } from '../../runtime/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
-import { checkFunctionName, checkNamespace } from '../../worker/registry/names.ts'
+import { checkFunctionName, checkNamespace, DEFAULT_NAMESPACE } from '../../worker/registry/names.ts'
 import { namespaceFor } from '../auth/scopes.ts'
 import { DOCUMENT_BYTES } from '../control-gate.ts'
 import { GatewayError } from '../errors.ts'
-import { DEFAULT_NAMESPACE } from '../invocation/invoker.ts'
 import { RequestBody } from '../invocation/request-body.ts'
 import type { ControlContext, ControlParts } from './route.ts'
 

@@ -18,6 +18,7 @@ export interface ControlParts
     | 'registry'
     | 'tokens'
     | 'secrets'
+    | 'quotas'
     | 'volumes'
     | 'networks'
     | 'fleet'

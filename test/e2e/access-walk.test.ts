@@ -23,6 +23,9 @@ const READ = [
     'getInvocationLogs',
     'listCallbacks',
     'getDoctor',
+    'listNamespaces',
+    'getNamespace',
+    'getQuotas',
   ],
 ]
 const DEPLOY = [
@@ -45,7 +48,7 @@ const DEPLOY = [
   ],
   ...['listVolumes', 'getVolume', 'setVolume', 'removeVolume', 'listSecrets', 'getSecret', 'setSecret', 'removeSecret'],
 ]
-const PLATFORM = ['getConfig', 'listWorkers']
+const PLATFORM = ['getConfig', 'listWorkers', 'setQuotas']
 
 let platform: Platform
 let operations: Operation[]
@@ -104,6 +107,7 @@ const NOBODY = '01890000-0000-7000-8000-000000000000'
 /** The path with things of `default` in it, or with what is nowhere. */
 function fill(path: string, isReal: boolean): string {
   const kind = path.split('/')[2]!
+  if (kind === 'namespaces') return path.replace('{name}', isReal ? 'default' : 'shop')
   const NAMES: Record<string, string> = { secrets: 'CROWNSECRET', functions: 'crownfunction' }
   const name = NAMES[kind] ?? `crown${kind.slice(0, -1)}`
   return path.replaceAll(/\{(\w+)\}/g, (_, parameter: string) => {

@@ -133,6 +133,11 @@ async function setThings(): Promise<void> {
   // A gigabyte, of which nothing is written.
   await make('PUT', '/v1/volumes/unsaid', 201)
   await make('DELETE', '/v1/volumes/unsaid', 204)
+  await make('GET', '/v1/namespaces', 200)
+  await make('GET', '/v1/namespaces/default', 200)
+  await make('PUT', '/v1/namespaces/spare/quotas', 200, { functions: 3, memory: 'none' })
+  await make('PUT', '/v1/namespaces/spare/quotas', 400, { functions: 'many' })
+  await make('GET', '/v1/namespaces/spare/quotas', 200)
   await make('GET', '/v1/webhook-secret', 200)
   await make('POST', '/v1/webhook-secret/rotate', 200)
 }

@@ -20,6 +20,13 @@ const REMOVE = `
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('PUBLISH', ARGV[2], redis.call('INCR', KEYS[2]))
 return 1`
+// ARGV: channel, then key and JSON of each; no JSON removes it.
+const CHANGE = `
+for i = 2, #ARGV, 2 do
+  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i]) else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+redis.call('PUBLISH', ARGV[1], redis.call('INCR', KEYS[2]))
+return 1`
 // Fills an empty Redis from the file, never one that has seen a change.
 const REBUILD = `
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
@@ -82,6 +89,12 @@ export class Documents<T> {
   /** False: there is none. Throws RegistryError REGISTRY_UNAVAILABLE. */
   remove(key: string): Promise<boolean> {
     return this.#change(REMOVE, [key, this.#news])
+  }
+
+  /** Sets and removes (null) several at once: all of it holds, or nothing. Throws RegistryError REGISTRY_UNAVAILABLE. */
+  async change(entries: ReadonlyMap<string, { readonly value: T } | null>): Promise<void> {
+    const parts = [...entries].flatMap(([key, entry]) => [key, entry === null ? '' : JSON.stringify(entry.value)])
+    await this.#change(CHANGE, [this.#news, ...parts])
   }
 
   /** Told the keys that were added, changed or removed, by this process or another. The returned function unsubscribes. */

@@ -1,6 +1,8 @@
 // What names may look like: functions, namespaces and aliases are DNS labels. Pure.
 import { RegistryError } from './api.ts'
 
+/** Where a call goes that names no namespace. */
+export const DEFAULT_NAMESPACE = 'default'
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 /** The dashboard's own host name. */
 const RESERVED: ReadonlySet<string> = new Set(['thaw'])

@@ -37,6 +37,11 @@ export class FunctionNetworks {
     return { network: created ? { namespace, name, ...stored } : this.get(namespace, name), created }
   }
 
+  /** Namespaces that have some. */
+  namespaces(): Set<string> {
+    return new Set([...this.#documents.entries()].map(([id]) => id.slice(0, id.indexOf('/'))))
+  }
+
   /** Sorted by name. */
   list(namespace: string): FunctionNetwork[] {
     return [...this.#documents.entries()]

@@ -77,6 +77,11 @@ export class Secrets {
     return { secret: viewOf(id, stored), created: before === undefined }
   }
 
+  /** Namespaces that have some. */
+  namespaces(): Set<string> {
+    return new Set([...this.#documents.entries()].map(([id]) => id.slice(0, id.indexOf('/'))))
+  }
+
   /** Sorted by name. */
   list(namespace: string): SecretView[] {
     const all = [...this.#documents.entries()].map(([id, stored]) => viewOf(id, stored))

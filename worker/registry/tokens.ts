@@ -87,6 +87,11 @@ export class Tokens {
     return { token: viewOf(stored), value: `fn_${id}_${secret}` }
   }
 
+  /** Namespaces that have some. */
+  namespaces(): Set<string> {
+    return new Set([...this.#documents.entries()].map(([id]) => id.slice(0, id.indexOf('/'))))
+  }
+
   /** Of one namespace, or of all; sorted by namespace and name. Expired ones too, until they are removed. */
   list(namespace: string | null): TokenView[] {
     const all = [...this.#documents.entries()].map(([, stored]) => viewOf(stored))

@@ -27,6 +27,7 @@ describe('the table of errors', () => {
         "403 FORBIDDEN gateway",
         "403 FORBIDDEN_HOST gateway",
         "403 FORBIDDEN_ORIGIN gateway",
+        "403 QUOTA_EXCEEDED gateway",
         "404 ALIAS_NOT_FOUND gateway",
         "404 DEAD_LETTER_NOT_FOUND queue",
         "404 FUNCTION_NOT_FOUND gateway",

@@ -1,0 +1,67 @@
+// The quotas of a process: their book, the defaults that follow from this host, and who counts what is in use.
+import { statfs } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import type { Registry, Worker } from '../../worker/api.ts'
+import { Documents } from '../../worker/registry/documents.ts'
+import { type HostQuotas, Quotas } from '../../worker/registry/quotas.ts'
+import type { Secrets } from '../../worker/registry/secrets.ts'
+import type { RedisStore } from '../../worker/store/connect.ts'
+import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
+import type { ProcessBase } from './process-parts.ts'
+
+/** Of the host, what a namespace other than `default` may take: what is left starts a neighbour's sandboxes at once. */
+const SHARE = 3 / 4
+const DISK_SHARE = 1 / 2
+/** What an idle sandbox that is kept warm holds, roughly; together they may hold a quarter of the memory. */
+const WARM_BYTES = 64 * 1024 ** 2
+const WARM_SHARE = 1 / 4
+const LEAST_WARM = 4
+const REQUESTS_PER_CORE = 5000
+
+/** What this host can bear of one namespace. */
+export function hostQuotas(host: {
+  readonly places: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+  readonly cores: number
+}): HostQuotas {
+  return {
+    sandboxes: Math.max(1, Math.floor(host.places * SHARE)),
+    memory: Math.floor(host.memoryBytes * SHARE),
+    minWarm: Math.max(LEAST_WARM, Math.floor((host.memoryBytes * WARM_SHARE) / WARM_BYTES)),
+    volumesBytes: Math.floor(host.diskBytes * DISK_SHARE),
+    requestsPerSecond: host.cores * REQUESTS_PER_CORE,
+  }
+}
+
+/** In memory, the same as in Redis. */
+export async function openQuotas({ config, steps, logger }: ProcessBase, redis: RedisStore): Promise<Quotas> {
+  const { stateDir, pool, quotas: settings } = config
+  const { blocks, bsize } = await statfs(stateDir)
+  const host = hostQuotas({
+    places: maxSandboxes(),
+    memoryBytes: pool.sandboxMemoryBytes ?? sandboxMemoryBytes(),
+    diskBytes: blocks * bsize,
+    cores: availableParallelism(),
+  })
+  const documents = await steps.run(
+    'quotas',
+    () => new Documents<number | null>({ redis, stateDir, kind: 'quotas', logger }).open(),
+    (made) => made.close(),
+  )
+  return new Quotas({ documents, settings, host })
+}
+
+/** What can be counted from memory alone. Others report theirs where they are made. */
+export function countHeld(
+  quotas: Quotas,
+  parts: { readonly registry: Registry; readonly secrets: Secrets; readonly worker: Worker },
+): void {
+  const { registry, secrets, worker } = parts
+  quotas.report('functions', (namespace) => registry.list(namespace).length)
+  quotas.report('versions', (namespace) =>
+    registry.list(namespace).reduce((most, { versions }) => Math.max(most, versions.length), 0),
+  )
+  quotas.report('secrets', (namespace) => secrets.list(namespace).length)
+  quotas.report('sandboxes', (namespace) => worker.sandboxes(namespace).length)
+}

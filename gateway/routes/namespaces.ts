@@ -1,0 +1,125 @@
+// Owns the routes of namespaces: which there are, and their quotas: use against bound, and changing bounds. A namespace is made by the
+// first thing in it, so one that is empty can be shown and given quotas as well.
+import { UnitError } from '../../runtime/api.ts'
+import { checkNamespace } from '../../worker/registry/names.ts'
+import { isQuotaKey, parseQuota, QUOTAS } from '../../worker/registry/quota-table.ts'
+import type { QuotaChanges } from '../../worker/registry/quotas.ts'
+import { didYouMean } from '../../worker/registry/suggest.ts'
+import { GatewayError } from '../errors.ts'
+import { answerByName, nameOf, readJson } from './query.ts'
+import type { ControlContext, ControlParts, Route } from './route.ts'
+
+const EXPECTED = '{"functions": 20, "memory": "1g", "sandboxes": "none"}; "default" goes back to the default'
+
+export function namespaceRoutes(parts: ControlParts): Route[] {
+  const path = '/v1/namespaces/{name}'
+  return [
+    {
+      method: 'GET',
+      path: '/v1/namespaces',
+      id: 'listNamespaces',
+      summary: 'The namespaces there are, by name; for a token of a namespace that one alone',
+      query: { limit: 'at most this many', after: 'only names after this one' },
+      answers: { 200: { doc: 'namespaces', schema: 'NamespaceSummary[]' } },
+      handle: async (context) =>
+        await answerByName(context, await namesFor(context, parts), (one) => summary(one, parts)),
+    },
+    {
+      method: 'GET',
+      path,
+      id: 'getNamespace',
+      summary: 'A namespace: what it has, and its quotas with use against bound',
+      answers: { 200: { doc: 'the namespace', schema: 'Namespace' } },
+      handle: async (context) => {
+        const namespace = namespaceIn(context)
+        return context.json({
+          ...summary({ name: namespace }, parts),
+          quotas: await quotasOf(parts).view(namespace),
+        } as never)
+      },
+    },
+    {
+      method: 'GET',
+      path: `${path}/quotas`,
+      id: 'getQuotas',
+      summary: 'The quotas of a namespace: use against bound, and where the bound comes from',
+      answers: { 200: { doc: 'the quotas by key', schema: 'Quotas' } },
+      handle: async (context) => context.json((await quotasOf(parts).view(namespaceIn(context))) as never),
+    },
+    {
+      method: 'PUT',
+      path: `${path}/quotas`,
+      id: 'setQuotas',
+      summary: 'Changes the bounds it names and leaves the others; needs the platform’s own token',
+      body: { type: 'application/json', doc: EXPECTED },
+      answers: { 200: { doc: 'the quotas by key', schema: 'Quotas' }, 400: { doc: 'not valid', schema: 'Problem' } },
+      handle: async (context) => {
+        const namespace = namespaceIn(context)
+        await quotasOf(parts).set(namespace, parseChanges(await readJson(context.env.incoming)))
+        return context.json((await quotasOf(parts).view(namespace)) as never)
+      },
+    },
+  ]
+}
+
+/** Throws GatewayError BAD_REQUEST with all that is wrong. */
+function parseChanges(document: unknown): QuotaChanges {
+  if (document === null || typeof document !== 'object' || Array.isArray(document))
+    throw new GatewayError('BAD_REQUEST', `expected ${EXPECTED}`)
+  const changes: Record<string, number | null | 'default'> = {}
+  const problems: string[] = []
+  for (const [key, value] of Object.entries(document)) {
+    try {
+      changes[key] = parseChange(key, value)
+    } catch (error) {
+      if (!(error instanceof UnitError)) throw error
+      problems.push(error.message)
+    }
+  }
+  if (problems.length > 0) throw new GatewayError('BAD_REQUEST', problems.join('; '))
+  return changes
+}
+
+function parseChange(key: string, value: unknown): number | null | 'default' {
+  if (!isQuotaKey(key)) {
+    const keys = QUOTAS.map((quota) => quota.key)
+    const near = didYouMean(key, keys) || `; known: ${keys.join(' ')}`
+    throw new UnitError(`there is no quota ${JSON.stringify(key.slice(0, 80))}${near}`)
+  }
+  return value === 'default' ? 'default' : parseQuota(key, value)
+}
+
+/** The namespace the path names. Throws RegistryError NAME_INVALID | GatewayError FORBIDDEN for another one than the token's. */
+function namespaceIn(context: ControlContext): string {
+  const name = nameOf(context)
+  const { caller } = context.env.outgoing
+  if (caller?.namespace != null && caller.namespace !== name)
+    throw new GatewayError('FORBIDDEN', `the token ${caller.name} is for namespace ${caller.namespace} alone`)
+  checkNamespace(name)
+  return name
+}
+
+async function namesFor(context: ControlContext, parts: ControlParts): Promise<{ readonly name: string }[]> {
+  const own = context.env.outgoing.caller?.namespace ?? null
+  if (own !== null) return [{ name: own }]
+  const { registry, secrets, tokens, networks, volumes, quotas } = parts
+  const inVolumes = (await volumes?.list())?.map(({ id }) => id.slice(0, id.indexOf('/'))) ?? []
+  const books = [secrets, tokens, networks, quotas].flatMap((book) => [...(book?.namespaces() ?? [])])
+  const names = new Set([...registry.namespaces(), ...books, ...inVolumes])
+  return [...names].sort().map((name) => ({ name }))
+}
+
+function summary({ name }: { readonly name: string }, { registry, secrets, tokens, worker }: ControlParts) {
+  return {
+    name,
+    functions: registry.list(name).length,
+    secrets: secrets?.list(name).length ?? 0,
+    tokens: tokens?.list(name).length ?? 0,
+    sandboxes: worker.sandboxes(name).length,
+  }
+}
+
+function quotasOf({ quotas }: ControlParts): NonNullable<ControlParts['quotas']> {
+  if (quotas === undefined) throw new GatewayError('NOT_IMPLEMENTED', 'this platform has no quotas')
+  return quotas
+}

@@ -1,0 +1,135 @@
+// The routes of namespaces and quotas, who may use them, and the rate of requests, over HTTP on fakes.
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Tokens } from '../../worker/registry/tokens.ts'
+import { TestGateway } from '../support/gateway.ts'
+import { quotasInMemory } from '../support/quota-book.ts'
+import { realClock } from '../support/real-clock.ts'
+
+let gateway: TestGateway
+let quotas: ReturnType<typeof quotasInMemory>
+let token: string
+beforeEach(async () => {
+  quotas = quotasInMemory()
+  const tokens = new Tokens(documentsInMemory() as never, realClock)
+  token = (await tokens.create({ namespace: 'shop', name: 'ci', scopes: ['invoke'], expiresInMs: null, rate: null }))
+    .value
+  gateway = await TestGateway.start({ quotas, tokens })
+})
+afterEach(() => gateway.stop())
+
+function documentsInMemory() {
+  const values = new Map<string, unknown>()
+  let tell = () => {}
+  return {
+    get: (key: string) => values.get(key),
+    entries: () => values.entries(),
+    put: async (key: string, value: unknown) => {
+      values.set(key, value)
+      tell()
+      return true
+    },
+    onChange: (listener: () => void) => {
+      tell = listener
+    },
+  }
+}
+
+const put = (name: string, body: unknown, headers: Record<string, string> = {}) =>
+  gateway.fetch(`/v1/namespaces/${name}/quotas`, { method: 'PUT', body: JSON.stringify(body), headers })
+const as = () => ({ authorization: `Bearer ${token}` })
+
+describe('quotas over HTTP', () => {
+  test('are set by key, leave the others, and go back to the default', async () => {
+    const set = await put('shop', { functions: 3, memory: '1g', secrets: 'none' })
+    expect(set.status).toBe(200)
+    expect(await set.json()).toMatchObject({
+      functions: { unit: 'number', kind: 'held', bound: 3, inUse: null, source: 'namespace' },
+      memory: { unit: 'bytes', bound: 1024 ** 3 },
+      secrets: { bound: null, source: 'namespace' },
+      schedules: { bound: 1000, source: 'default' },
+    })
+    await put('shop', { functions: 'default' })
+    const answer = await gateway.fetch('/v1/namespaces/shop/quotas')
+    expect(await answer.json()).toMatchObject({
+      functions: { bound: 2000, source: 'default' },
+      memory: { bound: 1024 ** 3 },
+    })
+  })
+
+  test('a token of the namespace reads them and sets none; of another it sees nothing', async () => {
+    const read = await gateway.fetch('/v1/namespaces/shop', { headers: as() })
+    expect(read.status).toBe(200)
+    expect(await read.json()).toMatchObject({ name: 'shop', tokens: 1, quotas: { functions: { bound: 2000 } } })
+    expect((await put('shop', { functions: 'none' }, as())).status).toBe(403)
+    for (const path of ['/v1/namespaces/mall', '/v1/namespaces/mall/quotas'])
+      expect((await gateway.fetch(path, { headers: as() })).status).toBe(403)
+    expect(quotas.quotaOf('shop', 'functions')).toBe(2000)
+  })
+
+  test('namespaces are listed for the platform’s token; a token of one sees that one', async () => {
+    gateway.registry.add('hello', {}, 'mall')
+    await put('empty', { functions: 1 })
+    const names = async (headers = {}) =>
+      ((await (await gateway.fetch('/v1/namespaces', { headers })).json()) as { name: string }[]).map(
+        ({ name }) => name,
+      )
+    expect(await names()).toEqual(['empty', 'mall', 'shop'])
+    expect(await names(as())).toEqual(['shop'])
+  })
+
+  test.each([
+    [{ function: 3 }, /there is no quota "function"; did you mean functions/],
+    [{ constructor: 3 }, /there is no quota "constructor"/],
+    [{ functions: -1, memory: 'lots' }, /functions: expected a whole number.*; memory: expected a size/],
+    [[], /expected \{"functions": 20/],
+  ])('%j is refused with all that is wrong', async (body, message) => {
+    const answer = await put('shop', body)
+    expect(answer.status).toBe(400)
+    expect(((await answer.json()) as { detail: string }).detail).toMatch(message)
+  })
+
+  test('a name that is no namespace is refused', async () => {
+    expect((await put('Not.One', { functions: 1 })).status).toBe(400)
+  })
+})
+
+describe('requests a second', () => {
+  test('of one namespace are bounded before anything else, without a token too; another notices nothing', async () => {
+    gateway.registry.add('hello', { public: true }, 'shop')
+    gateway.registry.add('hello', { public: true }, 'mall')
+    await put('shop', { requestsPerSecond: 2 })
+    const call = (namespace: string) =>
+      gateway.fetch('/fn/hello', { anonymous: true, headers: { 'fn-namespace': namespace } })
+    const statuses = []
+    for (let count = 0; count < 10; count++) statuses.push((await call('shop')).status)
+    expect(statuses.filter((status) => status === 200).length).toBeLessThan(10)
+    const refused = await until429(() => call('shop'))
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect(await refused.json()).toMatchObject({
+      status: 429,
+      code: 'QUOTA_EXCEEDED',
+      quota: 'requestsPerSecond',
+      bound: 2,
+      inUse: expect.any(Number),
+    })
+    for (let count = 0; count < 10; count++) expect((await call('mall')).status).toBe(200)
+    const metrics = await (await gateway.fetch('/metrics')).text()
+    expect(metrics).toMatch(/^thaw_quota_refused_total\{quota="requestsPerSecond",namespace="shop"\} [1-9]/m)
+  })
+
+  test('count calls of the control API, and the platform’s own token gets through', async () => {
+    await put('shop', { requestsPerSecond: 1 })
+    await until429(() => gateway.fetch('/v1/functions', { headers: as() }))
+    expect((await put('shop', { requestsPerSecond: 'none' })).status).toBe(200)
+    expect((await gateway.fetch('/v1/functions', { headers: as() })).status).toBe(200)
+  })
+})
+
+async function until429(call: () => Promise<Response>): Promise<Response> {
+  for (let count = 0; count < 20; count++) {
+    const answer = await call()
+    if (answer.status === 429) return answer
+    await answer.arrayBuffer()
+  }
+  throw new Error('never refused')
+}
