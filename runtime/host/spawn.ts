@@ -2,8 +2,9 @@
 // Nothing is inherited from the platform: no environment unless given, no shell, no file descriptors but those named.
 import { type ChildProcess, spawn as nodeSpawn, type StdioOptions } from 'node:child_process'
 import { closeSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import type { Duplex, Readable, Writable } from 'node:stream'
-import { createWire } from './wire-socket.ts'
+import { createOutlet, createWire, type WireSocket } from './wire-socket.ts'
 
 export interface SpawnOptions {
   /** The whole environment of the child; nothing is added. Default: a plain PATH only. */
@@ -16,7 +17,8 @@ export interface SpawnOptions {
   readonly stderr?: 'pipe' | 'ignore' | 'inherit'
   /** Gives the child one end of a connected stream socket as fd 3; `socket` is the other. Default false. */
   readonly extraSocket?: boolean
-  /** The same with a WireSocket as `socket`, which reads into this buffer; it may be shared by many. */
+  /** For a child that hands its streams on to code of strangers: fd 3 with a WireSocket as `socket`, which reads into this
+   *  buffer (it may be shared by many), and sockets that refuse descriptors as stdout and stderr, where those are pipes. */
   readonly wireBuffer?: Buffer
   /** Own session: signals to the platform's process group do not reach it. Default false. */
   readonly detached?: boolean
@@ -48,17 +50,20 @@ export const PLAIN_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /** Starts `command` (a path, or a name looked up in the child's PATH). Throws an Error naming the command when it cannot be started. */
 export function spawn(command: string, args: readonly string[], options: SpawnOptions = {}): SpawnedProcess {
-  const stdio: StdioOptions = [options.stdin ?? 'ignore', options.stdout ?? 'pipe', options.stderr ?? 'pipe']
-  const pair = options.wireBuffer === undefined ? null : createWire(options.wireBuffer)
-  if (pair !== null) stdio.push(pair.peerFd)
-  else if (options.extraSocket === true) stdio.push('pipe')
+  const stdio: Exclude<StdioOptions, string> = [
+    options.stdin ?? 'ignore',
+    options.stdout ?? 'pipe',
+    options.stderr ?? 'pipe',
+  ]
+  const own = options.wireBuffer === undefined ? null : openSockets(stdio, options.wireBuffer)
+  if (own === null && options.extraSocket === true) stdio.push('pipe')
   const child = startChild(command, args, stdio, options)
-  if (pair !== null) closeSync(pair.peerFd)
+  for (const fd of own?.peerFds ?? []) closeSync(fd)
   // Without a listener a failure to start would surface a tick later as an uncaught error.
   child?.on('error', () => {})
   const pid = child?.pid
   if (child === null || pid === undefined) {
-    pair?.wire.destroy()
+    for (const socket of [own?.wire, own?.stdout, own?.stderr]) socket?.destroy()
     throw new Error(`cannot start ${command}: not found or not executable`)
   }
   const exited = new Promise<ProcessExit>((resolve) => {
@@ -68,12 +73,46 @@ export function spawn(command: string, args: readonly string[], options: SpawnOp
   return {
     pid,
     stdin: child.stdin,
-    stdout: child.stdout,
-    stderr: child.stderr,
-    socket: pair?.wire ?? (child.stdio[3] as Duplex | null | undefined) ?? null,
+    stdout: own?.stdout ?? child.stdout,
+    stderr: own?.stderr ?? child.stderr,
+    socket: own?.wire ?? (child.stdio[3] as Duplex | null | undefined) ?? null,
     exited,
     kill: (signal) => child.kill(signal),
     unref: () => child.unref(),
+  }
+}
+
+interface OwnSockets {
+  readonly wire: WireSocket
+  /** Null where they are no pipes. */
+  readonly stdout: Socket | null
+  readonly stderr: Socket | null
+  /** What the child inherits. */
+  readonly peerFds: readonly number[]
+}
+
+/** Makes them, and names what the child inherits in `stdio`. All or none. */
+function openSockets(stdio: Exclude<StdioOptions, string>, wireBuffer: Buffer): OwnSockets {
+  const sockets: Socket[] = []
+  const peerFds: number[] = []
+  const keep = <T extends Socket>(nth: number, socket: T, peerFd: number): T => {
+    sockets.push(socket)
+    peerFds.push(peerFd)
+    stdio[nth] = peerFd
+    return socket
+  }
+  const openOutlet = (nth: number): Socket | null => {
+    if (stdio[nth] !== 'pipe') return null
+    const { outlet, peerFd } = createOutlet()
+    return keep(nth, outlet, peerFd)
+  }
+  try {
+    const { wire, peerFd } = createWire(wireBuffer)
+    return { wire: keep(3, wire, peerFd), stdout: openOutlet(1), stderr: openOutlet(2), peerFds }
+  } catch (error) {
+    for (const socket of sockets) socket.destroy()
+    for (const fd of peerFds) closeSync(fd)
+    throw error
   }
 }
 

@@ -11,6 +11,7 @@ const call = {
   umount2: libc.func('int umount2(const char *target, int flags)'),
   flock: libc.func('int flock(int fd, int operation)'),
   socketpair: libc.func('int socketpair(int domain, int type, int protocol, void *descriptors)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int size)'),
   prctl: libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
   waitpid: libc.func('int waitpid(int pid, void *status, int options)'),
   ioctlNumber: libc.func('int ioctl(int fd, unsigned long request, long argument)'),
@@ -173,4 +174,18 @@ export function socketPair(): [number, number] {
   const descriptors = Buffer.alloc(8)
   checked(call.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, descriptors), 'socketpair', 'AF_UNIX')
   return [descriptors.readInt32LE(0), descriptors.readInt32LE(4)]
+}
+
+const SOL_SOCKET = 1
+const SO_PASSRIGHTS = 83
+const OFF = Buffer.alloc(4)
+
+/** SO_PASSRIGHTS = 0: from here on nobody can send a descriptor to this socket of AF_UNIX (the sender gets EPERM). Without it a
+ *  descriptor that is sent and not taken is closed by whoever reads, and a close may last (SO_LINGER). Not from Linux 5.x, 6.1,
+ *  6.12: false there. Source: unix(7); Linux 6.16, "af_unix: Introduce SO_PASSRIGHTS". Throws SystemError for another failure. */
+export function refuseDescriptors(fd: number): boolean {
+  if (call.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, OFF, OFF.length) === 0) return true
+  const code = getSystemErrorName(-koffi.errno())
+  if (code === 'ENOPROTOOPT') return false
+  throw new SystemError('setsockopt', code, `fd ${fd} SO_PASSRIGHTS`)
 }

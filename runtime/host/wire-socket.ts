@@ -2,7 +2,7 @@
 // one system call at once, and gathers what is said to a sandbox that is busy anyway. Knows bytes, not frames.
 import { closeSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { socketPair } from './syscalls.ts'
+import { refuseDescriptors, socketPair } from './syscalls.ts'
 
 /** Told once: null when the kernel has all of it, else why it does not. */
 export type Written = (error: Error | null) => void
@@ -92,9 +92,23 @@ export class WireSocket extends Socket {
 
 /** A connected pair: our end, and the other's descriptor, which the caller closes once it was inherited. */
 export function createWire(readBuffer: Buffer): { readonly wire: WireSocket; readonly peerFd: number } {
+  const { made: wire, peerFd } = connected((fd) => new WireSocket(fd, readBuffer))
+  return { wire, peerFd }
+}
+
+/** The same for what only comes out of a sandbox, its stdout and stderr. A socket and no pipe: who writes into a pipe holds its lock
+ *  while the kernel copies from his memory, and a page of it that is slow to come makes our read wait (pipe_write, Linux 6.18). */
+export function createOutlet(): { readonly outlet: Socket; readonly peerFd: number } {
+  const { made: outlet, peerFd } = connected((fd) => new Socket({ fd, readable: true, writable: false }))
+  return { outlet, peerFd }
+}
+
+/** SECURITY: our end refuses descriptors before anybody has the other. */
+function connected<T>(make: (fd: number) => T): { readonly made: T; readonly peerFd: number } {
   const [ours, peerFd] = socketPair()
   try {
-    return { wire: new WireSocket(ours, readBuffer), peerFd }
+    refuseDescriptors(ours)
+    return { made: make(ours), peerFd }
   } catch (error) {
     closeSync(ours)
     closeSync(peerFd)

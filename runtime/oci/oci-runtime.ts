@@ -89,16 +89,11 @@ async function runContainer(
   if (!(socket instanceof WireSocket) || stdout === null || stderr === null)
     throw new Error('the OCI runtime was started without pipes')
   const streams = [socket, stdout, stderr]
-  for (const stream of streams) {
-    // A peer that is gone shows as the end of the socket; a write to it must not throw.
-    stream.on('error', () => {})
-    // ORDER: held before the runtime can exit: Node then lets the streams flow, and what came early would be lost.
-    if (stream !== socket) stream.on('readable', hold)
-  }
+  // A peer that is gone shows as the end of the socket; a write to it must not throw.
+  for (const stream of streams) stream.on('error', () => {})
   const cancel = options.clock.after(RUN_TIMEOUT_MS, () => child.kill('SIGKILL'))
   const exit = await child.exited
   cancel()
-  for (const stream of streams) stream.off('readable', hold)
   if (exit.code !== 0) {
     const words = await readRest(stderr)
     for (const stream of streams) stream.destroy()
@@ -107,9 +102,6 @@ async function runContainer(
   }
   return { pid: Number(await readFile(pidFile, 'utf8')), socket, stdout, stderr }
 }
-
-/** A stream with a `readable` listener does not flow. */
-function hold(): void {}
 
 /** The runtime's own, and not the container's. One thread for its Go code: it has nothing to do side by side, its threads only
  *  take each other's core where cores are few (median of a start on a busy machine 105 → 81 and 87 → 68 ms, trees in turn). */

@@ -21,6 +21,7 @@ export const FAMILIES = {
   output: 'Output',
   wire: 'The wire to the platform',
   callers: 'Callers, names and tokens',
+  loop: 'The one loop that serves everybody',
   state: 'State between calls and sandboxes',
 } as const
 export type Family = keyof typeof FAMILIES

@@ -2,8 +2,8 @@
 // sandbox. EPERM is the seccomp allow-list's answer, ENOSYS for calls newer than its library, unless the row says who else answers.
 import { seccompProfile } from '../../runtime/oci/seccomp.ts'
 import type { Attack } from './attacks.ts'
-import type { CallArgument } from './inside/caller.ts'
-import { X86_64_CALLS } from './x86-64-calls.ts'
+import type { CallArgument, KernelCall } from './inside/caller.ts'
+import { callNumber, X86_64_CALLS } from './x86-64-calls.ts'
 
 export interface KernelAttack extends Attack {
   readonly calls: readonly CallText[]
@@ -15,6 +15,16 @@ export interface KernelAttack extends Attack {
 
 /** Name of a call and its arguments; `i386:20` is a number of the 32-bit table, `x32:39` one of x32, `#335` one of the host's own. */
 export type CallText = readonly [name: string, ...args: CallArgument[]]
+
+const X32_BIT = 0x4000_0000
+
+/** The call with its number. */
+export function toCall([name, ...args]: CallText): KernelCall {
+  const [, table, number] = /^(i386|x32):(\d+)$/.exec(name) ?? []
+  if (table === 'i386') return { number: Number(number), arguments: args, i386: true }
+  if (table === 'x32') return { number: X32_BIT + Number(number), arguments: args }
+  return { number: name.startsWith('#') ? Number(name.slice(1)) : callNumber(name), arguments: args }
+}
 
 const NEW = {
   time: 0x80,

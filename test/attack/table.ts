@@ -7,6 +7,7 @@ import { BOMB_ATTACKS } from './bomb-attacks.ts'
 import { CALLER_ATTACKS } from './caller-attacks.ts'
 import { FILE_ATTACKS } from './file-attacks.ts'
 import { KERNEL_ATTACKS } from './kernel-attacks.ts'
+import { LOOP_ATTACKS } from './loop-attacks.ts'
 import { STATE_ATTACKS } from './state-attacks.ts'
 import { FORGED_ATTACKS, POISON_ATTACKS, SMUGGLED_ATTACKS } from './wire-attacks.ts'
 
@@ -21,6 +22,7 @@ export const ALL_ATTACKS: readonly Attack[] = [
   ...FORGED_ATTACKS,
   ...SMUGGLED_ATTACKS,
   ...CALLER_ATTACKS,
+  ...LOOP_ATTACKS,
   ...STATE_ATTACKS,
   ...POISON_ATTACKS,
 ]

@@ -3,12 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Attacked, attackPlatform } from './attacker.ts'
 import { FILE_ATTACKS } from './file-attacks.ts'
-import type { CallsOutcome, KernelCall } from './inside/caller.ts'
+import type { CallsOutcome } from './inside/caller.ts'
 import type { Step } from './inside/steps.ts'
-import { type CallText, KERNEL_ATTACKS } from './kernel-attacks.ts'
-import { callNumber } from './x86-64-calls.ts'
-
-const X32_BIT = 0x4000_0000
+import { KERNEL_ATTACKS, toCall } from './kernel-attacks.ts'
 
 let attacked: Attacked
 beforeAll(async () => {
@@ -21,13 +18,6 @@ async function answer<T>(path: string, body: unknown): Promise<T> {
   const text = await response.text()
   expect(response.status, text).toBe(200)
   return JSON.parse(text) as T
-}
-
-function toCall([name, ...args]: CallText): KernelCall {
-  const [, table, number] = /^(i386|x32):(\d+)$/.exec(name) ?? []
-  if (table === 'i386') return { number: Number(number), arguments: args, i386: true }
-  if (table === 'x32') return { number: X32_BIT + Number(number), arguments: args }
-  return { number: name.startsWith('#') ? Number(name.slice(1)) : callNumber(name), arguments: args }
 }
 
 describe('system calls', () => {

@@ -4,8 +4,19 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
-/** A number, text (a pointer to it, NUL at its end), `{room}` bytes of zeroes, `{result}` of an earlier call, `{words}` of 64 bits. */
-export type CallArgument = number | string | { room: number } | { result: number } | { words: readonly number[] }
+/** A number, text (a pointer to it, NUL at its end), `{room}` bytes of zeroes, `{result}` of an earlier call, `{words}` of 64 bits,
+ *  `{hex}` bytes, or a `{message}` for sendmsg(2): bytes that carry descriptors (SCM_RIGHTS). */
+export type CallArgument =
+  | number
+  | string
+  | { room: number }
+  | { result: number }
+  | { words: readonly number[] }
+  | { hex: string }
+  | { message: { hex: string; descriptors: readonly number[] } }
+
+/** What the program finds open besides its own three: the wire, stdout and stderr of the process that starts it. */
+export const INHERITED = { wire: 3, stdout: 4, stderr: 5 } as const
 
 export interface KernelCall {
   readonly number: number
@@ -45,7 +56,8 @@ export function makeCalls(calls: readonly KernelCall[]): CallsOutcome {
     writeFileSync(path, program())
     chmodSync(path, 0o755)
   }
-  const child = spawnSync(path, { input: encode(calls), timeout: 5000, maxBuffer: 1024 ** 2 })
+  const stdio = ['pipe', 'pipe', 'pipe', 3, 1, 2] as const
+  const child = spawnSync(path, { input: encode(calls), timeout: 5000, maxBuffer: 1024 ** 2, stdio: [...stdio] })
   if (child.error !== undefined && child.signal === null) throw child.error
   const resultBytes = child.signal === null ? calls.length * 8 : 0
   const at = child.stdout.length - resultBytes
@@ -105,8 +117,28 @@ function encode(calls: readonly KernelCall[]): Buffer {
   return Buffer.concat([Buffer.from(words.buffer), ...blobs])
 }
 
+const SOL_SOCKET = 1
+const SCM_RIGHTS = 1
+
+/** struct msghdr of one struct iovec, with one struct cmsghdr (cmsg(3)). */
+function placeMessage(bytes: Buffer, descriptors: readonly number[], place: (blob: Buffer) => number): number {
+  const control = Buffer.alloc(16 + Math.ceil(descriptors.length / 2) * 8)
+  control.writeBigUInt64LE(BigInt(16 + descriptors.length * 4), 0)
+  control.writeUInt32LE(SOL_SOCKET, 8)
+  control.writeUInt32LE(SCM_RIGHTS, 12)
+  for (const [nth, fd] of descriptors.entries()) control.writeInt32LE(fd, 16 + nth * 4)
+  const words = (...values: number[]) => Buffer.from(new BigUint64Array(values.map(BigInt)).buffer)
+  const vector = place(words(place(bytes), bytes.length))
+  return place(words(0, 0, vector, 1, place(control), control.length, 0))
+}
+
 function wordOf(argument: CallArgument, place: (blob: Buffer) => number): number {
   if (typeof argument === 'number') return argument
+  if (typeof argument === 'object' && 'hex' in argument) return place(Buffer.from(argument.hex, 'hex'))
+  if (typeof argument === 'object' && 'message' in argument) {
+    const { hex, descriptors } = argument.message
+    return placeMessage(Buffer.from(hex, 'hex'), descriptors, place)
+  }
   if (typeof argument === 'string') return place(Buffer.from(`${argument}\0`, 'latin1'))
   if ('result' in argument) return argument.result
   if ('room' in argument) return place(Buffer.alloc(argument.room))

@@ -1,0 +1,93 @@
+// Attacks on the event loop that serves everybody: as data. loop.test.ts has a program inside make the calls, beside a neighbour.
+import type { Attack } from './attacks.ts'
+import { type CallArgument, INHERITED } from './inside/caller.ts'
+import type { CallText } from './kernel-attacks.ts'
+
+export interface LoopAttack extends Attack {
+  /** Calls of one program inside; the last come to what `gives` says. null: its sandbox may be gone by then. */
+  readonly calls: readonly CallText[]
+  readonly gives: readonly string[] | null
+}
+
+const SOL_SOCKET = 1
+const SO_RCVBUF = 8
+const SO_LINGER = 13
+const F_SETFL = 4
+const O_NONBLOCK = 0x800
+const MSG_OOB = 1
+/** Longer than any test waits. */
+const LINGER_S = 20
+/** What the program inside opens first and second. */
+const LISTENER = 6
+const CONNECTION = 7
+/** 127.0.0.1:40404 */
+const ADDRESS: CallArgument = { hex: `0200${(40404).toString(16).padStart(4, '0')}7f0000010000000000000000` }
+/** A log line of so many characters, as the wire wants it (a LOG frame) and as text; hex. */
+const line = (to: number, chars: number): string => {
+  const text = '79'.repeat(chars - 1)
+  if (to !== INHERITED.wire) return `${text}0a`
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(chars)
+  return `${length.toString('hex')}160000000001${text}`
+}
+
+const int = (...values: number[]): CallArgument => {
+  return { hex: Buffer.from(new Int32Array(values).buffer).toString('hex') }
+}
+
+const socket: CallText = ['socket', 2, 1, 0]
+/** A connection over its own loopback whose other end never reads, with more to say than fits: its close lingers. */
+const LINGERING: readonly CallText[] = [
+  socket,
+  ['setsockopt', LISTENER, SOL_SOCKET, SO_RCVBUF, int(4096), 4],
+  ['bind', LISTENER, ADDRESS, 16],
+  ['listen', LISTENER, 8],
+  socket,
+  ['connect', CONNECTION, ADDRESS, 16],
+  ['fcntl', CONNECTION, F_SETFL, O_NONBLOCK],
+  ...Array.from({ length: 12 }, (): CallText => ['write', CONNECTION, 0x1001_0000, 0x10_0000]),
+  ['fcntl', CONNECTION, F_SETFL, 0],
+  ['setsockopt', CONNECTION, SOL_SOCKET, SO_LINGER, int(1, LINGER_S), 8],
+]
+
+const pass = (to: number, ...descriptors: number[]): CallText => {
+  return ['sendmsg', to, { message: { hex: line(to, 2), descriptors } }, 0]
+}
+
+const busy = (to: number): CallText[] => {
+  const hex = line(to, 1500)
+  return Array.from({ length: 60 }, () => ['write', to, { hex }, hex.length / 2])
+}
+
+const ALL = Object.values(INHERITED)
+const REFUSED = 'the kernel refuses descriptors on every socket to a sandbox (`SO_PASSRIGHTS`): `EPERM`'
+
+export const LOOP_ATTACKS: readonly LoopAttack[] = [
+  {
+    id: 'lingering-descriptor',
+    family: 'loop',
+    tries: 'pass a socket whose close lingers to the platform, over the wire, stdout and stderr',
+    contained: REFUSED,
+    // Lines first, so that the program has ended, and let go of the socket, when the platform comes to it.
+    calls: [...LINGERING, ...ALL.flatMap(busy), ...ALL.map((to) => pass(to, CONNECTION))],
+    gives: ALL.map(() => 'EPERM'),
+  },
+  {
+    id: 'many-descriptors',
+    family: 'loop',
+    tries: 'pass 250 descriptors at a time, which the platform would have to close',
+    contained: REFUSED,
+    calls: ALL.map((to) => pass(to, ...Array.from({ length: 250 }, () => 0))),
+    gives: ALL.map(() => 'EPERM'),
+  },
+  {
+    id: 'urgent-bytes',
+    family: 'loop',
+    tries: 'send urgent bytes (`MSG_OOB`) where the platform reads',
+    contained: 'a byte like others: on the wire no frame, so the sandbox is killed',
+    calls: [INHERITED.stdout, INHERITED.stderr, INHERITED.wire].map(
+      (to): CallText => ['sendto', to, 'A', 1, MSG_OOB, 0, 0],
+    ),
+    gives: null,
+  },
+]

@@ -1,0 +1,50 @@
+// What stops the one loop that serves everybody stops every tenant: tried from inside a function, seen by a neighbour in another
+// namespace and by the platform's own counter.
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { timeScale } from '../support/time-scale.ts'
+import { type Attacked, attackPlatform } from './attacker.ts'
+import type { CallsOutcome } from './inside/caller.ts'
+import { toCall } from './kernel-attacks.ts'
+import { LOOP_ATTACKS } from './loop-attacks.ts'
+import { type Neighbour, type NeighbourReport, settleNeighbour } from './neighbour.ts'
+
+const MOST_STAND_MS = 100 * timeScale
+/** After an attack: what it started in the platform shows by then. */
+const AFTERMATH_MS = 1500
+
+let attacked: Attacked
+let neighbour: Neighbour
+beforeAll(async () => {
+  attacked = await attackPlatform()
+  neighbour = await settleNeighbour(attacked.platform)
+})
+afterAll(() => attacked.close())
+
+function expectUnharmed(report: NeighbourReport): void {
+  expect(report).toMatchObject({ errors: [], coldErrors: [] })
+  expect([report.calls > 1, report.coldStarts > 1]).toEqual([true, true])
+  expect(report.loopStandMs).toBeLessThan(MOST_STAND_MS)
+}
+
+test('beside nothing the neighbour is served, and the loop does not stand', async () => {
+  expectUnharmed(await neighbour.during(() => delay(1500)))
+})
+
+for (const { id, tries, calls, gives } of LOOP_ATTACKS) {
+  test(`${id}: an attempt to ${tries}`, async () => {
+    const report = await neighbour.during(async () => {
+      const response = await attacked.call('/calls', calls.map(toCall))
+      const answer = { status: response.status, text: await response.text() }
+      await delay(AFTERMATH_MS)
+      return answer
+    })
+    expectUnharmed(report)
+    const { status, text } = report.attack
+    if (gives !== null) {
+      expect(status, text).toBe(200)
+      expect((JSON.parse(text) as CallsOutcome).results.slice(-gives.length)).toEqual(gives)
+    }
+    attacked.watch.check()
+  })
+}
