@@ -19,12 +19,15 @@ import { type Registry, RegistryError } from './registry/api.ts'
 import { expectMaxima, parseFunctionConfig } from './registry/config.ts'
 import { parseDestination } from './registry/destinations.ts'
 import { networkModeOf, networkNameOf } from './registry/network-text.ts'
+import { SourceMapError } from './source-maps/map-bounds.ts'
+import type { SourceMaps } from './source-maps/source-maps.ts'
 
 export interface DeployerOptions {
   readonly runtime: Runtime
   readonly worker: Worker
   readonly registry: Registry
   readonly logger: Logger
+  readonly sourceMaps: Pick<SourceMaps, 'check'>
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
   /** Whether a secret is set; default: none is. */
@@ -69,6 +72,7 @@ class HostDeployer implements Deployer {
     const config = this.#configOf(request)
     await this.#expectParts(request.namespace, config)
     this.#expectDestinations(request, config)
+    await this.#expectMap(request)
     const image = await this.#put(request, config)
     try {
       const { version, existed } = registry.candidate(request.namespace, request.name, image, config)
@@ -104,6 +108,17 @@ class HostDeployer implements Deployer {
     expectMaxima(limits, config.maxLimits)
     this.#options.runtime.checkLimits({ ...config.maxLimits, ...own }, limits)
     return { ...config, limits }
+  }
+
+  /** A map that would not do when a position occurs is refused now. Throws WorkerError DEPLOY_INVALID. */
+  async #expectMap({ source, sourceMap, namespace }: DeployRequest): Promise<void> {
+    if (sourceMap === null) return
+    try {
+      await this.#options.sourceMaps.check(sourceMap, source.length, namespace)
+    } catch (error) {
+      if (!(error instanceof SourceMapError)) throw error
+      throw new WorkerError('DEPLOY_INVALID', `index.cjs.map: ${error.message}`, { cause: error })
+    }
   }
 
   /** What the configuration names has to be there. Throws WorkerError DEPLOY_INVALID with the way out. */

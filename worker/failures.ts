@@ -2,7 +2,7 @@
 // from what runtime/ says. Answers no HTTP: the gateway's table does.
 import { type Fault, type FaultCode, RuntimeError } from '../runtime/api.ts'
 import type { FailureCode, FailureComponent, InvocationFailure, InvocationState } from './api.ts'
-import { ownFrames } from './source-map.ts'
+import { ownFrames } from './source-maps/own-frames.ts'
 
 /** `status` is what the record shows; 499 is a caller who left. */
 export const FAILURES: Readonly<
@@ -56,29 +56,42 @@ const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
   BODY_ABORTED: 'BODY_ABORTED',
 }
 
-/** `mapStack` turns positions in the bundle into the author's own. */
-export function failureOfFault(fault: Fault, mapStack: (text: string) => string): InvocationFailure {
+/** Its stack has the positions of the bundle. */
+export function failureOfFault(fault: Fault): InvocationFailure {
   return failure(BY_FAULT[fault.code], fault.message, {
-    ...(fault.stack === undefined ? {} : { stack: mapStack(ownFrames(fault.stack)) }),
+    ...(fault.stack === undefined ? {} : { stack: ownFrames(fault.stack) }),
     ...(fault.data === undefined ? {} : { data: fault.data }),
   })
 }
 
 /** Why a sandbox could not be had. During load the function's own crash or want of memory counts as its failed init. */
-export function failureOfLaunch(error: unknown, mapStack: (text: string) => string): InvocationFailure {
+export function failureOfLaunch(error: unknown): InvocationFailure {
   if (!(error instanceof RuntimeError)) return failure('SANDBOX_CREATE_FAILED', messageOf(error))
   const { fault } = error
-  if (fault !== null && fault.code === 'OUT_OF_MEMORY') return failureOfFault(fault, mapStack)
+  if (fault !== null && fault.code === 'OUT_OF_MEMORY') return failureOfFault(fault)
   if (error.code === 'LOAD_FAILED' || (fault !== null && error.code === 'SANDBOX_STOPPED')) {
-    if (fault?.code === 'KILLED') return failureOfFault(fault, mapStack)
+    if (fault?.code === 'KILLED') return failureOfFault(fault)
     const { message, ...more } =
-      fault === null ? { message: error.message } : failureOfFault({ ...fault, code: 'LOAD_FAILED' }, mapStack)
+      fault === null ? { message: error.message } : failureOfFault({ ...fault, code: 'LOAD_FAILED' })
     return failure('FUNCTION_INIT_FAILED', message, more)
   }
   if (error.code === 'LOAD_TIMEOUT') return failure('FUNCTION_INIT_TIMEOUT', fault?.message ?? error.message)
   if (error.code === 'IMAGE_CORRUPT')
     return failure('IMAGE_CORRUPT', `${error.message}; deploying the same function again mends it`)
   return failure('SANDBOX_CREATE_FAILED', error.message)
+}
+
+/** Turns positions in the bundle into the author's own: at once where the map is known, else by a promise that never rejects. */
+export type MapStack = (text: string) => string | Promise<string>
+
+/** The failure with the author's own positions in its stack; a promise only where the map has to be decoded first. */
+export function withOwnPositions(
+  why: InvocationFailure,
+  mapStack: MapStack,
+): InvocationFailure | Promise<InvocationFailure> {
+  if (why.stack === undefined) return why
+  const stack = mapStack(why.stack)
+  return typeof stack === 'string' ? { ...why, stack } : stack.then((mapped) => ({ ...why, stack: mapped }))
 }
 
 /** State of the record of an invocation that ended with this failure. */

@@ -10,7 +10,7 @@ import type {
   InvocationSink,
   StartKind,
 } from './api.ts'
-import { failure, failureOfFault } from './failures.ts'
+import { failure, failureOfFault, withOwnPositions } from './failures.ts'
 import { CallClock, SLOW_CLIENT_MS } from './invoke-clock.ts'
 import { meterCall } from './invoke-metering.ts'
 import { type CallTimes, instantsOf, phasesOf, recordOf } from './invoke-record.ts'
@@ -64,6 +64,8 @@ export class Call implements Invocation, CallSink, PoolCall {
   #start: StartKind | null = null
   #status: number | null = null
   #failure: InvocationFailure | null = null
+  /** Its failure is known when the positions in its stack are. */
+  #failing: Promise<void> | null = null
   /** The sandbox reported the end of the response, or its failure. */
   #responseOver = false
   #over = false
@@ -199,7 +201,9 @@ export class Call implements Invocation, CallSink, PoolCall {
       return
     }
     this.#endResponse()
-    this.#fail(failureOfFault(fault, (text) => this.pool.mapPositions(text)))
+    const why = withOwnPositions(failureOfFault(fault), (text) => this.pool.mapPositions(text))
+    if (why instanceof Promise) this.#failLater(why)
+    else this.#fail(why)
   }
 
   idle(reusable: boolean): void {
@@ -342,6 +346,20 @@ export class Call implements Invocation, CallSink, PoolCall {
     sink.failed(why, this.#start, this.#start === null ? null : phasesOf(this.#times, nowMs))
   }
 
+  /** The caller and the record wait for the stack's source map; the sandbox does not. */
+  #failLater(why: Promise<InvocationFailure>): void {
+    const sink = this.#sink
+    if (sink === null) return
+    this.#sink = null
+    const nowMs = this.#host.clock.monotonicMs()
+    this.#times.endedAtMs = nowMs
+    this.#failing = why.then((mapped) => {
+      this.#failing = null
+      this.#failure = mapped
+      sink.failed(mapped, this.#start, this.#start === null ? null : phasesOf(this.#times, nowMs))
+    })
+  }
+
   /** The sandbox had died before the call was written: another one takes it, once. */
   #repeatElsewhere(slot: Slot): void {
     this.#repeat = false
@@ -353,6 +371,10 @@ export class Call implements Invocation, CallSink, PoolCall {
 
   #finish(metering: Metering | null): void {
     if (this.#over) return
+    if (this.#failing !== null) {
+      void this.#failing.then(() => this.#finish(metering))
+      return
+    }
     this.#over = true
     const nowMs = this.#host.clock.monotonicMs()
     if (Number.isNaN(this.#times.endedAtMs)) this.#times.endedAtMs = nowMs

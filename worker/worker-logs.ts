@@ -5,6 +5,7 @@ import type { FunctionVersion, InvocationRecord, LogLine } from './api.ts'
 import type { Call } from './invoke.ts'
 import { reportLine } from './invoke-record.ts'
 import { isoTime } from './iso-time.ts'
+import { HeldLines } from './logs/held-lines.ts'
 import { LOG_CAP_NOTICE, LogCap } from './logs/log-cap.ts'
 import type { Slot } from './pool/slot.ts'
 
@@ -12,13 +13,13 @@ const STACK_LINES = 40
 
 export class CallLog {
   readonly #clock: Clock
-  readonly #write: (line: LogLine) => void
+  readonly #held: HeldLines
   /** Of what sandboxes print while they load. */
   readonly #loadCaps = new WeakMap<Slot, LogCap>()
 
   constructor(clock: Clock, write: (line: LogLine) => void) {
     this.#clock = clock
-    this.#write = write
+    this.#held = new HeldLines(write)
   }
 
   /** Output while the code loads, capped like a call's. */
@@ -28,8 +29,9 @@ export class CallLog {
     this.#loadCaps.set(slot, cap)
     const verdict = cap.take(text)
     if (verdict === 'drop') return
-    const line = verdict === 'notice' ? LOG_CAP_NOTICE : pool.mapPositions(text)
-    this.#add(pool.version, null, sandbox?.id ?? '', verdict === 'notice' ? 'stderr' : stream, line)
+    const id = sandbox?.id ?? ''
+    if (verdict === 'notice') this.#add(pool.version, null, id, 'stderr', LOG_CAP_NOTICE)
+    else this.#add(pool.version, null, id, stream, text, pool.mapPositions(text))
   }
 
   /** A line of the call's output. */
@@ -37,8 +39,9 @@ export class CallLog {
     call.logCap ??= new LogCap()
     const verdict = call.logCap.take(text)
     if (verdict === 'drop') return
-    const line = verdict === 'notice' ? LOG_CAP_NOTICE : call.pool.mapPositions(text)
-    this.#add(call.request.version, call.id, call.sandboxId, verdict === 'notice' ? 'stderr' : stream, line)
+    const { id, sandboxId, pool } = call
+    if (verdict === 'notice') this.#add(pool.version, id, sandboxId, 'stderr', LOG_CAP_NOTICE)
+    else this.#add(pool.version, id, sandboxId, stream, text, pool.mapPositions(text))
   }
 
   /** Why it failed, where that is the function's own doing, and the REPORT line; nothing for a call that was turned away. */
@@ -51,11 +54,39 @@ export class CallLog {
       const text = error.stack ?? error.message
       for (const line of text.split('\n', STACK_LINES)) this.#add(version, call.id, call.sandboxId, 'stderr', line)
     }
+    const leftOut = call.pool.positions?.takeLeftOut() ?? 0
+    if (leftOut > 0) this.#add(version, call.id, call.sandboxId, 'stderr', leftOutNotice(leftOut))
     this.#add(version, call.id, call.sandboxId, 'report', reportLine(record))
   }
 
-  #add(version: FunctionVersion, invocation: string | null, sandbox: string, stream: LogLine['stream'], line: string) {
-    this.#write({
+  /** Resolves when what waits now was written: of a namespace, or of one function in it. */
+  settled(namespace: string, name: string | undefined): Promise<void> {
+    return this.#held.settled(name === undefined ? `${namespace}/` : `${namespace}/${name}`)
+  }
+
+  /** Writes what waits for its positions: with them where they come within `ms`, else as it is. */
+  async close(ms: number): Promise<void> {
+    if (this.#held.isEmpty) return
+    await new Promise<void>((resolve) => {
+      const cancel = this.#clock.after(ms, resolve)
+      void this.#held.settled(null).then(() => {
+        cancel()
+        resolve()
+      })
+    })
+    this.#held.flush()
+  }
+
+  #add(
+    version: FunctionVersion,
+    invocation: string | null,
+    sandbox: string,
+    stream: LogLine['stream'],
+    text: string,
+    mapped: string | Promise<string> = text,
+  ): void {
+    const isKnown = typeof mapped === 'string'
+    const line: LogLine = {
       time: isoTime(this.#clock.now()),
       namespace: version.namespace,
       function: version.name,
@@ -63,7 +94,12 @@ export class CallLog {
       invocation,
       sandbox,
       stream,
-      line,
-    })
+      line: isKnown ? mapped : text,
+    }
+    this.#held.add(line, isKnown ? null : mapped)
   }
+}
+
+function leftOutNotice(count: number): string {
+  return `${count} positions in this output are those of the bundle: there were too many in a line or a second to look up`
 }

@@ -46,6 +46,7 @@ import type { VersionPool } from './pool/version-pool.ts'
 import type { RecordInstants } from './record-columns.ts'
 import { Records } from './records.ts'
 import { actOnSandbox, listSandboxes } from './sandbox-actions.ts'
+import { SourceMaps } from './source-maps/source-maps.ts'
 import type { Tracing } from './tracing.ts'
 import { CallLog } from './worker-logs.ts'
 
@@ -71,11 +72,15 @@ export interface WorkerOptions {
   readonly secretsOf?: PoolOptions['secretsOf']
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
+  /** Closed with the worker; default: its own. */
+  readonly sourceMaps?: SourceMaps
 }
 
 const DEFAULT_QUEUE: QueueBounds = { perFunction: 1000, perHost: 10_000, maxWaitMs: 60_000 }
 const DEFAULT_MAX_SANDBOXES = 1000
 const DEFAULT_RECLAIM_AFTER_MS = 30_000
+/** Lines that still wait for their source map when the worker closes wait no longer. */
+const LAST_LINES_MS = 1000
 
 /** Makes the worker of this host. `close` it to destroy its sandboxes; the runtime stays the caller's. */
 export function createWorker(options: WorkerOptions): Worker {
@@ -90,6 +95,7 @@ class HostWorker implements Worker, CallHost {
   readonly #logs: LogStore
   readonly #callLog: CallLog
   readonly #caches: CodeCaches
+  readonly #sourceMaps: SourceMaps
   readonly #knownCalls: KeptRetention
   readonly #records = new Records()
   readonly #open = new Map<string, Call>()
@@ -104,6 +110,8 @@ class HostWorker implements Worker, CallHost {
     this.#timer = new DeadlineTimer(clock, (nowMs) => this.#scan(nowMs))
     this.#logs = new LogStore({ directory: join(options.stateDir, 'logs'), clock, logger })
     this.#callLog = new CallLog(clock, (line) => this.#write(line))
+    const codeOf = (image: string) => runtime.images.get(image)
+    this.#sourceMaps = options.sourceMaps ?? new SourceMaps({ clock, logger, codeOf })
     const { nodeVersion, arch } = runtime.host
     const engine = `${nodeVersion} ${arch}`
     this.#caches = new CodeCaches({ directory: join(options.stateDir, 'code-cache'), engine, logger })
@@ -116,6 +124,7 @@ class HostWorker implements Worker, CallHost {
       maxSandboxes: options.maxSandboxes ?? DEFAULT_MAX_SANDBOXES,
       stems: options.stems ?? 0,
       caches: this.#caches,
+      sourceMaps: this.#sourceMaps,
       ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
       queue: options.queue ?? DEFAULT_QUEUE,
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
@@ -230,10 +239,11 @@ class HostWorker implements Worker, CallHost {
     return this.#records.query(query)
   }
 
-  logs(query: LogQuery): Promise<LogLine[]> {
+  async logs(query: LogQuery): Promise<LogLine[]> {
     const known = query.invocation === undefined ? null : this.#records.get(query.invocation)
     const narrowed = query.function === undefined && known?.namespace === query.namespace
-    return this.#logs.query(narrowed ? { ...query, function: known.function } : query)
+    await this.#callLog.settled(query.namespace, query.function)
+    return await this.#logs.query(narrowed ? { ...query, function: known.function } : query)
   }
 
   subscribe(listener: (event: PlatformEvent) => void): () => void {
@@ -273,6 +283,9 @@ class HostWorker implements Worker, CallHost {
     await this.pool.supply.close('the platform is stopping')
     this.#timer.close()
     await this.#knownCalls.close()
+    // ORDER: no line comes any more; those that wait are written before the log closes.
+    await this.#callLog.close(LAST_LINES_MS)
+    await this.#sourceMaps.close()
     await this.#logs.close()
     await this.#caches.close()
   }

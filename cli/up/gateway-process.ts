@@ -72,7 +72,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     lane,
     worker,
     networks,
-    deployer: openDeployer(base, { runtime, worker, registry, secrets, networks }),
+    deployer: await openDeployer(base, { runtime, worker, registry, secrets, networks }),
     secrets,
     tokens,
     quotas,

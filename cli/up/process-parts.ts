@@ -18,6 +18,7 @@ import { FunctionNetworks, type StoredNetwork } from '../../worker/registry/netw
 import { createRegistry, type RegistryOptions } from '../../worker/registry/registry.ts'
 import { Secrets, type StoredSecret } from '../../worker/registry/secrets.ts'
 import { type StoredToken, Tokens } from '../../worker/registry/tokens.ts'
+import { SourceMaps } from '../../worker/source-maps/source-maps.ts'
 import { connectRedis, type RedisStore, type RedisTarget } from '../../worker/store/connect.ts'
 import type { Tracing } from '../../worker/tracing.ts'
 import { createWorker } from '../../worker/worker.ts'
@@ -29,6 +30,7 @@ import { createLogger } from './logger.ts'
 import { secretKey } from './secret-key.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createTracing } from './tracing.ts'
+import { outliveErrors } from './unforeseen.ts'
 
 export type Registry = Awaited<ReturnType<typeof createRegistry>>
 
@@ -56,6 +58,11 @@ export async function startProcess<T>(
   const logger = createLogger(config.log)
   const steps = createSteps(logger)
   try {
+    await steps.run(
+      'last resort',
+      () => outliveErrors(logger),
+      (made) => made.stop(),
+    )
     const loop = await steps.run('event loop', watchLoop, (made) => made.close())
     return await compose({ config, steps, logger, loop, progress })
   } catch (error) {
@@ -195,8 +202,8 @@ export async function openWorker(
 }
 
 /** Deploys onto this worker, with the secrets and networks there are. */
-export function openDeployer(
-  { config, logger }: ProcessBase,
+export async function openDeployer(
+  { config, steps, logger }: ProcessBase,
   parts: {
     readonly runtime: Runtime
     readonly worker: Worker
@@ -204,11 +211,18 @@ export function openDeployer(
     readonly secrets: Secrets
     readonly networks: FunctionNetworks
   },
-): Deployer {
+): Promise<Deployer> {
   const { secrets, networks, ...rest } = parts
+  const codeOf = (image: string) => parts.runtime.images.get(image)
+  const sourceMaps = await steps.run(
+    'source maps',
+    () => new SourceMaps({ clock: systemClock, logger, codeOf }),
+    (made) => made.close(),
+  )
   return createDeployer({
     ...rest,
     logger,
+    sourceMaps,
     ceilings: config.ceilings,
     hasSecret: (namespace, name) => secrets.has(namespace, name),
     hasNetwork: (namespace, name) => networks.has(namespace, name),

@@ -32,6 +32,8 @@ export interface ChannelOptions {
   /** Told once: a broken protocol, the end of the connection, or the process inside saying that it exits. The channel
    *  reads nothing more; open calls stay open until `fail`. */
   onFault(fault: Fault): void
+  /** Told of an error of the platform's own while it handled what came from inside; the sandbox is at fault (KILLED) then. */
+  readonly onBug?: (error: unknown) => void
   /** What Lambda handlers see as their memory, asked when the code is sent; 128 MiB when left out. */
   readonly memoryBytes?: () => number
 }
@@ -268,12 +270,19 @@ class SocketChannel implements Channel {
     try {
       this.#decoder.push(chunk)
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.#goDeaf({ code: 'PROTOCOL', message: `the sandbox broke the protocol: ${error.message}` })
+      this.#goDeaf(this.#faultOf(error))
       return
     }
     const pauseMs = this.#budget.pauseMs()
     if (pauseMs > 0 && this.#deaf === null) this.#stopReading(pauseMs)
+  }
+
+  /** CONTRACT: nothing that comes from inside ends the process. What was not foreseen costs its sandbox and no other. */
+  #faultOf(error: unknown): Fault {
+    if (error instanceof ProtocolError)
+      return { code: 'PROTOCOL', message: `the sandbox broke the protocol: ${error.message}` }
+    this.#options.onBug?.(error)
+    return { code: 'KILLED', message: 'killed: the platform failed on what the sandbox sent' }
   }
 
   /** CONTRACT: a sandbox above its budget is left unread, so that it blocks and the host does not. */

@@ -255,7 +255,7 @@ class Build {
   }
 
   #attach(): void {
-    const { cgroups, clock } = this.#host
+    const { cgroups, clock, logger } = this.#host
     const { limits } = this.#spec
     const container = this.#container
     if (container === null) throw new Error('attached before it was started')
@@ -263,7 +263,10 @@ class Build {
     this.#link?.attach(container.pid)
     this.#link?.applyRates(limits)
     const link = this.#link
-    this.#sandbox = new ContainerSandbox({ id: this.#id, container, cgroup: this.#cgroup, link, limits, clock })
+    const id = this.#id
+    const onBug = (error: unknown) =>
+      logger.error({ err: error, sandbox: id }, 'what a sandbox sent could not be handled')
+    this.#sandbox = new ContainerSandbox({ id, container, cgroup: this.#cgroup, link, limits, clock, onBug })
   }
 
   async #removeCgroup(): Promise<void> {

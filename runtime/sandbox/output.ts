@@ -15,8 +15,10 @@ const TAIL_MAX_CHARS = 8 * 1024
 
 export interface OutputOptions {
   readonly clock: Clock
-  /** Receives each line. Must not throw. */
+  /** Receives each line. A line on which it throws is lost, and no other. */
   readonly onLine: CallSink['log']
+  /** Told of what `onLine` threw, once. */
+  readonly onBug?: (error: unknown) => void
 }
 
 export interface Output {
@@ -29,7 +31,8 @@ export interface Output {
 }
 
 /** Takes over both streams. */
-export function readOutput(stdout: Readable, stderr: Readable, options: OutputOptions): Output {
+export function readOutput(stdout: Readable, stderr: Readable, given: OutputOptions): Output {
+  const options = { ...given, onLine: guarded(given) }
   let tail = ''
   const onError = (text: string) => {
     tail = (tail + text).slice(-TAIL_MAX_CHARS)
@@ -43,6 +46,19 @@ export function readOutput(stdout: Readable, stderr: Readable, options: OutputOp
       out.close()
       err.close()
     },
+  }
+}
+
+/** CONTRACT: nothing that comes from inside ends the process: `data` events have nobody else to catch what is thrown. */
+function guarded({ onLine, onBug }: OutputOptions): CallSink['log'] {
+  let told = false
+  return (stream, line) => {
+    try {
+      onLine(stream, line)
+    } catch (error) {
+      if (!told) onBug?.(error)
+      told = true
+    }
   }
 }
 
@@ -85,6 +101,8 @@ function readStream(
       resolve()
     }
     stream.once('end', finish)
+    // `close` follows.
+    stream.on('error', () => {})
     stream.once('close', finish)
   })
   const close = () => {

@@ -45,6 +45,8 @@ export interface SandboxParts {
   readonly link?: Pick<SandboxLink, 'counters' | 'applyRates'> | null
   readonly limits: Limits
   readonly clock: Clock
+  /** Told of errors of the platform's own while it handled what came from inside. */
+  readonly onBug?: (error: unknown) => void
 }
 
 export class ContainerSandbox implements Sandbox {
@@ -92,12 +94,14 @@ export class ContainerSandbox implements Sandbox {
     this.#output = readOutput(stdout, stderr, {
       clock: parts.clock,
       onLine: (stream, line) => this.#log?.(stream, line),
+      ...(parts.onBug === undefined ? {} : { onBug: parts.onBug }),
     })
     this.#channel = createChannel(socket, {
       clock: parts.clock,
       // The function's own only once it is known: a stem boots with those of its class.
       memoryBytes: () => this.#limits.memory,
       onFault: (fault) => this.#onFault(fault),
+      ...(parts.onBug === undefined ? {} : { onBug: parts.onBug }),
     })
   }
 

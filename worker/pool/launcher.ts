@@ -17,7 +17,8 @@ import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import { type CodeCaches, cacheBytesFor } from '../code-caches.ts'
 import { messageOf } from '../failures.ts'
 import { networkModeOf, networkOwner } from '../registry/network-text.ts'
-import { SourcePositions } from '../source-map.ts'
+import type { SourceMaps } from '../source-maps/source-maps.ts'
+import { SourcePositions } from '../source-maps/source-positions.ts'
 import type { Slot } from './slot.ts'
 import type { Stems } from './stems.ts'
 
@@ -30,6 +31,7 @@ export interface LaunchHost {
   readonly logger: Logger
   readonly stems: Pick<Stems, 'take'>
   readonly caches: CodeCaches
+  readonly sourceMaps: SourceMaps
   readonly secretsOf?: SecretsOf
   readonly moved: (slot: Slot) => void
   readonly output: (slot: Slot, ...line: Parameters<CallSink['log']>) => void
@@ -39,7 +41,9 @@ export interface LaunchHost {
 export async function launchSandbox(slot: Slot, host: LaunchHost): Promise<void> {
   const { pool } = slot
   const image = await host.runtime.images.get(pool.version.image)
-  pool.positions ??= new SourcePositions(image.sourceMap)
+  const { image: digest, namespace } = pool.version
+  const maps = image.sourceMap === null ? null : host.sourceMaps
+  pool.positions ??= new SourcePositions(maps, { image: digest, namespace }, host.clock)
   if (image.layers.length > 0) pool.stemKind = null
   const stem = pool.stemKind === null ? null : host.stems.take(pool.stemKind)
   if (stem !== null && (await becomes(stem, slot, image, host))) return

@@ -2,7 +2,7 @@
 // loaded slot; policy is in scaling.ts and eviction.ts.
 import type { Clock, Logger, Runtime } from '../../runtime/api.ts'
 import type { InvocationFailure } from '../api.ts'
-import { failureOfLaunch, messageOf } from '../failures.ts'
+import { failureOfLaunch, messageOf, withOwnPositions } from '../failures.ts'
 import { chooseVictims } from './eviction.ts'
 import { HostRoom } from './host-room.ts'
 import { LastServed } from './last-served.ts'
@@ -23,6 +23,7 @@ export interface SupplyOptions {
   /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
   readonly stems: number
   readonly caches: LaunchHost['caches']
+  readonly sourceMaps: LaunchHost['sourceMaps']
   /** Asks for a run of the upkeep no later than this instant. */
   readonly wakeAt: (atMs: number) => void
   /** A slot changed its state (not told of idle ⇄ busy). */
@@ -312,7 +313,12 @@ export class Supply {
     this.room.left(slot.chargedBytes)
     this.#backOff(pool)
     if (slot.sandbox !== null) this.#options.moved(slot)
-    const why = failureOfLaunch(error, (text) => pool.mapPositions(text))
+    const why = withOwnPositions(failureOfLaunch(error), (text) => pool.mapPositions(text))
+    if (why instanceof Promise) void why.then((mapped) => this.#tellFailed(pool, mapped))
+    else this.#tellFailed(pool, why)
+  }
+
+  #tellFailed(pool: VersionPool, why: InvocationFailure): void {
     this.#options.logger.warn({ function: pool.fn.key, version: pool.version.version, why }, 'a sandbox did not start')
     this.#events.failed(pool, why)
     this.want(pool)

@@ -1,7 +1,7 @@
 // What the pool knows of a version and of its function: slots, waiting calls, learned figures. Decides nothing; pool.ts does.
 import type { Limits } from '../../runtime/api.ts'
 import type { FunctionConfig, FunctionVersion, InvocationFailure, StartKind } from '../api.ts'
-import type { SourcePositions } from '../source-map.ts'
+import type { SourcePositions } from '../source-maps/source-positions.ts'
 import { CpuShare } from './cpu-share.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ArrivalLearner } from './freeze-policy.ts'
@@ -130,8 +130,9 @@ export class VersionPool {
     return share.fraction
   }
 
-  /** `text` with the author's own positions, as far as they are known. */
-  mapPositions(text: string): string {
+  /** `text` with the author's own positions, as far as they are known; a promise, which never rejects, only when the map has to be
+   *  decoded first. */
+  mapPositions(text: string): string | Promise<string> {
     return this.positions === null ? text : this.positions.apply(text)
   }
 

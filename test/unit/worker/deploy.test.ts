@@ -8,7 +8,8 @@ import type { DeployRequest, FunctionVersion } from '../../../worker/api.ts'
 import { createDeployer } from '../../../worker/deploy.ts'
 import type { Registry } from '../../../worker/registry/api.ts'
 import { RegistryError } from '../../../worker/registry/api.ts'
-import { silentLogger } from '../../support/real-clock.ts'
+import { SourceMaps } from '../../../worker/source-maps/source-maps.ts'
+import { realClock, silentLogger } from '../../support/real-clock.ts'
 import { TestWorker } from '../../support/test-worker.ts'
 
 /** As much of a registry as a deploy uses. */
@@ -48,6 +49,7 @@ let host: TestWorker
 let registry: KeptVersions
 let deploy: (changes?: Partial<DeployRequest>) => Promise<{ version: FunctionVersion; created: boolean }>
 let folder: string
+let sourceMaps: SourceMaps
 let ceilings: LimitCeiling[]
 beforeEach(() => {
   ceilings = []
@@ -55,8 +57,13 @@ beforeEach(() => {
   host = new TestWorker()
   registry = new KeptVersions()
   const { runtime, worker } = host
+  sourceMaps = new SourceMaps({
+    clock: realClock,
+    logger: silentLogger,
+    codeOf: (image: string) => runtime.images.get(image),
+  })
   const parts = { runtime, worker, registry: registry as unknown as Registry, logger: silentLogger }
-  const deployer = createDeployer({ ...parts, ceilings })
+  const deployer = createDeployer({ ...parts, ceilings, sourceMaps })
   deploy = (changes = {}) =>
     deployer.deploy({
       namespace: 'default',
@@ -70,6 +77,7 @@ beforeEach(() => {
     })
 })
 afterEach(async () => {
+  await sourceMaps.close()
   await host.close()
   rmSync(folder, { recursive: true, force: true })
 })

@@ -28,12 +28,15 @@ let faults: Fault[]
 /** Frames from the host, as `NAME invocation length`. */
 let received: string[]
 let credits: number
+/** What the channel could not handle. */
+let bugs: unknown[]
 
 beforeEach(() => {
   clock = new FakeClock()
   faults = []
   received = []
   credits = 0
+  bugs = []
   const [host, sandbox] = duplexPair()
   inside = sandbox
   const decoder = new FrameDecoder(HOST_FRAMES, (type, id, payload) => {
@@ -41,7 +44,11 @@ beforeEach(() => {
     if (type === FRAME.CREDIT) credits += readU32(payload, 0)
   })
   sandbox.on('data', (chunk: Buffer) => decoder.push(chunk))
-  channel = createChannel(host, { clock, onFault: (fault) => faults.push(fault) })
+  channel = createChannel(host, {
+    clock,
+    onFault: (fault) => faults.push(fault),
+    onBug: (error) => bugs.push(error),
+  })
 })
 
 /** Sends frames in one piece and lets the host handle them. */
@@ -67,6 +74,23 @@ async function loaded(): Promise<void> {
   await load
   received.length = 0
 }
+
+describe('what the platform itself fails on', () => {
+  test('costs the sandbox that sent it, and is told', async () => {
+    await loaded()
+    const error = new Error('a bug')
+    const sink = {
+      ...recordingSink().sink,
+      head: () => {
+        throw error
+      },
+    }
+    channel.invoke(callOf(), sink)
+    await say(head('200', WHOLE))
+    expect(bugs).toEqual([error])
+    expect(faults).toMatchObject([{ code: 'KILLED' }])
+  })
+})
 
 describe('boot and load', () => {
   test('READY that came before anybody waited is not lost', async () => {

@@ -65,6 +65,23 @@ describe('native output', () => {
     await end()
   })
 
+  test('on which its receiver throws costs that line alone, and is told once', async () => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const lines: string[] = []
+    const bugs: unknown[] = []
+    const clock = { now: () => 0, monotonicMs: () => 0, after: () => () => {} }
+    const onLine = (_stream: string, line: string) => {
+      if (line.startsWith('bad')) throw new Error(line)
+      lines.push(line)
+    }
+    const output = readOutput(stdout, stderr, { clock, onLine, onBug: (error) => bugs.push(error) })
+    stdout.end('bad 1\ngood\nbad 2\nlast\n')
+    stderr.end()
+    await output.ended
+    expect(lines).toEqual(['good', 'last'])
+    expect(bugs).toEqual([new Error('bad 1')])
+  })
+
   test('remembers the last words on stderr', async () => {
     const { stderr, output, end } = harness()
     stderr.write('a'.repeat(20_000))
