@@ -20,6 +20,9 @@ export interface Networks {
   sandboxAt(address: string): { readonly id: string; readonly owner: string } | null
   /** Asked whether `NAME.fn.internal` is somebody for an owner; then its name leads to the platform's own address. */
   answerPeers(isPeer: (owner: string, name: string) => boolean): void
+  /** Which sandboxes share what can be looked up and opened by name (those whose owners are of one group), and whether a group may
+   *  look up so many names more now. Default: every owner is a group of its own, and may. */
+  shareNames(names: { groupOf(owner: string): string; mayAsk(group: string, count: number): boolean }): void
   /** Told the platform's own address on the bridge when that is made, or now. */
   onOpen(listener: (address: string) => void): void
 }

@@ -12,6 +12,7 @@ import { createUnwind, type Unwind } from '../host/unwind.ts'
 import { type AllowList, addressNumber, addressText } from './addresses.ts'
 import { forgetConnections } from './connections.ts'
 import { keepForwarding } from './forwarding.ts'
+import { Grants } from './grants.ts'
 import { interfacesWith, makeGateway, makeLink, removeInterfaces, removeLink } from './links.ts'
 import { type NetworkNames, networkNames } from './names.ts'
 import { Resolver } from './resolver.ts'
@@ -38,6 +39,8 @@ export interface NetworkOptions {
   readonly logger: Logger
   /** Whether the sandbox at this address has a peer of that name. */
   readonly isPeer: (link: SandboxLink, label: string) => boolean
+  /** Whether the sandboxes of a group may look up so many names more now. */
+  readonly mayAsk: (group: string, count: number) => boolean
 }
 
 /** Links kept ready. */
@@ -64,6 +67,7 @@ export class SandboxNetwork {
   readonly #links = new Map<string, SandboxLink>()
   readonly #ready: SandboxLink[] = []
   readonly #work = new Set<Promise<void>>()
+  readonly #grants = new Grants()
   #subnet: Subnet | null = null
   #free: number[] = []
   #sets: TableSets | null = null
@@ -165,6 +169,7 @@ export class SandboxNetwork {
       clock,
       logger,
       clientAt: (address) => this.#clientAt(address),
+      mayAsk: this.#options.mayAsk,
     })
     this.#resolver = resolver
     this.#unwind.defer('resolver', () => resolver.close())
@@ -201,6 +206,7 @@ export class SandboxNetwork {
     const link = this.#links.get(address)
     if (link === undefined || link.rules === undefined) return null
     return {
+      group: link.group,
       rules: link.rules,
       open: (...way: Parameters<SandboxLink['openWay']>) => link.openWay(...way),
       isPeer: (label: string) => this.#options.isPeer(link, label),
@@ -227,6 +233,7 @@ export class SandboxNetwork {
         address,
         indexes,
         sets: this.#sets,
+        grants: this.#grants,
         route: this.#route,
         allow,
         nowMs,

@@ -11,7 +11,7 @@ import { missingForNetwork, type NetworkOptions, SandboxNetwork } from './networ
 import type { SandboxLink } from './sandbox-link.ts'
 
 /** The layers with name server settings lie below `folder`, too. */
-export interface NetworksOptions extends Omit<NetworkOptions, 'isPeer'> {
+export interface NetworksOptions extends Omit<NetworkOptions, 'isPeer' | 'mayAsk'> {
   /** Whether functions may have the host's own network. */
   readonly hostNetwork: boolean
 }
@@ -42,6 +42,7 @@ class PlatformNetworks implements HostNetworks {
   /** Why it could not be opened the last time. */
   #failure: string | null = null
   #isPeer: Parameters<Networks['answerPeers']>[0] = () => false
+  #names: Parameters<Networks['shareNames']>[0] = { groupOf: (owner) => owner, mayAsk: () => true }
 
   constructor(options: NetworksOptions) {
     this.#options = options
@@ -75,7 +76,7 @@ class PlatformNetworks implements HostNetworks {
   allow(sandboxId: string, rules: readonly EgressRule[] | null, owner: string): void {
     const link = this.#links.get(sandboxId)
     if (link === undefined) return
-    link.open(rules)
+    link.open(rules, this.#names.groupOf(owner))
     this.#owners.set(link, { id: sandboxId, owner })
   }
 
@@ -86,6 +87,10 @@ class PlatformNetworks implements HostNetworks {
 
   answerPeers(isPeer: Parameters<Networks['answerPeers']>[0]): void {
     this.#isPeer = isPeer
+  }
+
+  shareNames(names: Parameters<Networks['shareNames']>[0]): void {
+    this.#names = names
   }
 
   onOpen(listener: (address: string) => void): void {
@@ -152,6 +157,7 @@ class PlatformNetworks implements HostNetworks {
         const owner = this.#owners.get(link)
         return owner !== undefined && this.#isPeer(owner.owner, label)
       },
+      mayAsk: (group, count) => this.#names.mayAsk(group, count),
     }).then(
       (network) => {
         this.#network = network

@@ -1,10 +1,11 @@
-// The sandboxes' name server, on the platform's own address of their network, over UDP and TCP. Answers what name-policy.ts lets
-// pass and opens the way to an address before its answer leaves. Owns its sockets; every bound here is for one sandbox or for all.
+// The sandboxes' name server, on the platform's own address of their network, over UDP and TCP (name-streams.ts). Answers what
+// name-policy.ts lets pass and opens the way to an address before its answer leaves. Owns its sockets; every bound here is for one
+// sandbox, for one group of them (a namespace), or for all with room left for other groups.
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
-import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock, Logger } from '../api.ts'
 import { type AllowList, addressNumber } from './addresses.ts'
 import {
+  type AddressRecord,
   encodeAddresses,
   encodeEmpty,
   encodeMalformed,
@@ -15,14 +16,18 @@ import {
 } from './dns-message.ts'
 import type { EgressRule } from './egress-rules.ts'
 import { judgeName, mayHave, shownTtl } from './name-policy.ts'
+import { NameStreams } from './name-streams.ts'
 import { PLATFORM_PORTS } from './ruleset.ts'
-import { type Ask, framed } from './upstream.ts'
+import { Shares } from './shares.ts'
+import type { Ask, UpstreamAnswer } from './upstream.ts'
 
 /** A sandbox as the resolver sees it. */
 export interface NameClient {
+  /** Shares bounds with the other sandboxes of it: a namespace. */
+  readonly group: string
   /** Null: every public name. */
   readonly rules: readonly EgressRule[] | null
-  /** Opens the way to an address of a name. */
+  /** Opens the way to an address of a name. Throws Error when there is no room for it. */
   open(name: string, address: number, ttlSeconds: number, ports: readonly number[] | null): void
   isPeer(label: string): boolean
 }
@@ -37,6 +42,8 @@ export interface ResolverOptions {
   readonly logger: Logger
   /** By the address a question came from, which the filter keeps true. */
   readonly clientAt: (address: string) => NameClient | null
+  /** Whether a group may look up so many names more now; those that may not get SERVFAIL. Default: always. */
+  readonly mayAsk?: (group: string, count: number) => boolean
 }
 
 /** Questions a second of one sandbox, at once on top, and asked outside at the same time: of one sandbox, of all. */
@@ -46,18 +53,21 @@ const OPEN_QUESTIONS = 32
 const MOST_OPEN_QUESTIONS = 512
 const PLATFORM_TTL_SECONDS = 5
 const MOST_ADDRESSES = 32
+/** Ways that one answer opens: addresses times ports. An answer with more is cut; its first address is always in it. */
+const MOST_WAYS = 256
+/** Opening so many ways costs the platform as much as one name does. */
+const WAYS_A_NAME = 32
 /** What fits into a datagram without more being said (RFC 1035). */
 const DATAGRAM_BYTES = 512
-const STREAM_IDLE_MS = 10_000
-const STREAM_QUESTION_BYTES = 1024
 
 export class Resolver {
   readonly #options: ResolverOptions
   readonly #udp: DatagramSocket = createSocket('udp4')
-  readonly #tcp: Server
-  readonly #streams = new Set<Socket>()
+  readonly #streams: NameStreams
   readonly #allowances = new Map<string, Allowance>()
-  #openQuestions = 0
+  readonly #openQuestions = new Shares(MOST_OPEN_QUESTIONS)
+  /** Questions that are being asked outside. */
+  readonly #asking = new Map<string, Promise<UpstreamAnswer | null>>()
 
   constructor(options: ResolverOptions) {
     this.#options = options
@@ -66,7 +76,11 @@ export class Resolver {
         if (answer !== null) this.#send(answer, from.port, from.address)
       })
     })
-    this.#tcp = createServer((socket) => this.#serve(socket))
+    this.#streams = new NameStreams({
+      clock: options.clock,
+      groupOf: (address) => options.clientAt(address)?.group ?? null,
+      answer: (message, from) => this.#answer(message, from, Number.POSITIVE_INFINITY),
+    })
   }
 
   /** Rejects with node's error when the address cannot be had. */
@@ -77,10 +91,7 @@ export class Resolver {
       this.#udp.bind(port, address, resolve)
     })
     this.#udp.on('error', (error) => this.#options.logger.warn({ error: String(error) }, 'the resolver of sandboxes'))
-    await new Promise<void>((resolve, reject) => {
-      this.#tcp.once('error', reject)
-      this.#tcp.listen(port, address, resolve)
-    })
+    await this.#streams.listen(port, address)
   }
 
   /** A sandbox is gone. */
@@ -89,7 +100,6 @@ export class Resolver {
   }
 
   async close(): Promise<void> {
-    for (const stream of this.#streams) stream.destroy()
     await Promise.all([
       new Promise<void>((resolve) => {
         try {
@@ -98,7 +108,7 @@ export class Resolver {
           resolve() // never bound
         }
       }),
-      new Promise<void>((resolve) => this.#tcp.close(() => resolve())),
+      this.#streams.close(),
     ])
   }
 
@@ -108,28 +118,6 @@ export class Resolver {
     } catch {
       // closed meanwhile
     }
-  }
-
-  #serve(socket: Socket): void {
-    this.#streams.add(socket)
-    socket.once('close', () => this.#streams.delete(socket))
-    socket.on('error', () => socket.destroy())
-    socket.setTimeout(STREAM_IDLE_MS, () => socket.destroy())
-    const from = socket.remoteAddress ?? ''
-    let received = Buffer.alloc(0)
-    socket.on('data', (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk])
-      while (received.length >= 2) {
-        const length = received.readUInt16BE(0)
-        if (length > STREAM_QUESTION_BYTES) return void socket.destroy()
-        if (received.length < 2 + length) return
-        const message = received.subarray(2, 2 + length)
-        received = received.subarray(2 + length)
-        void this.#answer(message, from, Number.POSITIVE_INFINITY).then((answer) => {
-          if (answer !== null && !socket.destroyed) socket.write(framed(answer))
-        })
-      }
-    })
   }
 
   /** Null: not worth an answer. Never rejects. */
@@ -159,30 +147,55 @@ export class Resolver {
       const address = addressNumber(this.#options.address)
       return encodeAddresses(question, [{ address, ttlSeconds: PLATFORM_TTL_SECONDS }])
     }
-    const answer = await this.#ask(question, allowance)
+    if (!this.#mayAsk(client.group, 1)) return encodeEmpty(question, RCODE.failure)
+    const answer = await this.#ask(question, client.group, allowance)
     if (answer === null) return encodeEmpty(question, RCODE.failure)
     const { reply, message } = answer
     if (reply.rcode !== RCODE.ok) return encodeEmpty(question, reply.rcode)
     if (verdict.kind === 'records') return encodeRecords(question, message, reply)
-    const found = reply.addresses.slice(0, MOST_ADDRESSES)
+    return this.#openWays(question, client, reply.addresses, verdict.ports)
+  }
+
+  #openWays(
+    question: Question,
+    client: NameClient,
+    addresses: readonly AddressRecord[],
+    ports: readonly number[] | null,
+  ): Buffer {
+    const found = addresses.slice(0, MOST_ADDRESSES)
     const good = found.filter((record) => mayHave(question.name, record, this.#options.allow))
     // SECURITY: one bad address among good ones is somebody's trick: then there is none.
     if (good.length < found.length) return encodeEmpty(question, RCODE.refused)
-    for (const { address, ttlSeconds } of good) client.open(question.name, address, ttlSeconds, verdict.ports)
-    const shown = good.map(({ address, ttlSeconds }) => ({ address, ttlSeconds: shownTtl(ttlSeconds) }))
+    const ways = ports?.length ?? 1
+    const opened = good.slice(0, Math.max(1, Math.floor(MOST_WAYS / ways)))
+    const cost = Math.floor((opened.length * ways) / WAYS_A_NAME)
+    if (cost > 0 && !this.#mayAsk(client.group, cost)) return encodeEmpty(question, RCODE.failure)
+    for (const { address, ttlSeconds } of opened) client.open(question.name, address, ttlSeconds, ports)
+    const shown = opened.map(({ address, ttlSeconds }) => ({ address, ttlSeconds: shownTtl(ttlSeconds) }))
     return encodeAddresses(question, shown)
   }
 
-  async #ask(question: Question, allowance: Allowance) {
-    if (allowance.open >= OPEN_QUESTIONS || this.#openQuestions >= MOST_OPEN_QUESTIONS) return null
+  #mayAsk(group: string, count: number): boolean {
+    return this.#options.mayAsk?.(group, count) ?? true
+  }
+
+  /** Null: too many of this sandbox or its group are asked already, or no server answered. */
+  async #ask(question: Question, group: string, allowance: Allowance): Promise<UpstreamAnswer | null> {
+    // SECURITY: the same question is asked once at a time, whoever wants to know: many at once would make forging an answer easy
+    // (RFC 5452, section 5).
+    const key = question.bytes.toString('latin1').toLowerCase()
+    const asked = this.#asking.get(key)
+    if (asked !== undefined) return await asked
+    const giveBack = allowance.open >= OPEN_QUESTIONS ? null : this.#openQuestions.take(group)
+    if (giveBack === null) return null
     allowance.open++
-    this.#openQuestions++
-    try {
-      return await this.#options.ask(question.bytes)
-    } finally {
+    const asking = this.#options.ask(question.bytes).finally(() => {
       allowance.open--
-      this.#openQuestions--
-    }
+      giveBack()
+      this.#asking.delete(key)
+    })
+    this.#asking.set(key, asking)
+    return await asking
   }
 
   #allowanceOf(address: string): Allowance {

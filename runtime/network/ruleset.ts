@@ -22,6 +22,8 @@ export interface RulesetOptions {
 
 /** New connections of one sandbox: a second, at once on top, and open together. */
 export const CONNECTION_LIMITS = Object.freeze({ perSecond: 100, burst: 200, open: 256 })
+/** Datagrams with questions for names, of one sandbox: above what the resolver answers, which drops the rest at more cost. */
+const QUESTIONS = Object.freeze({ perSecond: 100, burst: 300 })
 /** Ports of the platform's own address that sandboxes may use: its resolver, and calls of other functions. */
 export const PLATFORM_PORTS = Object.freeze({ names: 53, calls: 80 })
 /** Sandboxes at once, with room for those that are going. */
@@ -49,6 +51,7 @@ table inet ${table} {
   set excused { type ipv4_addr . ipv4_addr; flags timeout; size ${MOST_GRANTS}; }
   set literal { type ipv4_addr . ipv4_addr . inet_service; flags interval; }
   set rate { type ipv4_addr; flags dynamic,timeout; timeout 10s; size ${MOST_ADDRESSES}; }
+  set questions { type ipv4_addr; flags dynamic,timeout; timeout 10s; size ${MOST_ADDRESSES}; }
   set count { type ipv4_addr; flags dynamic; size ${MOST_ADDRESSES}; }
   chain source {
     type filter hook prerouting priority raw; policy accept;
@@ -59,6 +62,7 @@ table inet ${table} {
   chain to_host {
     type filter hook input priority filter; policy accept;
     iifname != ${ours} accept
+    ip daddr ${gateway} udp dport ${PLATFORM_PORTS.names} update @questions { ip saddr limit rate over ${QUESTIONS.perSecond}/second burst ${QUESTIONS.burst} packets } drop
     ct state established,related accept
     ip daddr ${gateway} udp dport ${PLATFORM_PORTS.names} goto admit
     ip daddr ${gateway} tcp dport { ${PLATFORM_PORTS.names}, ${PLATFORM_PORTS.calls} } goto admit

@@ -5,6 +5,7 @@ import { NetlinkSocket } from '../host/netlink.ts'
 import type { Limits } from '../limits/limits.ts'
 import { type AllowList, addressNumber, addressText, isPublicAddress } from './addresses.ts'
 import { type EgressRule, literalRanges } from './egress-rules.ts'
+import type { Grants } from './grants.ts'
 import type { LinkIndexes } from './links.ts'
 import { openForMs } from './name-policy.ts'
 import { SendRate } from './rates.ts'
@@ -16,6 +17,8 @@ export interface LinkParts {
   readonly address: string
   readonly indexes: LinkIndexes
   readonly sets: TableSets
+  /** What is open by name, of all links. */
+  readonly grants: Grants
   /** In the platform's own namespace. */
   readonly route: NetlinkSocket
   readonly allow: AllowList
@@ -31,8 +34,17 @@ export interface NetworkCounters {
 const COUNTERS_BYTES = 4096
 /** Of the time a way is open beyond its record, what may be gone when the same record is given out again. */
 const SPARE_MS = 30_000
-/** Ways that are open by name, of one sandbox; the oldest is closed when there is one more. */
-const MOST_WAYS = 1024
+/** Members of the sets that are open by name, of one sandbox; its oldest is closed when there is one more. */
+const MOST_OPEN = 1024
+
+/** A way that is open: when it closes, and what it is in the filter. */
+interface Way {
+  readonly key: string
+  readonly untilMs: number
+  readonly count: number
+  readonly members: readonly SetMember[]
+  close(): void
+}
 
 export class SandboxLink {
   readonly namespacePath: string
@@ -44,12 +56,16 @@ export class SandboxLink {
   readonly #receive: SendRate
   readonly #send: SendRate
   readonly #fixed: SetMember[] = []
-  /** Key of an open way → when it closes, and what it is in the filter. */
-  readonly #ways = new Map<string, { readonly untilMs: number; readonly members: readonly SetMember[] }>()
+  /** By key, the oldest first. */
+  readonly #ways = new Map<string, Way>()
+  /** Members of them. */
+  #open = 0
   readonly #text = Buffer.alloc(COUNTERS_BYTES)
   #counters: number | null = null
   /** Null: every public address. Undefined: nothing was opened yet. */
   rules: readonly EgressRule[] | null | undefined = undefined
+  /** The namespace whose sandbox it has, with which it shares what can be open by name; its own address before. */
+  group: string
 
   /** Throws SystemError. */
   constructor(parts: LinkParts) {
@@ -57,6 +73,7 @@ export class SandboxLink {
     this.namespacePath = parts.namespacePath
     this.interfaceName = parts.interfaceName
     this.address = parts.address
+    this.group = parts.address
     this.#number = addressNumber(parts.address)
     this.#inner = new NetlinkSocket('route', parts.namespacePath)
     this.#receive = new SendRate(parts.route, parts.indexes.outer)
@@ -65,37 +82,39 @@ export class SandboxLink {
   }
 
   /** Opens what the sandbox may reach: once, before anything of a function runs in it. Throws SystemError. */
-  open(rules: readonly EgressRule[] | null): void {
+  open(rules: readonly EgressRule[] | null, group: string): void {
     this.rules = rules
+    this.group = group
     if (rules === null) this.#fix([{ set: 'open', key: addressKey(this.#number) }])
     else this.#fix(literals(this.#number, rules))
   }
 
-  /** Opens the way to an address that a name led to. */
+  /** Opens the way to an address that a name led to. Throws Error when others need the room for it. */
   openWay(name: string, address: number, ttlSeconds: number, ports: readonly number[] | null): void {
-    const { allow, nowMs } = this.#parts
+    const { allow, nowMs, sets, grants } = this.#parts
     const timeoutMs = openForMs(ttlSeconds)
-    const key = addressKey(this.#number, address)
-    const members: SetMember[] = []
-    if (this.rules !== null) {
-      if (ports === null) members.push({ set: 'resolved', key, timeoutMs })
-      else
-        for (const port of ports)
-          members.push({ set: 'resolved_port', key: Buffer.concat([key, portKey(port)]), timeoutMs })
-    }
     const isExcused = allow.hosts.has(name) && !isPublicAddress(addressText(address), 4)
-    if (isExcused) members.push({ set: 'excused', key, timeoutMs })
+    const members = this.#membersOf(address, ports, isExcused, timeoutMs)
     if (members.length === 0) return
-    const wayKey = `${address}/${ports === null ? '' : ports.join(',')}/${isExcused}`
-    const before = this.#ways.get(wayKey)
+    const key = `${address}/${ports === null ? '' : ports.join(',')}/${isExcused}`
+    const before = this.#ways.get(key)
     const untilMs = nowMs() + timeoutMs
     // What stays open longer than the answer is good for is not touched: a program that asks all the time changes little.
     if (before !== undefined && before.untilMs - nowMs() > timeoutMs - SPARE_MS) return
-    if (before === undefined && this.#ways.size >= MOST_WAYS) this.#closeOldest()
-    if (before === undefined) this.#parts.sets.add(members)
-    else this.#parts.sets.replace(before.members, members)
-    this.#ways.delete(wayKey) // the oldest stands first
-    this.#ways.set(wayKey, { untilMs, members })
+    const count = members.length
+    const way: Way = { key, untilMs, count, members, close: () => this.#close(way) }
+    if (before !== undefined) {
+      // As many as before: there is room.
+      sets.replace(before.members, members)
+      this.#forget(before)
+    } else {
+      this.#makeRoom(count, nowMs())
+      if (!grants.admit(this.group, count, nowMs())) throw new Error('the table of what is open by name is full')
+      sets.add(members)
+    }
+    this.#ways.set(key, way)
+    this.#open += count
+    grants.add(this.group, way)
   }
 
   /** The process inside runs: from now on its traffic can be read. Throws Error. */
@@ -122,8 +141,19 @@ export class SandboxLink {
     if (this.#counters !== null) closeSync(this.#counters)
     this.#counters = null
     this.#inner.close()
-    for (const [key, { members }] of this.#ways) this.#close(key, members)
+    for (const way of [...this.#ways.values()]) this.#close(way)
     this.#parts.sets.remove(this.#fixed.splice(0))
+  }
+
+  #membersOf(address: number, ports: readonly number[] | null, isExcused: boolean, timeoutMs: number): SetMember[] {
+    const key = addressKey(this.#number, address)
+    const members: SetMember[] = []
+    if (this.rules !== null && ports === null) members.push({ set: 'resolved', key, timeoutMs })
+    if (this.rules !== null)
+      for (const port of ports ?? [])
+        members.push({ set: 'resolved_port', key: Buffer.concat([key, portKey(port)]), timeoutMs })
+    if (isExcused) members.push({ set: 'excused', key, timeoutMs })
+    return members
   }
 
   #fix(members: readonly SetMember[]): void {
@@ -131,15 +161,24 @@ export class SandboxLink {
     this.#fixed.push(...members)
   }
 
-  #close(key: string, members: readonly SetMember[]): void {
-    this.#ways.delete(key)
-    this.#parts.sets.remove(members)
+  #close(way: Way): void {
+    this.#forget(way)
+    // What went by itself is not there any more.
+    if (way.untilMs > this.#parts.nowMs()) this.#parts.sets.remove(way.members)
   }
 
-  #closeOldest(): void {
-    for (const [key, { members }] of this.#ways) {
-      this.#close(key, members)
-      return
+  #forget(way: Way): void {
+    this.#parts.grants.delete(way)
+    if (this.#ways.delete(way.key)) this.#open -= way.count
+  }
+
+  /** Closes this sandbox's oldest, those that have gone by themselves first of all. */
+  #makeRoom(count: number, nowMs: number): void {
+    if (this.#open + count <= MOST_OPEN) return
+    for (const way of [...this.#ways.values()]) if (way.untilMs <= nowMs) this.#forget(way)
+    for (const way of [...this.#ways.values()]) {
+      if (this.#open + count <= MOST_OPEN) return
+      this.#close(way)
     }
   }
 }

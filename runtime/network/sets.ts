@@ -21,6 +21,8 @@ const DELETE_ELEMENT = SUBSYSTEM | 14
 const BATCH_BEGIN = 0x10
 const BATCH_END = 0x11
 const FAMILY_INET = 1
+/** Removed in one transaction: the acknowledgements of more might not fit the socket. */
+const AT_ONCE = 64
 
 export class TableSets {
   readonly #socket: NetlinkSocket
@@ -50,13 +52,19 @@ export class TableSets {
 
   /** Removes members; those that are not there any more are fine. Throws SystemError. */
   remove(members: readonly SetMember[]): void {
-    // One at a time: the kernel takes none of a batch of which one is missing.
-    for (const member of members) {
-      try {
-        this.#batch([member], [])
-      } catch (error) {
-        if (!(error instanceof SystemError) || error.code !== 'ENOENT') throw error
-      }
+    for (let from = 0; from < members.length; from += AT_ONCE) this.#removeBatch(members.slice(from, from + AT_ONCE))
+  }
+
+  /** The kernel takes none of a batch of which one is missing: then each half is tried. */
+  #removeBatch(members: readonly SetMember[]): void {
+    try {
+      this.#batch(members, [])
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== 'ENOENT') throw error
+      if (members.length === 1) return
+      const half = members.length >> 1
+      this.#removeBatch(members.slice(0, half))
+      this.#removeBatch(members.slice(half))
     }
   }
 

@@ -79,10 +79,12 @@ function askByStream({ host, port }: Target, question: Buffer, timeoutMs: number
     let received = Buffer.alloc(0)
     const socket = connect(port, host)
     const end = (answer: UpstreamAnswer | null): void => {
+      clearTimeout(timer)
       socket.destroy()
       resolve(answer)
     }
-    socket.setTimeout(timeoutMs, () => end(null))
+    // For the whole of it: an answer that drips is none.
+    const timer = setTimeout(() => end(null), timeoutMs)
     socket.once('error', () => end(null))
     socket.once('close', () => end(null))
     socket.once('connect', () => socket.write(framed(encodeQuery(id, question))))

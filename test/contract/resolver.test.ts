@@ -60,6 +60,7 @@ async function open(ask: Ask, rules: string[] | null = null, known = true): Prom
   let nowMs = 1000
   let isKnown = known
   const client: NameClient = {
+    group: 'one',
     rules: rules?.map(parseEgressRule) ?? null,
     open: (name, address, _ttl, ports) => ways.push(`${name} ${addressText(address)} ${ports ?? 'any'}`),
     isPeer: (label) => label === 'shop',
@@ -150,9 +151,29 @@ describe('the name server of sandboxes', () => {
     const opened = await open(() => new Promise(() => void waiting++))
     await askAll(
       opened,
-      Array.from({ length: 60 }, (_none, id) => encodeQuery(id, questionBytes('slow.example'))),
+      Array.from({ length: 60 }, (_none, id) => encodeQuery(id, questionBytes(`slow${id}.example`))),
     )
     expect(waiting).toBe(32)
+  })
+
+  test('asks outside once for a name that many want to know at the same time', async () => {
+    const waiting: (() => void)[] = []
+    const answer = answering(PUBLIC)
+    const opened = await open(async (question) => {
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return await answer(question)
+    })
+    const socket: Socket = createSocket('udp4')
+    closing.push(() => socket.close())
+    let answers = 0
+    socket.on('message', () => void answers++)
+    await new Promise<void>((resolve) => socket.connect(opened.port, HOST, () => resolve()))
+    for (let id = 0; id < 40; id++) socket.send(encodeQuery(id, questionBytes('same.example')))
+    await until('every question was taken', () => opened.taken() >= 40)
+    await until('it is asked outside', () => waiting.length > 0)
+    for (const resolve of waiting) resolve()
+    await until('all have their answer', () => answers === 40)
+    expect(waiting.length).toBe(1)
   })
 
   test('says that a long answer did not fit, and gives it over TCP', async () => {
@@ -174,6 +195,137 @@ describe('the name server of sandboxes', () => {
       })
     })
     expect(parseReply(answer, 5, question)?.addresses).toHaveLength(32)
+  })
+})
+
+describe('the name server of sandboxes of several namespaces', () => {
+  /** Sandboxes at 127.0.1.x are of namespace `loud`, those at 127.0.2.x of `calm`. */
+  async function openForTwo(ask: Ask, more: Partial<ConstructorParameters<typeof Resolver>[0]> = {}) {
+    const port = await freePort()
+    const opened: string[] = []
+    const resolver = new Resolver({
+      address: '0.0.0.0',
+      port,
+      ask,
+      allow: parseAllowList([]),
+      clock: realClock,
+      logger: silentLogger,
+      clientAt: (address) => ({
+        group: address.startsWith('127.0.1.') ? 'loud' : 'calm',
+        rules: null,
+        open: (_name, at) => opened.push(`${address} ${at}`),
+        isPeer: () => false,
+      }),
+      ...more,
+    })
+    await resolver.listen()
+    closing.push(() => resolver.close())
+    return { port, opened }
+  }
+  /** One question from this address; its answer's rcode. */
+  async function from(address: string, port: number, name: string): Promise<number> {
+    const socket: Socket = createSocket('udp4')
+    try {
+      await new Promise<void>((resolve) => socket.bind(0, address, resolve))
+      const answer = new Promise<Buffer>((resolve) => socket.once('message', resolve))
+      socket.send(encodeQuery(3, questionBytes(name)), port, '127.0.0.1')
+      return (await answer).readUInt16BE(2) & 15
+    } finally {
+      socket.close()
+    }
+  }
+
+  test('keeps places outside for a namespace while another waits for all the answers it may, which never come', async () => {
+    let hanging = 0
+    const good = answering(PUBLIC)
+    const { port } = await openForTwo((question) => {
+      if (!question.toString('latin1').includes('hang')) return good(question)
+      hanging++
+      return new Promise(() => {})
+    })
+    for (let sandbox = 1; sandbox <= 9; sandbox++) {
+      const socket: Socket = createSocket('udp4')
+      closing.push(() => socket.close())
+      await new Promise<void>((resolve) => socket.bind(0, `127.0.1.${sandbox}`, resolve))
+      const before = hanging
+      for (let id = 0; id < 32; id++)
+        socket.send(encodeQuery(id, questionBytes(`hang${id}.s${sandbox}.example`)), port, '127.0.0.1')
+      if (before < 256) await until('they hang', () => hanging >= Math.min(256, before + 32))
+    }
+    expect(await from('127.0.1.99', port, 'hang.example')).toBe(RCODE.failure)
+    expect(hanging).toBe(256)
+    expect(await from('127.0.2.1', port, 'api.example')).toBe(RCODE.ok)
+  })
+
+  test('answers SERVFAIL to a namespace above its rate, and addresses to another', async () => {
+    let left = 5
+    const mayAsk = (group: string, count: number) => {
+      if (group === 'loud') left -= count
+      return group === 'calm' || left >= 0
+    }
+    const { port } = await openForTwo(answering(PUBLIC), { mayAsk })
+    const answers: number[] = []
+    for (let id = 0; id < 8; id++) answers.push(await from('127.0.1.1', port, `n${id}.example`))
+    expect(answers).toEqual([0, 0, 0, 0, 0, 2, 2, 2])
+    expect(await from('127.0.2.1', port, 'api.example')).toBe(RCODE.ok)
+  })
+
+  test('opens of one answer no more ways than so many, and charges what they cost', async () => {
+    const many = Array.from({ length: 32 }, (_none, index) => PUBLIC + index)
+    const charged: number[] = []
+    const ports = Array.from({ length: 64 }, (_none, index) => `*.example:${index + 1}`)
+    const opened: number[] = []
+    const { port } = await openForTwo(answering(...many), {
+      mayAsk: (_group, count) => charged.push(count) > 0,
+      clientAt: () => ({
+        group: 'loud',
+        rules: ports.map(parseEgressRule),
+        open: (_name, at) => opened.push(at),
+        isPeer: () => false,
+      }),
+    })
+    expect(await from('127.0.1.1', port, 'many.example')).toBe(RCODE.ok)
+    expect(opened).toEqual(many.slice(0, 4))
+    expect(charged).toEqual([1, 8])
+  })
+
+  test('buffers no answers over TCP that are not read, and goes on answering others', async () => {
+    const text = Buffer.alloc(40_000, 'x')
+    let asked = 0
+    const { port } = await openForTwo(async (question) => {
+      asked++
+      const of = parseQuestion(encodeQuery(1, question))!
+      const message = Buffer.concat([encodeAddresses(of, [record(PUBLIC)]), text])
+      return { message, reply: { ...parseReply(message, 1, question)!, answersEnd: message.length } }
+    })
+    const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.1.1' })
+    closing.push(() => socket.destroy())
+    socket.on('error', () => {})
+    socket.pause()
+    const one = framed(encodeQuery(7, questionBytes('long.example', TYPE.TXT)))
+    const more = (): void => {
+      while (!socket.destroyed && socket.write(one));
+    }
+    socket.on('drain', more)
+    socket.once('connect', more)
+    await until('the connection is over', () => socket.destroyed)
+    expect(asked).toBeLessThanOrEqual(7)
+    expect(await from('127.0.2.1', port, 'api.example')).toBe(RCODE.ok)
+  })
+
+  test('takes no more than eight connections of one sandbox', async () => {
+    const { port } = await openForTwo(answering(PUBLIC))
+    const sockets = Array.from({ length: 12 }, () => connect({ port, host: '127.0.0.1', localAddress: '127.0.1.1' }))
+    for (const socket of sockets) socket.on('error', () => {}).resume()
+    closing.push(() => {
+      for (const socket of sockets) socket.destroy()
+    })
+    await until('four are cut', () => sockets.filter((socket) => socket.readableEnded || socket.destroyed).length === 4)
+    const other = connect({ port, host: '127.0.0.1', localAddress: '127.0.2.1' })
+    closing.push(() => other.destroy())
+    const answered = new Promise<void>((resolve) => other.once('data', () => resolve()))
+    other.write(framed(encodeQuery(7, questionBytes('api.example'))))
+    await answered
   })
 })
 
