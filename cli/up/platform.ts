@@ -28,7 +28,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
-import { countHeld, openQuotas } from './quotas.ts'
+import { countHeld, openQuotas, shareNames } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 import { readTlsFiles } from './tls-files.ts'
@@ -72,6 +72,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const registry = await openRegistry(base, redis, { images: ownRuntime.images })
   const { secrets, tokens, networks } = await openBooks(base, redis)
   const quotas = await openQuotas(base, redis)
+  shareNames(quotas, ownRuntime)
   const { images, host: machine } = ownRuntime
   const isShared = config.redisUrl !== null
   const fleet = isShared ? await openFleet(base, { redis, role: 'platform', secrets, images, machine }) : null

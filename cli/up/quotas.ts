@@ -1,12 +1,16 @@
 // The quotas of a process: their book, the defaults that follow from this host, and who counts what is in use.
 import { statfs } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
+import type { Runtime } from '../../runtime/api.ts'
 import type { Registry, Worker } from '../../worker/api.ts'
 import { Documents } from '../../worker/registry/documents.ts'
+import { namespaceOfOwner } from '../../worker/registry/network-text.ts'
+import { QuotaRate } from '../../worker/registry/quota-rates.ts'
 import { type HostQuotas, Quotas } from '../../worker/registry/quotas.ts'
 import type { Secrets } from '../../worker/registry/secrets.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
 import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
+import { systemClock } from './clock.ts'
 import type { ProcessBase } from './process-parts.ts'
 
 /** Of the host, what a namespace other than `default` may take: what is left starts a neighbour's sandboxes at once. */
@@ -64,4 +68,19 @@ export function countHeld(
   )
   quotas.report('secrets', (namespace) => secrets.list(namespace).length)
   quotas.report('sandboxes', (namespace) => worker.sandboxes(namespace).length)
+}
+
+/** Names that sandboxes look up: a rate for each namespace, whose sandboxes share what can be open by name. */
+export function shareNames(quotas: Quotas, { networks }: Runtime): void {
+  const names = new QuotaRate(quotas, 'namesPerSecond', systemClock)
+  networks?.shareNames({
+    groupOf: namespaceOfOwner,
+    mayAsk: (namespace, count) => {
+      // An answer that costs more than a second's names costs all of them.
+      const most = quotas.quotaOf(namespace, 'namesPerSecond') ?? count
+      if (names.take(namespace, Math.min(count, most)) === 0) return true
+      quotas.countRefusal(namespace, 'namesPerSecond')
+      return false
+    },
+  })
 }

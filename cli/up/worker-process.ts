@@ -22,7 +22,7 @@ import {
   startProcess,
   startProvisioned,
 } from './process-parts.ts'
-import { openQuotas } from './quotas.ts'
+import { openQuotas, shareNames } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
 import type { Steps } from './steps.ts'
 
@@ -65,6 +65,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   const { secrets } = await openBooks(base, redis)
   requireSecretKey(secrets, 'worker')
   const quotas = await openQuotas(base, redis)
+  shareNames(quotas, ownRuntime)
   const { images, host: machine } = ownRuntime
   const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })
   const runtime = { ...ownRuntime, images: pulledImages(images, fleet.files) }

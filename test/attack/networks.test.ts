@@ -1,7 +1,9 @@
 // Attacks over the network of a sandbox with a bridge, and of one whose walls had fallen: the host's and the neighbours' addresses,
 // metadata, names that lead astray, forged senders. The last group sends from a sandbox's own namespace as root, which no function
 // is: what it could do if seccomp and capabilities did not stop it first.
-import { readFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../runtime/host/spawn.ts'
 import { INTERNET, type Internet, makeInternet } from '../support/internet.ts'
@@ -105,6 +107,38 @@ describe('a function', () => {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8')
     expect(status).toMatch(/CapEff:\s+0+\n/)
     expect(status).toMatch(/Seccomp:\s+2/)
+  })
+})
+
+describe('a function whose names lead to thousands of addresses', () => {
+  test('fills no table of the host: another namespace’s names open their ways, and few of its own stay open', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'thaw-greedy-'))
+    const ports = Array.from({ length: 64 }, (_none, index) => `*.evil.example:${index + 1}`)
+    writeFileSync(join(folder, 'fn.json'), JSON.stringify({ network: 'bridge', allowHosts: ports }))
+    copyFileSync(TRAVELLER, join(folder, 'index.ts'))
+    const deployed = await platform.fn('--namespace', 'loud', 'deploy', folder, '--name', 'greedy')
+    rmSync(folder, { recursive: true })
+    expect(deployed.code, deployed.stderr).toBe(0)
+    const calm = ['--namespace', 'calm', 'deploy', TRAVELLER, '--name', 'careful']
+    const settled = await platform.fn(...calm, '--network', 'bridge', '--allow-host', 'api.example.com:80')
+    expect(settled.code, settled.stderr).toBe(0)
+    const within = async (namespace: string, name: string, query: string) => {
+      const response = await platform.request(`/fn/${name}?${query}`, { headers: { 'fn-namespace': namespace } })
+      return await response.json()
+    }
+    let opened = 0
+    for (let name = 0; name < 60; name++) {
+      const got = await within('loud', 'greedy', `resolve=many${name}.evil.example`)
+      if (Array.isArray(got)) opened += got.length
+    }
+    // 32 addresses at 64 ports for each name would be all that the table holds, and more.
+    expect(opened).toBeGreaterThan(16)
+    expect(await within('calm', 'careful', 'resolve=api.example.com')).toEqual([INTERNET.web])
+    expect(await within('calm', 'careful', `connect=${INTERNET.web}:80`)).toBe('connected')
+    const table = /table inet (thaw-\S+)/.exec(await internet.inside('nft list tables'))?.[1]
+    const listed = await internet.inside(`nft list set inet ${table} resolved_port`)
+    expect(listed.match(/expires/g)?.length).toBeLessThanOrEqual(1_024 + 1)
+    expect(listed.match(/expires/g)?.length).toBeGreaterThan(256)
   })
 })
 

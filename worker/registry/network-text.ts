@@ -43,3 +43,8 @@ export function peerOfOwner(owner: string): NetworkPeer | null {
   const [namespace = '', network = '', name = ''] = owner.split('/')
   return network === '' ? null : { namespace, network, name }
 }
+
+/** The namespace of a mark's function. */
+export function namespaceOfOwner(owner: string): string {
+  return owner.slice(0, Math.max(0, owner.indexOf('/')))
+}
