@@ -27,12 +27,12 @@ export interface FrontParts
     | 'checkLimits'
     | 'fleet'
     | 'bodyLimits'
-    | 'quotas'
   > {
   readonly redis: RedisStore
   readonly lane: NonNullable<GatewayOptions['lane']>
   readonly secrets: NonNullable<GatewayOptions['secrets']>
   readonly tokens: NonNullable<GatewayOptions['tokens']>
+  readonly quotas: NonNullable<GatewayOptions['quotas']>
   /** What `/v1/config` shows. */
   readonly settings: readonly ConfigRow[]
   readonly tls: Pick<GatewayOptions, 'tls'>
@@ -51,12 +51,12 @@ export interface Front {
 }
 
 export async function openFront({ config, steps, logger, loop }: ProcessBase, parts: FrontParts): Promise<Front> {
-  const { redis, lane, registry, settings, tls, trouble, ...given } = parts
+  const { redis, lane, registry, quotas, settings, tls, trouble, ...given } = parts
   const { stateDir } = config
   const clock = systemClock
   const schedules = await steps.run(
     'schedules',
-    () => createSchedules({ redis, lane, registry, clock, logger }),
+    () => createSchedules({ redis, lane, registry, clock, logger, quotas }),
     (made) => made.close(),
   )
   const callbacks = await steps.run(
@@ -70,6 +70,7 @@ export async function openFront({ config, steps, logger, loop }: ProcessBase, pa
     () =>
       createGateway({
         ...given,
+        quotas,
         lane,
         registry,
         schedules,

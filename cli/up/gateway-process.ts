@@ -51,10 +51,10 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     (made) => made.close(),
   )
   const redis = await openRedis(base, target)
-  const registry = await openRegistry(base, redis, { images })
-  const { secrets, tokens, networks } = await openBooks(base, redis)
-  requireSecretKey(secrets, 'gateway')
   const quotas = await openQuotas(base, redis)
+  const registry = await openRegistry(base, redis, { images, quotas })
+  const { secrets, tokens, networks } = await openBooks(base, redis, quotas)
+  requireSecretKey(secrets, 'gateway')
   const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
   const tracing = await openTracing(base)
   const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock: systemClock })

@@ -69,9 +69,9 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const ownRedis = config.redisUrl === null ? await startOwnRedis(base) : null
   const target = ownRedis ?? { url: config.redisUrl ?? '' }
   const redis = await openRedis(base, target)
-  const registry = await openRegistry(base, redis, { images: ownRuntime.images })
-  const { secrets, tokens, networks } = await openBooks(base, redis)
   const quotas = await openQuotas(base, redis)
+  const registry = await openRegistry(base, redis, { images: ownRuntime.images, quotas })
+  const { secrets, tokens, networks } = await openBooks(base, redis, quotas)
   shareNames(quotas, ownRuntime)
   const { images, host: machine } = ownRuntime
   const isShared = config.redisUrl !== null

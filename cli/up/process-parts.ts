@@ -15,6 +15,7 @@ import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/d
 import { isDeployed } from '../../worker/registry/deployed.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { FunctionNetworks, type StoredNetwork } from '../../worker/registry/networks.ts'
+import type { Quotas } from '../../worker/registry/quotas.ts'
 import { createRegistry, type RegistryOptions } from '../../worker/registry/registry.ts'
 import { Secrets, type StoredSecret } from '../../worker/registry/secrets.ts'
 import { type StoredToken, Tokens } from '../../worker/registry/tokens.ts'
@@ -120,7 +121,7 @@ export function openRedis({ steps, logger }: ProcessBase, target: RedisTarget): 
 export function openRegistry(
   { steps, logger }: ProcessBase,
   redis: RedisStore,
-  more: Pick<RegistryOptions, 'images' | 'startWaitMs'>,
+  more: Pick<RegistryOptions, 'images' | 'startWaitMs' | 'quotas'>,
 ): Promise<Registry> {
   return steps.run(
     'registry',
@@ -155,6 +156,7 @@ export function openLane(
 export async function openBooks(
   { config, steps, logger }: ProcessBase,
   redis: RedisStore,
+  quotas: Quotas,
 ): Promise<{ readonly secrets: Secrets; readonly tokens: Tokens; readonly networks: FunctionNetworks }> {
   const { stateDir } = config
   const key = secretKey(stateDir, config.secretKeyFile)
@@ -165,9 +167,9 @@ export async function openBooks(
       (made) => made.close(),
     )
   return {
-    secrets: new Secrets({ documents: await documents<StoredSecret>('secrets'), key, clock: systemClock }),
-    tokens: new Tokens(await documents<StoredToken>('tokens'), systemClock),
-    networks: new FunctionNetworks(await documents<StoredNetwork>('networks'), systemClock),
+    secrets: new Secrets({ documents: await documents<StoredSecret>('secrets'), key, clock: systemClock, quotas }),
+    tokens: new Tokens(await documents<StoredToken>('tokens'), systemClock, quotas),
+    networks: new FunctionNetworks(await documents<StoredNetwork>('networks'), systemClock, quotas),
   }
 }
 

@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import type { Runtime } from '../../runtime/api.ts'
 import type { Registry, Worker } from '../../worker/api.ts'
+import { warmIn } from '../../worker/registry/deploy-quotas.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { namespaceOfOwner } from '../../worker/registry/network-text.ts'
 import { QuotaRate } from '../../worker/registry/quota-rates.ts'
@@ -66,6 +67,7 @@ export function countHeld(
   quotas.report('versions', (namespace) =>
     registry.list(namespace).reduce((most, { versions }) => Math.max(most, versions.length), 0),
   )
+  quotas.report('minWarm', (namespace) => warmIn(registry.list(namespace)))
   quotas.report('secrets', (namespace) => secrets.list(namespace).length)
   quotas.report('sandboxes', (namespace) => worker.sandboxes(namespace).length)
 }

@@ -60,11 +60,11 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   const ownRuntime = await openRuntime(base)
   progress('connecting to Redis')
   const redis = await openRedis(base, target)
+  const quotas = await openQuotas(base, redis)
   // Its own copy of the registry would say what was; a worker without Redis has nothing to run anyway.
   const registry = await openRegistry(base, redis, { images: null, startWaitMs: START_WAIT_MS })
-  const { secrets } = await openBooks(base, redis)
+  const { secrets } = await openBooks(base, redis, quotas)
   requireSecretKey(secrets, 'worker')
-  const quotas = await openQuotas(base, redis)
   shareNames(quotas, ownRuntime)
   const { images, host: machine } = ownRuntime
   const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })

@@ -63,6 +63,14 @@ export function functionRoutes(parts: ControlParts): Route[] {
         return answerPage(context, versions.map(versionView), page, (version) => String(version.version))
       },
     },
+    {
+      method: 'DELETE',
+      path: '/v1/functions/{name}/versions/{version}',
+      id: 'removeVersion',
+      summary: 'Removes a version that no alias names; refused while calls of the function are queued',
+      answers: { 204: { doc: 'gone' }, 409: { doc: 'it is needed', schema: 'Problem' } },
+      handle: (context) => removeVersion(context, parts),
+    },
     ...aliasRoutes(parts),
   ]
 }
@@ -107,12 +115,33 @@ function namesOf(context: ControlContext): { name: string; alias: string } {
   return { name: nameOf(context), alias: context.req.param('alias') ?? '' }
 }
 
-async function removeFunction(context: ControlContext, parts: ControlParts): Promise<Response> {
-  const { registry, lane, worker } = parts
+async function removeVersion(context: ControlContext, parts: ControlParts): Promise<Response> {
+  const { registry, worker } = parts
   const { namespace, name } = functionOf(context, parts)
+  const text = context.req.param('version') ?? ''
+  const version = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : null
+  if (version === null)
+    throw new RegistryError(
+      'VERSION_NOT_FOUND',
+      `expected a version's number, got ${JSON.stringify(text.slice(0, 80))}`,
+    )
+  // Each of them runs the version it was accepted for.
+  await expectNoneQueued(namespace, name, parts)
+  await registry.removeVersion(namespace, name, version)
+  await worker.retire((kept) => isDeployed(registry, kept))
+  return context.body(null, 204)
+}
+
+async function expectNoneQueued(namespace: string, name: string, { lane }: ControlParts): Promise<void> {
   const queued = lane === null ? 0 : await lane.backlog(namespace, name)
   if (queued > 0)
     throw new RegistryError('VERSION_IN_USE', `${queued} calls of ${name} are queued; cancel them or wait for them`)
+}
+
+async function removeFunction(context: ControlContext, parts: ControlParts): Promise<Response> {
+  const { registry, lane, worker } = parts
+  const { namespace, name } = functionOf(context, parts)
+  await expectNoneQueued(namespace, name, parts)
   // ORDER: schedules first: none may queue a call of a function that is gone.
   await parts.schedules?.removeAll(namespace, name)
   await registry.removeFunction(namespace, name)

@@ -4,9 +4,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { ScheduleSpec, Schedules, Submission } from '../../worker/queue/api.ts'
 import { QueueError } from '../../worker/queue/api.ts'
 import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
+import type { FunctionEntry } from '../../worker/registry/api.ts'
 import { RegistryError } from '../../worker/registry/api.ts'
+import type { Quotas } from '../../worker/registry/quotas.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { quotasInMemory } from '../support/quota-book.ts'
 import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
 import { versionOf } from '../support/samples.ts'
 
@@ -18,6 +21,7 @@ let submitted: Submission[]
 let refuse: Error | null
 const opened: Schedules[] = []
 
+let quotas: Quotas | null
 beforeEach(async () => {
   redis = await startTestRedis()
   store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
@@ -25,6 +29,7 @@ beforeEach(async () => {
   clock = new FakeClock()
   submitted = []
   refuse = null
+  quotas = null
 })
 afterEach(async () => {
   for (const one of opened.splice(0)) await one.close()
@@ -37,7 +42,9 @@ function open(known = ['hello']): Schedules {
     redis: store,
     clock,
     logger: silentLogger,
+    ...(quotas === null ? {} : { quotas }),
     registry: {
+      list: () => known.map((name) => ({ name }) as FunctionEntry),
       resolve: (_namespace, name) => {
         if (known.includes(name)) return versionOf(name)
         throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${name}`)
@@ -176,4 +183,22 @@ test('a function has at most a hundred', async () => {
   for (let index = 0; index < 100; index++) await keeper.set('default', 'hello', `s${index}`, spec())
   await expect(keeper.set('default', 'hello', 'one-more', spec())).rejects.toMatchObject({ code: 'SCHEDULE_INVALID' })
   await expect(keeper.set('default', 'hello', 's7', spec())).resolves.toMatchObject({ created: false })
+})
+
+test('a namespace has at most its quota, paused ones included, however many are set at once; another has its own', async () => {
+  quotas = quotasInMemory({ schedules: 3 })
+  const keeper = open(['hello', 'other'])
+  const adding = Array.from({ length: 6 }, (_, index) =>
+    keeper.set('shop', index % 2 === 0 ? 'hello' : 'other', `s${index}`, spec({ paused: index === 0 })),
+  )
+  const settled = await Promise.allSettled(adding)
+  expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(3)
+  for (const one of settled)
+    if (one.status === 'rejected')
+      expect(one.reason).toMatchObject({ code: 'QUOTA_EXCEEDED', use: { quota: 'schedules', bound: 3, inUse: 3 } })
+  expect((await quotas.view('shop')).schedules).toMatchObject({ bound: 3, inUse: 3 })
+  await expect(keeper.set('shop', 'hello', 's0', spec())).resolves.toMatchObject({ created: false })
+  await expect(keeper.set('mall', 'hello', 's9', spec())).resolves.toMatchObject({ created: true })
+  await keeper.remove('shop', 'hello', 's0')
+  await expect(keeper.set('shop', 'hello', 's9', spec())).resolves.toMatchObject({ created: true })
 })

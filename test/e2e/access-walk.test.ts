@@ -32,6 +32,7 @@ const DEPLOY = [
   ...[
     'deployFunction',
     'removeFunction',
+    'removeVersion',
     'setAlias',
     'removeAlias',
     'setSchedule',
@@ -112,6 +113,7 @@ function fill(path: string, isReal: boolean): string {
   const name = NAMES[kind] ?? `crown${kind.slice(0, -1)}`
   return path.replaceAll(/\{(\w+)\}/g, (_, parameter: string) => {
     if (parameter === 'action') return 'kill'
+    if (parameter === 'version') return '1'
     if (parameter === 'name')
       return isReal ? name : name.replace(/crown/i, (word) => (word === 'CROWN' ? 'NOSUCH' : 'nosuch'))
     if (parameter === 'id' && kind === 'sandboxes') return isReal ? real.sandbox! : 'nosuch'

@@ -77,6 +77,7 @@ async function callFunctions(): Promise<void> {
   await make('GET', '/v1/functions/echo', 200)
   await make('GET', '/v1/functions/echo/versions', 200)
   await make('PUT', '/v1/functions/echo', 400, 'no tar')
+  await make('DELETE', '/v1/functions/echo/versions/1', 409)
   await make('PUT', '/v1/functions/echo/aliases/prod', 200, { weights: { 1: 100 } })
   await make('PUT', '/v1/functions/echo/aliases/prod', 400, { weights: { 1: 50 } })
   await make('DELETE', '/v1/functions/echo/aliases/prod', 204)

@@ -207,6 +207,12 @@ export class FakeRegistry implements Registry {
   async removeAlias(namespace: string, name: string, alias: string): Promise<void> {
     if (!this.get(namespace, name).aliases[alias]) throw new RegistryError('ALIAS_NOT_FOUND', `no alias ${alias}`)
   }
+  async removeVersion(namespace: string, name: string, version: number): Promise<void> {
+    const entry = this.get(namespace, name)
+    const versions = entry.versions.filter((kept) => kept.version !== version)
+    this.entries.set(`${namespace}/${name}`, { ...entry, versions })
+    this.#changed()
+  }
   async removeFunction(namespace: string, name: string): Promise<void> {
     this.entries.delete(`${namespace}/${name}`)
     this.#changed()

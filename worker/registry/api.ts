@@ -69,18 +69,21 @@ export interface Registry {
   /** `reference`: null (= `latest`), a version number, or an alias. `draw` in [0, 1) picks by weight. Throws FUNCTION_NOT_FOUND | VERSION_NOT_FOUND,
    *  whose suggestions name public functions alone: whoever calls one may have shown no token. */
   resolve(namespace: string, name: string, reference: string | null, draw: number): FunctionVersion
-  /** The version this content has or would have: an existing one (`existed`), or the next number, not yet kept. */
+  /** The version this content has or would have: an existing one (`existed`), or the next number, not yet kept. Throws
+   *  QuotaExceeded where the namespace may not have it. */
   candidate(
     namespace: string,
     name: string,
     image: string,
     config: FunctionConfig,
   ): { readonly version: FunctionVersion; readonly existed: boolean }
-  /** Keeps a candidate and moves `latest` (and `alias`, wholly) to it. Throws REGISTRY_UNAVAILABLE. */
+  /** Keeps a candidate and moves `latest` (and `alias`, wholly) to it. Throws REGISTRY_UNAVAILABLE | QuotaExceeded. */
   commit(version: FunctionVersion, alias: string | null): Promise<FunctionVersion>
   setAlias(namespace: string, name: string, alias: string, target: Alias): Promise<FunctionEntry>
   /** `latest` cannot go (ALIAS_INVALID). */
   removeAlias(namespace: string, name: string, alias: string): Promise<void>
+  /** A version that an alias names cannot go (VERSION_IN_USE). Throws VERSION_NOT_FOUND too. */
+  removeVersion(namespace: string, name: string, version: number): Promise<void>
   removeFunction(namespace: string, name: string): Promise<void>
   /** Images in use, for pruning. */
   images(): ReadonlySet<string>

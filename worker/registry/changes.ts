@@ -39,6 +39,11 @@ export function withoutAlias(stored: StoredFunction, alias: string, nowIso: stri
   return { ...stored, updatedAt: nowIso, aliases }
 }
 
+/** Without one version, which no alias may name. */
+export function withoutVersion(stored: StoredFunction, version: number, nowIso: string): StoredFunction {
+  return { ...stored, updatedAt: nowIso, versions: stored.versions.filter((kept) => kept.version !== version) }
+}
+
 /** Removed, but its last number stays known. */
 export function asRemoved(stored: StoredFunction, nowIso: string): StoredFunction {
   return { ...stored, updatedAt: nowIso, removed: true, versions: [], aliases: {} }

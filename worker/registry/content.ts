@@ -46,6 +46,11 @@ export class RegistryContent {
     return this.#namespaces.get(namespace)?.keys() ?? []
   }
 
+  /** What is stored of the functions of a namespace that are not removed. */
+  live(namespace: string): StoredFunction[] {
+    return [...(this.#namespaces.get(namespace)?.values() ?? [])].map(({ stored }) => stored)
+  }
+
   images(): ReadonlySet<string> {
     const versions = [...this.#stored.values()].flatMap((entry) => entry.versions)
     return new Set(versions.map((version) => version.image))

@@ -77,6 +77,14 @@ export class Documents<T> {
     return this.#values.get(key)
   }
 
+  /** How many have keys `<namespace>/…`. */
+  countIn(namespace: string): number {
+    const prefix = `${namespace}/`
+    let count = 0
+    for (const key of this.#values.keys()) if (key.startsWith(prefix)) count++
+    return count
+  }
+
   entries(): IterableIterator<[string, T]> {
     return this.#values.entries()
   }

@@ -1,11 +1,13 @@
 // Networks of namespaces by name: functions deployed onto one are on a bridge, know each other by name and call each other through
 // the platform. A network is its name alone; who is on it is what the functions' configurations say.
 import type { Clock } from '../../runtime/api.ts'
+import { Additions } from './additions.ts'
 import { type Registry, RegistryError } from './api.ts'
 import { functionsThat } from './deployed.ts'
 import type { Documents } from './documents.ts'
 import { checkNamespace, isDnsLabel } from './names.ts'
 import { isNetworkMode, networkNameOf } from './network-text.ts'
+import type { Quotas } from './quotas.ts'
 import { didYouMean } from './suggest.ts'
 
 export interface StoredNetwork {
@@ -16,16 +18,23 @@ export interface FunctionNetwork extends StoredNetwork {
   readonly name: string
 }
 
+/** Most networks of one namespace. */
+export const MOST_NETWORKS = 100
+
 export class FunctionNetworks {
   readonly #documents: Documents<StoredNetwork>
   readonly #clock: Clock
+  readonly #quotas: Quotas | null
+  readonly #additions = new Additions()
 
-  constructor(documents: Documents<StoredNetwork>, clock: Clock) {
+  /** `quotas`: told of refusals; null: a namespace may have any number. */
+  constructor(documents: Documents<StoredNetwork>, clock: Clock, quotas: Quotas | null = null) {
     this.#documents = documents
     this.#clock = clock
+    this.#quotas = quotas
   }
 
-  /** Makes a network, or finds it. Throws RegistryError NAME_INVALID | REGISTRY_UNAVAILABLE. */
+  /** Makes a network, or finds it. Throws RegistryError NAME_INVALID | REGISTRY_UNAVAILABLE, QuotaExceeded. */
   async create(
     namespace: string,
     name: string,
@@ -33,7 +42,12 @@ export class FunctionNetworks {
     checkNamespace(namespace)
     checkNetworkName(name)
     const stored: StoredNetwork = { createdAt: new Date(this.#clock.now()).toISOString() }
-    const created = await this.#documents.put(`${namespace}/${name}`, stored, 'new')
+    const key = `${namespace}/${name}`
+    const expect = (pending: number) => {
+      if (this.#documents.get(key) !== undefined) return
+      this.#quotas?.expectFixed(namespace, 'networks', MOST_NETWORKS, this.#documents.countIn(namespace) + pending)
+    }
+    const created = await this.#additions.add(namespace, expect, () => this.#documents.put(key, stored, 'new'))
     return { network: created ? { namespace, name, ...stored } : this.get(namespace, name), created }
   }
 

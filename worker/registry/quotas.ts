@@ -87,11 +87,12 @@ export class Quotas {
     return new QuotaExceeded(message, { namespace, quota: key, bound, inUse }, retryAfterS)
   }
 
-  /** As `expect`, for what has a fixed bound that is no quota of the table. */
-  expectFixed(namespace: string, what: string, bound: number, inUse: number): void {
+  /** As `expect`, for what has a fixed bound that is no quota of the table. `owner`: the function it is about. */
+  expectFixed(namespace: string, what: string, bound: number, inUse: number, owner: string | null = null): void {
     if (inUse < bound) return
     this.countRefusal(namespace, what)
-    const message = `namespace ${namespace} has ${inUse} ${what}, which is the most; remove some first`
+    const who = owner === null ? `namespace ${namespace}` : `function ${owner} of namespace ${namespace}`
+    const message = `${who} has ${inUse} ${what}, which is the most; remove some first`
     throw new QuotaExceeded(message, { namespace, quota: what, bound, inUse })
   }
 

@@ -4,11 +4,13 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import { type Alias, type FunctionEntry, type Registry, RegistryError } from './api.ts'
-import { asRemoved, withAlias, withoutAlias, withVersion } from './changes.ts'
+import { asRemoved, withAlias, withoutAlias, withoutVersion, withVersion } from './changes.ts'
 import { RegistryContent } from './content.ts'
 import type { CopyStore } from './copy.ts'
-import { checkAlias, findSame, isPublic, type LoadedFunction, pickVersion } from './entries.ts'
+import { expectAliasFits, expectVersionFits, expectWarmFits } from './deploy-quotas.ts'
+import { checkAlias, findSame, isPublic, type LoadedFunction, pickVersion, type StoredFunction } from './entries.ts'
 import { checkAliasName, checkFunctionName, checkNamespace } from './names.ts'
+import type { Quotas } from './quotas.ts'
 import { createRegistryStore } from './registry-store.ts'
 import { didYouMean } from './suggest.ts'
 
@@ -20,6 +22,8 @@ export interface RegistryOptions {
   readonly clock: Clock
   /** Queued calls of a function; with it a function that has some cannot be removed (VERSION_IN_USE). */
   readonly backlog?: (namespace: string, name: string) => Promise<number>
+  /** What namespaces may have; default: they may have anything. */
+  readonly quotas?: Quotas
   /** How long the start waits for Redis before it goes on read-only. Default 5 s. */
   readonly startWaitMs?: number
 }
@@ -74,14 +78,18 @@ class RedisRegistry implements Registry {
     const stored = this.#content.stored(namespace, name)
     const same = findSame(stored, image, config)
     if (same !== undefined) return { version: same, existed: true }
-    const version = (stored?.lastVersion ?? 0) + 1
-    return { version: { namespace, name, version, image, config, createdAt: this.#nowIso() }, existed: false }
+    const number = (stored?.lastVersion ?? 0) + 1
+    const version = { namespace, name, version: number, image, config, createdAt: this.#nowIso() }
+    // Before it is loaded; what others kept meanwhile is looked at when it is kept.
+    this.#expectFits(version, stored, null)
+    return { version, existed: false }
   }
 
   async commit(version: FunctionVersion, alias: string | null): Promise<FunctionVersion> {
     if (alias !== null) checkAliasName(alias)
     let kept = version
     await this.#content.change(version.namespace, version.name, (stored) => {
+      this.#expectFits(version, stored, alias)
       const next = withVersion(stored, version, alias, this.#nowIso())
       kept = next.version
       return next.stored
@@ -93,7 +101,9 @@ class RedisRegistry implements Registry {
     checkAliasName(alias)
     await this.#content.change(namespace, name, () => {
       const loaded = this.#live(namespace, name)
-      return withAlias(loaded.stored, alias, checkAlias(loaded, target), this.#nowIso())
+      const checked = checkAlias(loaded, target)
+      this.#expectAliasFits(loaded, alias, checked)
+      return withAlias(loaded.stored, alias, checked, this.#nowIso())
     })
     return this.#live(namespace, name).entry
   }
@@ -105,6 +115,22 @@ class RedisRegistry implements Registry {
       if (loaded.byAlias.has(alias)) return withoutAlias(loaded.stored, alias, this.#nowIso())
       const near = didYouMean(alias, loaded.byAlias.keys())
       throw new RegistryError('ALIAS_NOT_FOUND', `function ${name} has no alias ${alias.slice(0, 80)}${near}`)
+    })
+  }
+
+  async removeVersion(namespace: string, name: string, version: number): Promise<void> {
+    await this.#content.change(namespace, name, () => {
+      const loaded = this.#live(namespace, name)
+      if (!loaded.byVersion.has(version))
+        throw new RegistryError('VERSION_NOT_FOUND', `function ${name} has no version ${version}`)
+      const names = Object.keys(loaded.stored.aliases).filter(
+        (alias) => (loaded.stored.aliases[alias]!.weights[version] ?? 0) > 0,
+      )
+      if (names.length > 0) {
+        const message = `version ${version} of ${name} is what ${names.join(', ')} names; point it at another version first`
+        throw new RegistryError('VERSION_IN_USE', message)
+      }
+      return withoutVersion(loaded.stored, version, this.#nowIso())
     })
   }
 
@@ -127,6 +153,22 @@ class RedisRegistry implements Registry {
 
   async close(): Promise<void> {
     this.#unfollow()
+  }
+
+  #expectFits(version: FunctionVersion, stored: StoredFunction | undefined, alias: string | null): void {
+    const { quotas } = this.#options
+    if (quotas === undefined) return
+    expectVersionFits(quotas, stored, version, this.#content.live(version.namespace))
+    if (alias !== null) expectAliasFits(quotas, stored, alias)
+  }
+
+  #expectAliasFits({ stored, byVersion }: LoadedFunction, alias: string, { weights }: Alias): void {
+    const { quotas } = this.#options
+    if (quotas === undefined) return
+    expectAliasFits(quotas, stored, alias)
+    if (alias !== 'latest') return
+    for (const number of Object.keys(weights))
+      expectWarmFits(quotas, byVersion.get(Number(number))!, this.#content.live(stored.namespace))
   }
 
   /** `suggested`: callers that showed no token must not learn the names of functions that are not public. */

@@ -3,8 +3,10 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../../runtime/api.ts'
 import type { FunctionVersion } from '../api.ts'
+import { Additions } from './additions.ts'
 import { RegistryError } from './api.ts'
 import type { Documents } from './documents.ts'
+import type { Quotas } from './quotas.ts'
 import { didYouMean } from './suggest.ts'
 
 /** Largest value. */
@@ -35,6 +37,8 @@ export interface SecretsOptions {
   /** 32 bytes. */
   readonly key: Buffer
   readonly clock: Clock
+  /** How many a namespace may have; default: any number. */
+  readonly quotas?: Quotas
 }
 
 export class Secrets {
@@ -42,12 +46,15 @@ export class Secrets {
   readonly #key: Buffer
   readonly #keyId: string
   readonly #clock: Clock
+  readonly #quotas: Quotas | null
+  readonly #additions = new Additions()
 
-  constructor({ documents, key, clock }: SecretsOptions) {
+  constructor({ documents, key, clock, quotas }: SecretsOptions) {
     this.#documents = documents
     this.#key = key
     this.#keyId = createHash('sha256').update('thaw secret key').update(key).digest('hex').slice(0, 8)
     this.#clock = clock
+    this.#quotas = quotas ?? null
   }
 
   /** Tells which key this process has. */
@@ -60,7 +67,7 @@ export class Secrets {
     return [...this.#documents.entries()].filter(([, stored]) => stored.keyId !== this.#keyId).map(([id]) => id)
   }
 
-  /** Sets or replaces a value. Throws RegistryError SECRET_INVALID | REGISTRY_UNAVAILABLE. */
+  /** Sets or replaces a value. Throws RegistryError SECRET_INVALID | REGISTRY_UNAVAILABLE, QuotaExceeded. */
   async set(namespace: string, name: string, value: Buffer): Promise<{ secret: SecretView; created: boolean }> {
     checkName(name)
     checkValue(name, value)
@@ -73,7 +80,12 @@ export class Secrets {
       createdAt: before?.createdAt ?? now,
       updatedAt: now,
     }
-    await this.#documents.put(id, stored, 'replace')
+    const put = () => this.#documents.put(id, stored, 'replace')
+    if (before !== undefined) await put()
+    else {
+      const inUse = (pending: number) => this.#documents.countIn(namespace) + pending
+      await this.#additions.add(namespace, (pending) => this.#quotas?.expect(namespace, 'secrets', inUse(pending)), put)
+    }
     return { secret: viewOf(id, stored), created: before === undefined }
   }
 

@@ -2,9 +2,11 @@
 // said once, when it is made. The platform's own token (the file `token`) is not one of these.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../../runtime/api.ts'
+import { Additions } from './additions.ts'
 import { RegistryError } from './api.ts'
 import type { Documents } from './documents.ts'
 import { checkNamespace, isDnsLabel } from './names.ts'
+import type { Quotas } from './quotas.ts'
 import { didYouMean } from './suggest.ts'
 
 /** `invoke`: private functions and every Fn-* header; `deploy`: functions, aliases, volumes, secrets; `admin`: all of its namespace. */
@@ -48,19 +50,26 @@ export function tokenKey({ namespace, name }: Pick<TokenView, 'namespace' | 'nam
 /** `fn_`, 10 characters of id, `_`, 43 characters (base64url) of secret. */
 const FORM = /^fn_([a-z0-9]{10})_([A-Za-z0-9_-]{43})$/
 
+/** Most tokens of one namespace. */
+export const MOST_TOKENS = 1000
+
 export class Tokens {
   readonly #documents: Documents<StoredToken>
   readonly #clock: Clock
+  readonly #quotas: Quotas | null
+  readonly #additions = new Additions()
   readonly #byId = new Map<string, StoredToken>()
 
-  constructor(documents: Documents<StoredToken>, clock: Clock) {
+  /** `quotas`: told of refusals; null: a namespace may have any number. */
+  constructor(documents: Documents<StoredToken>, clock: Clock, quotas: Quotas | null = null) {
     this.#documents = documents
     this.#clock = clock
+    this.#quotas = quotas
     this.#index()
     documents.onChange(() => this.#index())
   }
 
-  /** Makes a token; `value` is never to be had again. Throws RegistryError NAME_INVALID | TOKEN_EXISTS | REGISTRY_UNAVAILABLE. */
+  /** Makes a token; `value` is never to be had again. Throws RegistryError NAME_INVALID | TOKEN_EXISTS | REGISTRY_UNAVAILABLE, QuotaExceeded. */
   async create(request: TokenRequest): Promise<{ token: TokenView; value: string }> {
     const { namespace, name, scopes, expiresInMs, rate } = request
     checkNamespace(namespace)
@@ -79,7 +88,12 @@ export class Tokens {
       rate,
       hash: digest(secret).toString('hex'),
     }
-    if (!(await this.#documents.put(`${namespace}/${name}`, stored, 'new')))
+    const expect = (pending: number) => {
+      if (this.#documents.get(`${namespace}/${name}`) !== undefined) return
+      this.#quotas?.expectFixed(namespace, 'tokens', MOST_TOKENS, this.#documents.countIn(namespace) + pending)
+    }
+    const put = () => this.#documents.put(`${namespace}/${name}`, stored, 'new')
+    if (!(await this.#additions.add(namespace, expect, put)))
       throw new RegistryError(
         'TOKEN_EXISTS',
         `there is a token ${name} in namespace ${namespace}; remove it first, or take another name`,

@@ -33,6 +33,11 @@ for i = 1, #all, 2 do
 end
 return found`
 
+const COUNT = `
+local count = 0
+for i = 1, #KEYS do count = count + redis.call('HLEN', KEYS[i]) end
+return count`
+
 const REMOVE = `
 local gone = 0
 for i = 2, #ARGV do
@@ -120,6 +125,13 @@ export class ScheduleStore {
     const rows = (await this.#redis.script(READ_ALL, keys, [`${namespace}/${functionName}/`])) as Row[]
     const kept = rows.map(keptOf).filter((one) => one !== null)
     return kept.sort((a, b) => (a.stored.name < b.stored.name ? -1 : 1))
+  }
+
+  /** How many these functions of a namespace have together, paused ones included. */
+  async count(namespace: string, functionNames: readonly string[]): Promise<number> {
+    if (functionNames.length === 0) return 0
+    const keys = functionNames.map((name) => keyOf(namespace, name))
+    return (await this.#redis.script(COUNT, keys, [])) as number
   }
 
   async remove(namespace: string, functionName: string, name: string): Promise<boolean> {

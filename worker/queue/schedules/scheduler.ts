@@ -1,10 +1,11 @@
 // Keeps schedules and queues a call each time one is due. What is due lies in Redis, so it survives this process and is shared
 // with others; what a late run becomes is fire-policy.ts's.
-import type { Clock, Logger } from '../../../runtime/api.ts'
+import { type Clock, type Logger, Turns } from '../../../runtime/api.ts'
 import { isoTime } from '../../iso-time.ts'
 import type { Registry } from '../../registry/api.ts'
 import { RegistryError } from '../../registry/api.ts'
 import { isDnsLabel } from '../../registry/names.ts'
+import type { Quotas } from '../../registry/quotas.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { type DurableLane, QueueError, type Submission } from '../api.ts'
 import { derivedId, drawOfId } from '../derived-id.ts'
@@ -18,7 +19,9 @@ import type { LastFire, Schedule, ScheduleSpec, Schedules } from './types.ts'
 export interface SchedulerOptions {
   readonly redis: RedisStore
   readonly lane: Pick<DurableLane, 'submit'>
-  readonly registry: Pick<Registry, 'resolve'>
+  readonly registry: Pick<Registry, 'resolve' | 'list'>
+  /** How many a namespace may have; default: any number. */
+  readonly quotas?: Quotas
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -38,6 +41,8 @@ export function createSchedules(options: SchedulerOptions): Schedules {
 class Scheduler implements Schedules {
   readonly #options: SchedulerOptions
   readonly #store: ScheduleStore
+  /** Of each namespace one is added at a time, so that they do not slip past its bound together. */
+  readonly #turns = new Turns()
   readonly #parsed = new Map<string, CronTimes>()
   readonly #leave: (() => void)[] = []
   readonly #loop: LookLoop
@@ -45,6 +50,7 @@ class Scheduler implements Schedules {
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#store = new ScheduleStore(options.redis)
+    options.quotas?.report('schedules', (namespace) => this.#count(namespace))
     this.#loop = new LookLoop({ ...options, what: 'schedules', work: () => this.#fireDue() })
   }
 
@@ -58,9 +64,24 @@ class Scheduler implements Schedules {
     const nowIso = isoTime(nowMs)
     const createdAt = before?.stored.createdAt ?? nowIso
     const stored = { namespace, function: functionName, name, ...spec, createdAt, updatedAt: nowIso }
-    const created = await this.#asking(() => this.#store.set(stored, nextAtMs, MOST_PER_FUNCTION))
+    const set = () => this.#asking(() => this.#store.set(stored, nextAtMs, MOST_PER_FUNCTION))
+    const created = before === null ? await this.#add(namespace, set) : await set()
     if (created === null) throw invalid(`${functionName} has ${MOST_PER_FUNCTION} schedules, which is the most`)
     return { schedule: scheduleOf({ stored, nextAtMs, last: before?.last ?? null }), created }
+  }
+
+  async #add<T>(namespace: string, set: () => Promise<T>): Promise<T> {
+    const { quotas } = this.#options
+    if (quotas === undefined || quotas.quotaOf(namespace, 'schedules') === null) return await set()
+    return await this.#turns.take(namespace, async () => {
+      quotas.expect(namespace, 'schedules', await this.#count(namespace))
+      return await set()
+    })
+  }
+
+  #count(namespace: string): Promise<number> {
+    const names = this.#options.registry.list(namespace).map(({ name }) => name)
+    return this.#asking(() => this.#store.count(namespace, names))
   }
 
   async get(namespace: string, functionName: string, name: string): Promise<Schedule> {
