@@ -117,6 +117,8 @@ export const ERRORS = {
   VERSION_IN_USE: { status: 409, title: 'Queued invocations still need this', component: 'queue' },
   REGISTRY_UNAVAILABLE: { status: 503, title: 'The registry is read-only', component: 'queue', retryAfterS: 1 },
   QUEUE_UNAVAILABLE: { status: 503, title: 'The durable lane is away', component: 'queue', retryAfterS: 1 },
+  QUEUE_FULL: { status: 503, title: 'The durable lane is full', component: 'queue', retryAfterS: 10 },
+  JOB_LOST: { status: 500, title: 'The queue lost the call', component: 'queue' },
   INVOCATION_NOT_FOUND: { status: 404, title: 'No such invocation', component: 'gateway' },
   IDEMPOTENCY_MISMATCH: {
     status: 422,

@@ -51,6 +51,10 @@ export type FailureCode =
   | 'WORKER_LOST'
   /** a call that goes by way of Redis, which is away */
   | 'QUEUE_UNAVAILABLE'
+  /** a call that goes by way of Redis, which has no room for more */
+  | 'QUEUE_FULL'
+  /** what the queue held of an accepted call is gone, so that it cannot run (again) */
+  | 'JOB_LOST'
 export type FailureComponent = 'gateway' | 'queue' | 'worker' | 'sandbox' | 'function'
 
 export interface InvocationFailure {

@@ -31,6 +31,8 @@ export const FAILURES: Readonly<
   DRAINING: { component: 'worker', status: 503 },
   WORKER_LOST: { component: 'worker', status: 502 },
   QUEUE_UNAVAILABLE: { component: 'queue', status: 503 },
+  QUEUE_FULL: { component: 'queue', status: 503 },
+  JOB_LOST: { component: 'queue', status: 500 },
 })
 
 /** A failure with its component from the table. */

@@ -2,7 +2,9 @@
 // gone back. BullMQ reads the date by itself, so the date is moved for the whole process.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeEnvelope } from '../../worker/queue/envelope.ts'
+import { InvocationStore } from '../../worker/queue/invocation-store.ts'
 import { JobQueues } from '../../worker/queue/job-queues.ts'
+import { requeuedRecord } from '../../worker/queue/records.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { submissionOf } from '../support/lane.ts'
 import { realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
@@ -32,7 +34,9 @@ afterEach(async () => {
 
 async function add(delayMs: number): Promise<string> {
   const submission = submissionOf('hello', { delayMs })
-  await jobs.add(QUEUE, makeEnvelope(submission.id, submission, { kind: 'none' }, Date.now()), Date.now())
+  if (delayMs > 0) jobs.noteClock()
+  const envelope = makeEnvelope(submission.id, submission, { kind: 'none' }, Date.now())
+  await new InvocationStore(store).accept(envelope, QUEUE, 60_000, Date.now())
   return submission.id
 }
 /** How long until the next call is due, ms. */
@@ -58,7 +62,19 @@ test('a retry is brought forward like a delay, and calls that wait as long as th
   movedMs = TWO_HOURS_MS
   await add(0)
   const { fetched } = await jobs.fetch(QUEUE, 'token', Date.now())
-  await jobs.retry(fetched!, 1_000)
+  jobs.noteClock()
+  const { queueKey, token, envelope } = fetched!
+  const settled = await new InvocationStore(store).settle({
+    record: requeuedRecord(envelope, 1, null, null),
+    result: null,
+    hold: { queueKey, token },
+    move: { how: 'retry', atMs: Date.now() + 1_000, delayMs: 1_000 },
+    keptMs: 60_000,
+    failed: null,
+    dead: null,
+    notify: null,
+  })
+  expect(settled).toBe('written')
   movedMs = 0
   expect([jobs.clockWentBack(), await jobs.bringForward(QUEUE)]).toEqual([true, 1])
   expect(await nextInMs()).toBeLessThanOrEqual(1_000)

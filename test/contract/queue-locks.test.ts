@@ -1,8 +1,8 @@
 // Locks of running calls, with two workers on one Redis and short locks: who runs a call, who takes it over, who lets it go.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane } from '../../worker/queue/api.ts'
-import { QUEUES_PREFIX } from '../../worker/queue/invocation-scripts.ts'
 import { JobQueues } from '../../worker/queue/job-queues.ts'
+import { QUEUES_PREFIX } from '../../worker/queue/job-scripts.ts'
 import { connectRedis } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeAnswer, type FakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf } from '../support/lane.ts'

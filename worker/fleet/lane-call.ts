@@ -181,6 +181,8 @@ function failureOf(error: unknown): InvocationFailure {
     case 'BODY_ABORTED':
     case 'DRAINING':
       return failure(error.code, message)
+    case 'QUEUE_FULL':
+      return failure('QUEUE_FULL', message, more)
     default:
       return failure('QUEUE_UNAVAILABLE', message, more)
   }

@@ -7,6 +7,8 @@ import type { FunctionVersion, InvocationFailure, InvocationRecord, Phases, Reco
 export type QueueErrorCode =
   /** Redis is away, full, or did not confirm in time: nothing was promised */
   | 'QUEUE_UNAVAILABLE'
+  /** Redis is so full that only what was accepted is still finished: nothing was promised */
+  | 'QUEUE_FULL'
   | 'BODY_TOO_LARGE'
   | 'BODY_ABORTED'
   | 'INVOCATION_NOT_FOUND'

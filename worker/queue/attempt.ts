@@ -9,7 +9,10 @@ import {
   AWAITED_KEPT_MS,
   DEAD_KEPT_MS,
   type InvocationStore,
+  type JobHold,
+  type JobMove,
   type ResultHead,
+  type Settled,
   type Settlement,
 } from './invocation-store.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
@@ -106,9 +109,9 @@ export class Attempt {
     if (this.fetched.stalls > 0 && isOnce(envelope)) return await this.#end('failed', null, WORKER_LOST, null)
     if (context.clock.now() > envelope.expiresAtMs) return await this.#end('expired', null, null, null)
     const begun = await context.persist(async () => ({
-      over: await context.store.begin(this.#running, keepMs(envelope, context)),
+      over: await context.store.begin(this.#running, this.#hold, keepMs(envelope, context)),
     }))
-    if (begun === null || this.#abandoned) return
+    if (begun === null || begun.over === 'taken' || this.#abandoned) return
     if (begun.over !== null && !isOpen(begun.over.state)) return await this.#drop()
     if (this.#cancelled) return await this.#end('cancelled', null, CANCELLED, null)
 
@@ -202,9 +205,9 @@ export class Attempt {
         dead: isDead ? { envelope, state, attempt: record.attempt, diedAtMs: context.clock.now() } : null,
         notify: envelope.notify === undefined ? null : { record, notify: envelope.notify },
       },
-      () => context.jobs.finish(this.fetched),
+      { how: 'finish' },
     )
-    if (!settled) return
+    if (settled !== 'written') return
     // A dead letter keeps its body: it may be redriven.
     if (!isDead) await removeBody(envelope, context)
     context.ended(record)
@@ -218,9 +221,10 @@ export class Attempt {
     const failed = failedAttempt(finalRecord(this.#running, attempted, 'failed', failure, nowMs), this.#number)
     const settled = await this.#settle(
       { record, result: null, keptMs: keepMs(envelope, context), failed, dead: null, notify: null },
-      () => context.jobs.retry(this.fetched, delayMs),
+      { how: 'retry', atMs: nowMs + delayMs, delayMs: Math.max(1, delayMs) },
     )
-    if (settled) context.requeued(queueKey, nowMs + delayMs, 0)
+    if (settled === 'written') context.requeued(queueKey, nowMs + delayMs, 0)
+    else if (settled === 'jobless') await this.#end('failed', attempted, JOB_LOST, null)
   }
 
   /** `delayMs` null: at once, to the front. */
@@ -231,36 +235,29 @@ export class Attempt {
     const atMs = delayMs === null ? null : context.clock.now() + delayMs
     const settled = await this.#settle(
       { record, result: null, keptMs: keepMs(envelope, context), failed: null, dead: null, notify: null },
-      () => context.jobs.putBack(this.fetched, atMs),
+      atMs === null ? { how: 'front' } : { how: 'delay', atMs, delayMs: delayMs ?? 0 },
     )
-    if (settled) context.requeued(queueKey, atMs ?? 0, delayMs ?? 0)
+    if (settled === 'written') context.requeued(queueKey, atMs ?? 0, delayMs ?? 0)
+    else if (settled === 'jobless') await this.#end('failed', null, JOB_LOST, null)
   }
 
   /** The call was over before: only its job had stayed. */
   async #drop(): Promise<void> {
-    await this.#context.persist(() => ignoreLostJob(this.#context.jobs.finish(this.fetched)))
+    const { persist, store } = this.#context
+    await persist(() => store.finish(this.fetched.envelope.id, this.#hold))
   }
 
-  /** Record, result and the job's move leave in one burst: Redis puts both on disk with one write. */
-  async #settle(settlement: Omit<Settlement, 'hold'>, move: () => Promise<void>): Promise<boolean> {
+  get #hold(): JobHold {
+    const { queueKey, token } = this.fetched
+    return { queueKey, token }
+  }
+
+  /** Tried until Redis took it. An answer that got lost makes no difference: the same end written twice is one. */
+  async #settle(settlement: Omit<Settlement, 'hold' | 'move'>, move: JobMove): Promise<Settled | null> {
     const { store, jobs, persist } = this.#context
-    const { record } = settlement
     this.#settling = true
-    const written = await persist(async () => {
-      this.#context.redis.gather()
-      const settling = store.settle({ ...settlement, hold: jobs.hold(this.fetched) })
-      const moving = ignoreLostJob(move())
-      const [settled, moved] = await Promise.allSettled([settling, moving])
-      if (settled.status === 'rejected') throw settled.reason
-      if (moved.status === 'rejected') throw moved.reason
-      return { mine: settled.value }
-    })
-    if (written?.mine === false && !isOpen(record.state)) {
-      // Said twice: a repeated write finds its job gone when the first one had arrived after all.
-      const stored = await persist(() => store.record(record.id))
-      return stored !== null && !isOpen(stored.state)
-    }
-    return written?.mine === true
+    if (move.how !== 'finish' && move.how !== 'front') jobs.noteClock()
+    return await persist(() => store.settle({ ...settlement, hold: this.#hold, move }))
   }
 
   #request({ body }: RunBody): InvocationRequest {
@@ -300,6 +297,11 @@ const WORKER_LOST: InvocationFailure = {
   message: 'the worker that ran this call died, and a call like this is not run twice',
 }
 const CANCELLED: InvocationFailure = { code: 'CANCELLED', component: 'queue', message: 'the call was cancelled' }
+const JOB_LOST: InvocationFailure = {
+  code: 'JOB_LOST',
+  component: 'queue',
+  message: 'the queue lost the job of this call while it ran, so it cannot run again by itself; redrive it',
+}
 const WORKER_DIED: InvocationFailure = {
   code: 'SANDBOX_CREATE_FAILED',
   component: 'worker',
@@ -310,16 +312,4 @@ const WORKER_DIED: InvocationFailure = {
 function keepMs(envelope: Envelope, context: AttemptContext): number {
   const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * context.store.keptMs
   return Math.max(0, envelope.expiresAtMs - context.clock.now()) + keptMs
-}
-
-/** BullMQ's codes: the job, its lock or its place in the active list is gone, or the lock is another's. */
-const LOST_JOB: ReadonlySet<unknown> = new Set([-1, -2, -3, -6])
-
-/** Whoever has the job now decides. */
-async function ignoreLostJob(work: Promise<void>): Promise<void> {
-  try {
-    await work
-  } catch (error) {
-    if (!LOST_JOB.has((error as { code?: unknown }).code)) throw error
-  }
 }

@@ -65,16 +65,7 @@ async function endWaiting(record: InvocationRecord, { store, jobs, clock, bodies
   const ended = finalRecord(record, null, 'cancelled', error, clock.now())
   const envelopes = await Promise.all(queueKeys.map((key) => jobs.envelope(key, record.id)))
   const notify = envelopes.find((envelope) => envelope !== null)?.notify ?? null
-  // ORDER: the record first. A job that stays behind is dropped by whoever fetches it; a call without either would be lost.
-  if (
-    !(await store.endWaiting(
-      ended,
-      queueKeys.map((key) => jobs.lockKey(key, record.id)),
-      notify,
-    ))
-  )
-    return null
-  for (const queueKey of queueKeys) await jobs.remove(queueKey, record.id).catch(() => false)
+  if (!(await store.endWaiting(ended, queueKeys, notify))) return null
   await removeFile(bodiesDir, record.id)
   tell(ended)
   return ended

@@ -3,7 +3,18 @@
 import type { InvocationRecord } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt } from './api.ts'
-import { type DeadEntry, deadKey, deadListKey, recordKey, timeOfId, triesKey } from './invocation-store.ts'
+import type { Envelope } from './envelope.ts'
+import {
+  type DeadEntry,
+  DUE,
+  deadKey,
+  deadListKey,
+  jobArgs,
+  recordKey,
+  timeOfId,
+  triesKey,
+} from './invocation-store.ts'
+import { ADD_JOB } from './job-scripts.ts'
 
 const LIST = `
 local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], '-inf', 'LIMIT', ARGV[2], ARGV[3])
@@ -13,17 +24,17 @@ for i, id in ipairs(ids) do
 end
 return found`
 
-// Only while the entry is still the one that was read: another redrive may have been faster.
-const REOPEN = `
+// The call is queued again, its record says so and the entry goes: all of it or nothing. Only while the entry is still the one
+// that was read: another redrive may have been faster.
+const REDRIVE = `${ADD_JOB}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('ZADD', KEYS[5], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
-return 1`
-
-const FORGET = `
-if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+addJob(ARGV[7], ARGV[4], ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]))
 redis.call('DEL', KEYS[1])
-return redis.call('ZREM', KEYS[2], ARGV[2])`
+redis.call('ZREM', KEYS[4], ARGV[4])
+return 1`
 
 const PURGE = `
 redis.call('DEL', KEYS[1], KEYS[3])
@@ -80,15 +91,20 @@ export class DeadLetterStore {
     return (await this.#redis.command('ZCARD', deadListKey(queueKey))) as number
   }
 
-  /** Its record says `queued` again; the entry stays until `forget`. False: it is not there (any more). */
-  async reopen(letter: StoredDeadLetter, record: InvocationRecord, keepMs: number): Promise<boolean> {
-    const keys = [deadKey(letter.id), recordKey(letter.id), triesKey(letter.id)]
-    return (await this.#redis.script(REOPEN, keys, [letter.text, JSON.stringify(record), keepMs])) === 1
-  }
-
-  /** Takes an entry whose call is queued again from the list. */
-  async forget(queueKey: string, letter: StoredDeadLetter): Promise<void> {
-    await this.#redis.script(FORGET, [deadKey(letter.id), deadListKey(queueKey)], [letter.text, letter.id])
+  /** Queued again, with this record. False: it is not there (any more). */
+  async redrive(
+    queueKey: string,
+    letter: StoredDeadLetter,
+    record: InvocationRecord,
+    envelope: Envelope,
+    keepMs: number,
+    nowMs: number,
+  ): Promise<boolean> {
+    const { id, text } = letter
+    const keys = [deadKey(id), recordKey(id), triesKey(id), deadListKey(queueKey), DUE]
+    const args = [text, JSON.stringify(record), keepMs, id, envelope.notBeforeMs, queueKey]
+    const all = [...args, ...jobArgs(envelope, queueKey, nowMs)]
+    return (await this.#redis.script(REDRIVE, keys, all)) === 1
   }
 
   /** Takes it away with its attempts; the record stays as long as others do. False: it was not there. */

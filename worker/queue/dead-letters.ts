@@ -1,23 +1,18 @@
-// Dead letters as the lane offers them: list, show, redrive, purge. Moving a call back writes its record first and takes the
-// entry away last, so that a crash between leaves an entry that can be redriven again, never a call that is nowhere.
+// Dead letters as the lane offers them: list, show, redrive, purge.
 import type { Clock } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../api.ts'
 import { type DeadLetter, type DeadLetters, QueueError } from './api.ts'
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store.ts'
 import { bodyBytesOf, redrivenEnvelope } from './envelope.ts'
 import { removeFile } from './files.ts'
-import type { JobQueues } from './job-queues.ts'
 import { requeuedRecord } from './records.ts'
 
 export interface DeadLetterParts {
   readonly store: DeadLetterStore
-  readonly jobs: JobQueues
   readonly clock: Clock
   readonly bodiesDir: string
   /** Turns trouble with Redis into QueueErrors; refuses while draining when `changing`. */
   guard<T>(ask: () => Promise<T>, changing: boolean): Promise<T>
-  /** Written before a job is added. */
-  due(queueKey: string, atMs: number): Promise<void>
   /** The queue has a call that is due. */
   queued(queueKey: string): void
 }
@@ -78,15 +73,12 @@ async function redrive(
   letter: StoredDeadLetter,
   parts: DeadLetterParts,
 ): Promise<InvocationRecord | null> {
-  const { store, jobs, clock, queued } = parts
+  const { store, clock, queued } = parts
   const { attempt } = letter.entry
   const envelope = redrivenEnvelope(letter.entry.envelope, attempt, clock.now())
   const record = requeuedRecord(envelope, attempt, null, null)
-  // ORDER: record, job, entry. See above.
-  if (!(await store.reopen(letter, record, envelope.expiresAtMs - clock.now() + 2 * store.keptMs))) return null
-  await parts.due(queueKey, envelope.notBeforeMs)
-  await jobs.add(queueKey, envelope, clock.now())
-  await store.forget(queueKey, letter)
+  const keepMs = envelope.expiresAtMs - clock.now() + 2 * store.keptMs
+  if (!(await store.redrive(queueKey, letter, record, envelope, keepMs, clock.now()))) return null
   queued(queueKey)
   return record
 }

@@ -109,14 +109,12 @@ class Lane implements DurableLane {
     this.#deadLetterStore = new DeadLetterStore(this.#redis, this.#store.keptMs)
     this.deadLetters = createDeadLetters({
       store: this.#deadLetterStore,
-      jobs: this.#jobs,
       clock: options.clock,
       bodiesDir,
       guard: (ask, changing) => {
         if (changing && (this.#draining || this.#closed)) return Promise.reject(stopping())
         return asking(ask)
       },
-      due: (queueKey, atMs) => this.#store.due(queueKey, atMs),
       queued: (queueKey) => this.#queued(queueKey, 0),
     })
     this.outbox = {

@@ -88,7 +88,7 @@ export class Intake {
         await body.file?.discard()
         return { id, duplicate: true, notBeforeMs: 0 }
       }
-      // ORDER: body, then record, then job: a job never lacks what it needs.
+      // ORDER: the body first: a call never lacks what it needs.
       const stored = await this.#storeBody(id, body)
       const envelope = makeEnvelope(id, submission, stored, this.#options.clock.now())
       await this.#add(envelope)
@@ -160,21 +160,19 @@ export class Intake {
     return inlineBody(body.inline)
   }
 
-  /** Due index, record and job leave in one write and in this order. Both may be repeated: the same id is the same call. A job
-   *  that was not confirmed in time may be there all the same; then the call runs although its caller was refused. */
+  /** May be repeated: the same id is the same call. One that was not confirmed in time may have been accepted all the same; then it
+   *  runs although its caller was refused. */
   async #add(envelope: Envelope): Promise<void> {
-    const { store, jobs, redis, announce } = this.#options
+    const { store, jobs, redis, clock, announce } = this.#options
     const queueKey = queueKeyOf(envelope.version, envelope.awaited)
     const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * store.keptMs
     const keepMs = envelope.expiresAtMs - envelope.acceptedAtMs + keptMs
+    if (envelope.notBeforeMs > envelope.acceptedAtMs) jobs.noteClock()
     redis.gather()
-    const recorded = store.accept(envelope, queueKey, keepMs)
-    const added = jobs.add(queueKey, envelope, envelope.acceptedAtMs)
-    // Behind the job and in the same write: whoever hears of it finds it.
+    const accepted = store.accept(envelope, queueKey, keepMs, clock.now())
+    // Behind the call and in the same write: whoever hears of it finds it.
     announce?.(queueKey)
-    const [record, job] = await Promise.allSettled([recorded, added])
-    if (record.status === 'rejected') throw record.reason
-    if (job.status === 'rejected') throw job.reason
+    await accepted
   }
 }
 

@@ -1,12 +1,20 @@
 // The scripts of the invocation store: each is one atomic step in the life of a call. Keys and their meaning: invocation-store.ts.
 
-/** Where BullMQ keeps its queues: <prefix>:<ns>:<function>:<id> is a job. */
-export const QUEUES_PREFIX = '{thaw}:queue'
+import { alsoWhenFull } from '../store/scripts.ts'
+import { ADD_JOB, DROP_JOB, MOVE_JOB, QUEUES_PREFIX } from './job-scripts.ts'
 
-export const ACCEPT = `
+// Its queue is due, the call can be asked for, and its job is there: all of it or nothing. May be repeated; a call that is over
+// stays over.
+export const ACCEPT = `${ADD_JOB}
+local current = redis.call('GET', KEYS[1])
+if current and string.sub(current, 1, 1) ~= '@' then
+  local state = cjson.decode(current).state
+  if state ~= 'queued' and state ~= 'running' then return end
+end
 redis.call('ZADD', KEYS[3], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4]) end`
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[4]) end
+addJob(ARGV[7], ARGV[4], ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]))`
 
 // The text of a record; of a call that never ran `@` and its envelope; nil when it has no job either: it was not accepted.
 const READ_FUNCTION = `
@@ -21,23 +29,28 @@ end`
 export const READ = `${READ_FUNCTION}
 return read(KEYS[1], ARGV[1])`
 
-// Answers the record when the call is over already: a job may outlive its call by a crash between the two writes.
-export const BEGIN = `
+// Answers the record when the call is over already: its job may have stayed behind. `taken`: another holds the job's lock.
+export const BEGIN = alsoWhenFull(`
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= ARGV[3] then return 'taken' end
 local current = redis.call('GET', KEYS[1])
 if current and string.sub(current, 1, 1) ~= '@' then
   local state = cjson.decode(current).state
   if state ~= 'queued' and state ~= 'running' then return current end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return false`
+return false`)
 
-// CONTRACT: only the holder of the job's lock may publish. A lock that merely ran out, its job still active, is taken again.
-export const SETTLE = `
+// CONTRACT: only the holder of the job's lock may publish; a lock that merely ran out, its job still active, is as good. Record
+// and job change together, and also when Redis is full: what was accepted comes to its end. 1: done, now or by an earlier try
+// whose answer was lost; 0: another has the job; -1: there is no job that could run again.
+export const SETTLE = alsoWhenFull(`${MOVE_JOB}
 local holder = redis.call('GET', KEYS[3])
 if holder ~= ARGV[4] then
+  if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
   if holder or not redis.call('LPOS', KEYS[4], ARGV[5]) then return 0 end
-  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[7])
 end
+if not moveJob(ARGV[12], ARGV[5], ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])) then return -1 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
 if ARGV[8] ~= '' then
@@ -49,12 +62,19 @@ if ARGV[9] ~= '' then
   redis.call('ZADD', KEYS[7], ARGV[10], ARGV[5])
 end
 if ARGV[11] ~= '' then redis.call('HSET', KEYS[8], ARGV[5], ARGV[11]) end
+if ARGV[7] ~= '' then redis.call('ZADD', KEYS[9], 'LT', ARGV[14], ARGV[7]) end
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
-return 1`
+return 1`)
 
-// Only while nobody runs it. Whoever fetches its job all the same finds the call over and drops it.
-export const CANCELLED = `
-for i = 3, #KEYS do if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end end
+// The job of a call that is over goes, unless another has it.
+export const FINISH = alsoWhenFull(`${DROP_JOB}
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[3] then return 0 end
+return dropJob(ARGV[1], ARGV[2])`)
+
+// Only while nobody runs it; the job goes with it, in whichever of the queues it is.
+export const CANCELLED = alsoWhenFull(`${DROP_JOB}
+for i = 6, #ARGV do if redis.call('EXISTS', ARGV[i] .. ARGV[4] .. ':lock') == 1 then return 0 end end
 local current = redis.call('GET', KEYS[1])
 if not current then return 0 end
 if string.sub(current, 1, 1) ~= '@' then
@@ -63,8 +83,9 @@ if string.sub(current, 1, 1) ~= '@' then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], ARGV[4], ARGV[5]) end
+for i = 6, #ARGV do dropJob(ARGV[i], ARGV[4]) end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
-return 1`
+return 1`)
 
 // A queue that was due a minute ago and holds nothing leaves the index; one that holds delayed jobs alone is due with the first.
 // The minute: between the index and its job an accepted call is on its way.

@@ -19,8 +19,20 @@ import { createHash } from 'node:crypto'
 import type { InvocationRecord, RecordQuery } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt, Finished } from './api.ts'
-import { type Envelope, readEnvelope } from './envelope.ts'
-import { ACCEPT, BEGIN, CANCELLED, CLAIM, PAGE_OF, READ, SETTLE, SETTLE_DUE, TRIM_INDEX } from './invocation-scripts.ts'
+import { type Envelope, envelopeText, readEnvelope } from './envelope.ts'
+import {
+  ACCEPT,
+  BEGIN,
+  CANCELLED,
+  CLAIM,
+  FINISH,
+  PAGE_OF,
+  READ,
+  SETTLE,
+  SETTLE_DUE,
+  TRIM_INDEX,
+} from './invocation-scripts.ts'
+import { queuePrefixOf } from './job-scripts.ts'
 import { isOpen, queuedRecord } from './records.ts'
 
 /** How long records and results of calls that are over stay, unless configured. */
@@ -36,7 +48,7 @@ const DONE = '{thaw}:done'
 const CANCEL = '{thaw}:cancel'
 const LEAVE = '{thaw}:leave'
 const WOKEN = '{thaw}:woken'
-const DUE = '{thaw}:due'
+export const DUE = '{thaw}:due'
 export const OUTBOX = '{thaw}:outbox'
 const PAGE = 500
 /** A query looks at no more than this many records before it answers. */
@@ -55,13 +67,17 @@ export interface ResultHead {
   /** Of the file; hex. */
   readonly sha256?: string
 }
-/** The job's lock and list, which decide who may publish. */
+/** Whose job it is, which decides who may publish. */
 export interface JobHold {
-  readonly lockKey: string
-  readonly activeKey: string
+  readonly queueKey: string
   readonly token: string
-  readonly lockMs: number
 }
+/** What becomes of the job: it goes; waits until `atMs` with the attempt counted, or not; or is the next of its queue. */
+export type JobMove =
+  | { readonly how: 'finish' | 'front' }
+  | { readonly how: 'retry' | 'delay'; readonly atMs: number; readonly delayMs: number }
+/** `taken`: another holds the job now, nothing was written. `jobless`: nor was it; the job to be run again is not there. */
+export type Settled = 'written' | 'taken' | 'jobless'
 export interface RecordPage {
   readonly records: InvocationRecord[]
   readonly next: string | null
@@ -71,6 +87,7 @@ export interface Settlement {
   readonly record: InvocationRecord
   readonly result: ResultHead | null
   readonly hold: JobHold
+  readonly move: JobMove
   readonly keptMs: number
   /** Joins the call's failed attempts. */
   readonly failed: FailedAttempt | null
@@ -103,59 +120,71 @@ export class InvocationStore {
     this.keptMs = keptMs
   }
 
-  /** Before its job is added: the queue is due then, and the call can be asked for as soon as the job is there. */
-  async accept(envelope: Envelope, queueKey: string, keepMs: number): Promise<void> {
+  /** The queue is due when the call is, the call can be asked for, and its job is there: all of it or nothing. */
+  async accept(envelope: Envelope, queueKey: string, keepMs: number, nowMs: number): Promise<void> {
     const { id, version, notBeforeMs, acceptedAtMs } = envelope
     const keys = [recordKey(id), indexKey(version.namespace), DUE]
     const listed = envelope.awaited ? '' : (timeOfId(id) ?? acceptedAtMs)
     const args = [`@${queueKey}`, keepMs, listed, id, notBeforeMs, queueKey]
-    // Sent at once: the job is sent right behind.
-    const accepted = this.#redis.script(ACCEPT, keys, args)
+    // Sent at once: whoever is told of the call is told right behind.
+    const accepted = this.#redis.script(ACCEPT, keys, [...args, ...jobArgs(envelope, queueKey, nowMs)])
     if (!this.#namespaces.has(version.namespace)) {
-      await this.#redis.command('SADD', NAMESPACES, version.namespace)
+      await Promise.all([accepted, this.#redis.command('SADD', NAMESPACES, version.namespace)])
       this.#namespaces.add(version.namespace)
     }
     await accepted
   }
 
-  /** Before a job comes back to its queue. */
-  async due(queueKey: string, atMs: number): Promise<void> {
-    await this.#redis.command('ZADD', DUE, 'LT', atMs, queueKey)
+  /** Marks it running; answers the record instead when the call is over, `taken` when another has the job. */
+  async begin(running: InvocationRecord, hold: JobHold, keepMs: number): Promise<InvocationRecord | 'taken' | null> {
+    const keys = [recordKey(running.id), `${queuePrefixOf(hold.queueKey)}${running.id}:lock`]
+    const over = await this.#redis.script(BEGIN, keys, [JSON.stringify(running), keepMs, hold.token])
+    return over === null || over === 'taken' ? over : (JSON.parse(over as string) as InvocationRecord)
   }
 
-  /** Marks it running; answers the record instead when the call is over. */
-  async begin(running: InvocationRecord, keepMs: number): Promise<InvocationRecord | null> {
-    const over = await this.#redis.script(BEGIN, [recordKey(running.id)], [JSON.stringify(running), keepMs])
-    return over === null ? null : (JSON.parse(over as string) as InvocationRecord)
-  }
-
-  /** Writes what became of an attempt. False: somebody else holds the job now, nothing was written. */
-  async settle(settlement: Settlement): Promise<boolean> {
-    const { record, result, hold, keptMs, failed, dead, notify } = settlement
+  /** Writes what became of an attempt, and moves the job on with it. May be repeated. */
+  async settle(settlement: Settlement): Promise<Settled> {
+    const { record, result, hold, move, keptMs, failed, dead, notify } = settlement
     const { id } = record
-    const deadsKey = deadListKey(`${record.namespace}/${record.function}`)
-    const keys = [recordKey(id), resultKey(id), hold.lockKey, hold.activeKey, triesKey(id), deadKey(id), deadsKey]
+    const functionKey = `${record.namespace}/${record.function}`
+    const { queueKey, token } = hold
+    const queue = queuePrefixOf(queueKey)
+    const locks = [`${queue}${id}:lock`, `${queue}active`]
+    const keys = [recordKey(id), resultKey(id), ...locks, triesKey(id), deadKey(id), deadListKey(functionKey)]
+    const { atMs, delayMs } = 'atMs' in move ? move : { atMs: 0, delayMs: 0 }
     const args = [
       JSON.stringify(record),
       keptMs,
       jsonOr(result),
-      hold.token,
+      token,
       id,
       isOpen(record.state) ? '' : DONE,
-      hold.lockMs,
+      isOpen(record.state) ? queueKey : '',
       jsonOr(failed),
       jsonOr(dead),
       scoreOf(record),
       jsonOr(notify),
+      queue,
+      move.how,
+      atMs,
+      delayMs,
     ]
-    return (await this.#redis.script(SETTLE, [...keys, OUTBOX], args)) === 1
+    const answer = await this.#redis.script(SETTLE, [...keys, OUTBOX, DUE], args)
+    return answer === 1 ? 'written' : answer === 0 ? 'taken' : 'jobless'
   }
 
-  /** Ends a call that nobody runs. `notify`: what the outbox is to say. False: somebody does, or it is over. */
-  async endWaiting(record: InvocationRecord, lockKeys: readonly string[], notify: unknown): Promise<boolean> {
+  /** Takes away the job of a call that is over. */
+  async finish(id: string, { queueKey, token }: JobHold): Promise<void> {
+    const queue = queuePrefixOf(queueKey)
+    await this.#redis.script(FINISH, [`${queue}${id}:lock`], [queue, id, token])
+  }
+
+  /** Ends a call that nobody runs and takes its job away, in whichever queue it is. `notify`: what the outbox is to say. False:
+   *  somebody does, or it is over. */
+  async endWaiting(record: InvocationRecord, queueKeys: readonly string[], notify: unknown): Promise<boolean> {
     const outbox = notify === null ? null : { record, notify }
-    const args = [JSON.stringify(record), this.keptMs, DONE, record.id, jsonOr(outbox)]
-    return (await this.#redis.script(CANCELLED, [recordKey(record.id), OUTBOX, ...lockKeys], args)) === 1
+    const args = [JSON.stringify(record), this.keptMs, DONE, record.id, jsonOr(outbox), ...queueKeys.map(queuePrefixOf)]
+    return (await this.#redis.script(CANCELLED, [recordKey(record.id), OUTBOX], args)) === 1
   }
 
   /** null: the key is ours now. */
@@ -310,6 +339,14 @@ function matches(record: InvocationRecord, query: RecordQuery): boolean {
 
 function jsonOr(value: unknown): string {
   return value === null || value === undefined ? '' : JSON.stringify(value)
+}
+
+/** What `ADD_JOB` wants to know, behind the queue and the id. */
+export function jobArgs(envelope: Envelope, queueKey: string, nowMs: number): (string | number)[] {
+  const { notBeforeMs, priority } = envelope
+  const delayMs = Math.max(0, notBeforeMs - nowMs)
+  const opts = { ...(delayMs > 0 ? { delay: delayMs } : {}), ...(priority > 0 ? { priority } : {}) }
+  return [queuePrefixOf(queueKey), envelopeText(envelope), JSON.stringify(opts), nowMs, delayMs, priority]
 }
 
 export function recordKey(id: string): string {

@@ -1,80 +1,25 @@
 // The one door to BullMQ: one queue a function, all over one connection, fetched by hand. Jobs are envelopes; no decision about
 // a call is made here.
-import { type IQueueBackend, Job, type JobJson, Queue, type QueueOptions } from 'bullmq'
+import { type IQueueBackend, Job, Queue, type QueueOptions } from 'bullmq'
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { QueueState } from './api.ts'
-import { type Envelope, envelopeText, readEnvelope } from './envelope.ts'
-import { QUEUES_PREFIX } from './invocation-scripts.ts'
-import type { JobHold } from './invocation-store.ts'
+import { type Envelope, readEnvelope } from './envelope.ts'
+import {
+  BRING_FORWARD,
+  CLOCK_SLACK_MS,
+  MAX_STALLS,
+  QUEUES_PREFIX,
+  queuePrefixOf,
+  RENEW,
+  REQUEUE,
+} from './job-scripts.ts'
 
 const LOCK_MS = 15_000
-/** The death of a worker is no attempt; more of them than this for one call are a fault all the same. */
-const MAX_STALLS = 20
 const EVENTS_KEPT = 100
-/** Clocks of two platforms, and a clock that is corrected a little, differ by less. */
-const CLOCK_SLACK_MS = 1_000
 const PAGE = 500
 const ROOT = 'root'
-/** What holds for every job; not kept with each. */
-const JOB_OPTIONS = {
-  backoff: { type: 'custom' },
-  removeOnComplete: true,
-  removeOnFail: true,
-  stackTraceLimit: 1,
-} as const
-
-// Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched, but for the
-// count of such ends: past the highest the job is marked as BullMQ marks it (`defa`), and ends at its next fetch.
-const REQUEUE = `
-local moved = 0
-for i, id in ipairs(ARGV) do
-  if i > 1 and redis.call('LREM', KEYS[1], 1, id) > 0 then
-    local job = ARGV[1] .. id
-    redis.call('DEL', job .. ':lock')
-    redis.call('SREM', KEYS[4], id)
-    if redis.call('EXISTS', job) == 1 then
-      if redis.call('HINCRBY', job, 'stc', 1) > ${MAX_STALLS} then redis.call('HSET', job, 'defa', 'stalled') end
-      local priority = tonumber(redis.call('HGET', job, 'priority')) or 0
-      if priority > 0 then redis.call('ZADD', KEYS[3], priority * 0x100000000, id)
-      else redis.call('RPUSH', KEYS[2], id) end
-      moved = moved + 1
-    end
-  end
-end
-return moved`
-
-// Locks of running jobs are kept; one that ran out while its job stayed active is taken again.
-const RENEW = `
-local kept = {}
-for i = 1, #KEYS, 3 do
-  local n = (i - 1) / 3
-  local token, id = ARGV[2 + 2 * n], ARGV[3 + 2 * n]
-  local holder = redis.call('GET', KEYS[i])
-  local ours = holder == token or (not holder and redis.call('LPOS', KEYS[i + 1], id))
-  if ours then
-    redis.call('SET', KEYS[i], token, 'PX', ARGV[1])
-    redis.call('SREM', KEYS[i + 2], id)
-  end
-  kept[n + 1] = ours and 1 or 0
-end
-return kept`
-
-// Of a page of delayed jobs, those that would wait longer than their own delay from now: it was counted from a clock that has
-// gone back since. BullMQ's score: ms * 4096, the lowest bits order jobs of one ms. Answers how many it saw, and moved.
-const BRING_FORWARD = `
-local page = redis.call('ZRANGE', KEYS[1], ARGV[3], ARGV[3] + ARGV[4] - 1, 'WITHSCORES')
-local moved = 0
-for i = 1, #page, 2 do
-  local delay = tonumber(redis.call('HGET', ARGV[1] .. page[i], 'delay')) or 0
-  local latest = (ARGV[2] + delay) * 4096
-  if tonumber(page[i + 1]) > latest + ${CLOCK_SLACK_MS} * 4096 then
-    redis.call('ZADD', KEYS[1], latest, page[i])
-    moved = moved + 1
-  end
-end
-return {#page / 2, moved}`
 
 type Rate = NonNullable<FunctionConfig['rate']>
 /** Shares the root's connection. */
@@ -90,16 +35,6 @@ export interface FetchedJob {
   readonly poisoned: boolean
   /** Workers that died under it. */
   readonly stalls: number
-  readonly job: Job
-}
-
-/** Carries the delay to the back-off strategy. */
-class RetryAfter extends Error {
-  readonly delayMs: number
-  constructor(delayMs: number) {
-    super('retried')
-    this.delayMs = delayMs
-  }
 }
 
 export class JobQueues {
@@ -118,11 +53,8 @@ export class JobQueues {
     this.#redis = redis
     this.#clock = clock
     this.lockMs = lockMs
-    // Lock, stall and back-off settings belong to BullMQ's Worker; fetching by hand, its backend and jobs read them from here.
-    const settings = {
-      backoffStrategy: (_made: number, _type?: string, error?: Error) => (error as RetryAfter).delayMs,
-    }
-    const fetching = { lockDuration: lockMs, stalledInterval: 1, maxStalledCount: MAX_STALLS, settings }
+    // Lock and stall settings belong to BullMQ's Worker; fetching by hand, its backend reads them from here.
+    const fetching = { lockDuration: lockMs, stalledInterval: 1, maxStalledCount: MAX_STALLS }
     const options: QueueOptions = {
       connection: redis.client,
       prefix: QUEUES_PREFIX,
@@ -132,27 +64,6 @@ export class JobQueues {
     this.#options = { ...options, ...(fetching as object) }
     this.#root = new Queue(ROOT, { ...this.#options, skipMetasUpdate: true })
     this.#root.on('error', (error) => logger.debug({ reason: error.message }, 'bullmq'))
-  }
-
-  /** Due at its `notBeforeMs`. A job with this id that is there already stays as it is. The server's answer is the promise;
-   *  it has a deadline of its own. */
-  async add(queueKey: string, envelope: Envelope, nowMs: number): Promise<void> {
-    const { id, priority } = envelope
-    const delay = Math.max(0, envelope.notBeforeMs - nowMs)
-    if (delay > 0) this.#noteClock()
-    // Straight to the backend: `Queue.add` would make the text of the whole envelope, and an object nobody reads.
-    const job = {
-      id,
-      name: 'call',
-      data: envelopeText(envelope),
-      opts: { ...(delay > 0 ? { delay } : {}), ...(priority > 0 ? { priority } : {}) },
-      progress: 0,
-      attemptsMade: 0,
-      timestamp: nowMs,
-    }
-    await this.#queue(queueKey)
-      .getBackend()
-      .addJob(job as JobJson, id)
   }
 
   /** The next job that is due, locked under `token`; or when the next one will be. */
@@ -166,13 +77,11 @@ export class JobQueues {
     const [data, id, heldMs, nextAtMs] = answer as [unknown, string, number, number]
     // `heldMs`: the rate is used up for so long.
     if (!data || !id) return { fetched: null, nextAtMs: heldMs > 0 ? nowMs + heldMs : nextAtMs > 0 ? nextAtMs : null }
-    const job = Job.fromJSON(queue, data as Parameters<typeof Job.fromJSON>[1], id)
-    job.token = token
-    const envelope = readEnvelope(job.data)
-    Object.assign(job.opts, JOB_OPTIONS, { attempts: envelope.maxAttempts })
+    const job = readJob(queue, data, id)
     const poisoned = typeof job.deferredFailure === 'string'
     const { attemptsMade, stalledCounter: stalls } = job
-    return { fetched: { queueKey, token, envelope, attemptsMade, poisoned, stalls, job }, nextAtMs: null }
+    const envelope = readEnvelope(job.data)
+    return { fetched: { queueKey, token, envelope, attemptsMade, poisoned, stalls }, nextAtMs: null }
   }
 
   /** Jobs handed out at most in a time, to all workers together; null: no bound. Asked once for each change. */
@@ -190,49 +99,10 @@ export class JobQueues {
     }
   }
 
-  /** What decides who may publish a job's fate. */
-  hold(fetched: FetchedJob): JobHold {
-    const queue = this.#queue(fetched.queueKey)
-    return {
-      lockKey: this.lockKey(fetched.queueKey, fetched.envelope.id),
-      activeKey: queue.toKey('active'),
-      token: fetched.token,
-      lockMs: LOCK_MS,
-    }
-  }
-
-  /** Exists while somebody runs the job. */
-  lockKey(queueKey: string, id: string): string {
-    return `${this.#queue(queueKey).toKey(id)}:lock`
-  }
-
-  /** Over: the job goes. */
-  async finish(fetched: FetchedJob): Promise<void> {
-    await fetched.job.moveToCompleted('', fetched.token, false)
-  }
-
-  /** Counts the attempt. */
-  async retry(fetched: FetchedJob, delayMs: number): Promise<void> {
-    this.#noteClock()
-    await fetched.job.moveToFailed(new RetryAfter(Math.max(1, delayMs)), fetched.token, false)
-  }
-
-  /** Does not count the attempt. */
-  async putBack(fetched: FetchedJob, atMs: number | null): Promise<void> {
-    if (atMs !== null) this.#noteClock()
-    if (atMs === null) await fetched.job.moveToWait(fetched.token)
-    else await fetched.job.moveToDelayed(atMs, fetched.token)
-  }
-
   /** What the call carries; null: it is not in this queue. */
   async envelope(queueKey: string, id: string): Promise<Envelope | null> {
     const text = await this.#redis.command('HGET', this.#queue(queueKey).toKey(id), 'data')
     return text === null ? null : readEnvelope(JSON.parse(text as string))
-  }
-
-  /** True when it is not in the queue (any more); false when somebody runs it. */
-  async remove(queueKey: string, id: string): Promise<boolean> {
-    return (await this.#queue(queueKey).getBackend().remove(id, false)) === 1
   }
 
   /** Jobs that wait, now or for their time. */
@@ -298,7 +168,8 @@ export class JobQueues {
     }
   }
 
-  #noteClock(): void {
+  /** Something is delayed by the date as it is now. */
+  noteClock(): void {
     const aheadMs = this.#clock.now() - this.#clock.monotonicMs()
     this.#aheadMs = Math.max(aheadMs, this.#aheadMs ?? aheadMs)
   }
@@ -306,9 +177,9 @@ export class JobQueues {
   /** Keeps the locks of running jobs; answers for each whether it is still held. */
   async renew(held: readonly FetchedJob[]): Promise<boolean[]> {
     if (held.length === 0) return []
-    const keys = held.flatMap((fetched) => {
-      const { lockKey, activeKey } = this.hold(fetched)
-      return [lockKey, activeKey, this.#queue(fetched.queueKey).toKey('stalled')]
+    const keys = held.flatMap(({ queueKey, envelope: { id } }) => {
+      const queue = queuePrefixOf(queueKey)
+      return [`${queue}${id}:lock`, `${queue}active`, `${queue}stalled`]
     })
     const args = held.flatMap((fetched) => [fetched.token, fetched.envelope.id])
     const kept = (await this.#redis.script(RENEW, keys, [this.lockMs, ...args])) as number[]
@@ -332,4 +203,9 @@ export class JobQueues {
     this.#queues.set(queueKey, queue)
     return queue
   }
+}
+
+/** What `moveToActive` answers of a job: its hash. */
+function readJob(queue: FunctionQueue, hash: unknown, id: string): Job {
+  return Job.fromJSON(queue, hash as Parameters<typeof Job.fromJSON>[1], id)
 }
