@@ -5,16 +5,20 @@ import type { DurableLane } from '../../worker/queue/api.ts'
 
 /** What a process without its Redis says of itself begins with. */
 const AWAY = 'Redis is away'
+/** What does not work while Redis answers and takes nothing more. */
+const NO_MORE = 'no more asynchronous calls are accepted; those that were are finished'
 const REACH_MS = 1_000
 
 /** Why the queue of a process takes nothing, `without` being what does not work then; null: it does. `why`: what is known of a
  *  Redis that is away. */
 export function laneTrouble(
-  lane: Pick<DurableLane, 'available' | 'refusal'>,
+  lane: Pick<DurableLane, 'available' | 'refusal' | 'full'>,
   without: string,
   why: string | null = null,
 ): string | null {
-  return lane.available() ? null : (lane.refusal() ?? `${AWAY}${why === null ? '' : ` (${why})`}: ${without}`)
+  if (!lane.available()) return lane.refusal() ?? `${AWAY}${why === null ? '' : ` (${why})`}: ${without}`
+  const full = lane.full()
+  return full === null ? null : `${full}: ${NO_MORE}`
 }
 
 /** Whether a trouble is that nobody answers. */

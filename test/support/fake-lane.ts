@@ -28,6 +28,9 @@ export class FakeLane implements DurableLane {
     this.onSubmit(submission)
     return { id: submission.id, duplicate: false, durability: 'disk' as const }
   }
+  full(): string | null {
+    return null
+  }
   async record(id: string): Promise<InvocationRecord | null> {
     return this.kept.get(id)?.record ?? null
   }

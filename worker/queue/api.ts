@@ -181,6 +181,9 @@ export interface DurableLane {
   available(): boolean
   /** Why a Redis that answers may not be used, with the way out; null: it may, or nobody knows yet. */
   refusal(): string | null
+  /** Why a Redis that answers takes nothing more, with the way out (it is full, a replica, its disk fails); null: it does. What was
+   *  accepted can be asked for all the same. */
+  full(): string | null
   /** Begins to run what is queued; first puts calls that were running when the platform died back to waiting, uncounted. */
   start(): Promise<void>
   /** Removes files and list entries of calls whose time is over; goes on by itself every ten minutes. */

@@ -4,10 +4,9 @@ import { join } from 'node:path'
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionVersion, InvocationRecord, RecordQuery, Worker } from '../api.ts'
 import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
-import { StoreError } from '../store/errors.ts'
 import type { Tracing } from '../tracing.ts'
 import { Accepting } from './accepting.ts'
-import { type DeadLetters, type DurableLane, type Outbox, QueueError, type QueueState, type Submission } from './api.ts'
+import type { DeadLetters, DurableLane, Outbox, QueueState, Submission } from './api.ts'
 import type { AttemptContext } from './attempt.ts'
 import { forgetResult } from './call-files.ts'
 import { type CancelParts, cancelCall, leaveCall } from './cancel.ts'
@@ -23,9 +22,9 @@ import { type FetchedJob, JobQueues } from './job-queues.ts'
 import { Maintenance } from './maintenance.ts'
 import { persist } from './persist.ts'
 import { RunningCalls } from './running-calls.ts'
-import { readServerPolicy, type ServerPolicy } from './server-policy.ts'
+import { ServerStanding } from './server-standing.ts'
 import type { SharedFiles } from './shared-files.ts'
-import { asking, stopping, unavailable } from './unavailable.ts'
+import { stopping } from './unavailable.ts'
 import { Waiters } from './waiters.ts'
 
 export interface DurableLaneOptions {
@@ -70,6 +69,7 @@ class Lane implements DurableLane {
   readonly #clock: Clock
   readonly #redis: RedisStore
   readonly #store: InvocationStore
+  readonly #server: ServerStanding
   readonly #jobs: JobQueues
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher<FetchedJob>
@@ -84,7 +84,6 @@ class Lane implements DurableLane {
   readonly outbox: Outbox
   readonly #resultsDir: string
   readonly #soleOwner: boolean
-  #policy: ServerPolicy | null = null
   /** The newest version of a function that had a call. */
   readonly #versions = new Map<string, number>()
   readonly #accepting = new Accepting()
@@ -99,6 +98,7 @@ class Lane implements DurableLane {
     this.#clock = options.clock
     this.#soleOwner = options.soleOwner ?? 'socketPath' in options.target
     this.#redis = connectRedis(options.target, options.logger)
+    this.#server = new ServerStanding({ redis: this.#redis, clock: options.clock, logger: options.logger })
     this.#store = new InvocationStore(this.#redis, options.keptMs)
     this.#jobs = new JobQueues(this.#redis, options.logger, options.clock, options.lockMs)
     this.#waiters = new Waiters(options.clock)
@@ -113,13 +113,13 @@ class Lane implements DurableLane {
       bodiesDir,
       guard: (ask, changing) => {
         if (changing && (this.#draining || this.#closed)) return Promise.reject(stopping())
-        return asking(ask)
+        return this.#server.asking(ask)
       },
       queued: (queueKey) => this.#queued(queueKey, 0),
     })
     this.outbox = {
-      list: (limit) => asking(() => this.#store.outbox(limit)),
-      done: (id) => asking(() => this.#store.leaveOutbox(id)),
+      list: (limit) => this.#server.asking(() => this.#store.outbox(limit)),
+      done: (id) => this.#server.asking(() => this.#store.leaveOutbox(id)),
       onNews: (listener) => this.onFinished(listener),
     }
     this.#intake = new Intake({
@@ -139,7 +139,7 @@ class Lane implements DurableLane {
       logger: options.logger,
       available: () => this.#redis.available(),
       pressed: (namespace) => this.#accepting.press(namespace),
-      fetch: (queueKey) => this.#calls.fetch(queueKey),
+      fetch: (queueKey) => this.#server.noting(() => this.#calls.fetch(queueKey)),
       run: (fetched) => this.#calls.run(fetched),
     })
     this.#maintenance = new Maintenance({
@@ -179,32 +179,29 @@ class Lane implements DurableLane {
   }
 
   /** Resolves when Redis answered, or after `ms`. */
-  async connected(ms: number): Promise<void> {
-    if (await this.#redis.waitAvailable(ms)) this.#policy ??= await readServerPolicy(this.#redis).catch(() => null)
+  connected(ms: number): Promise<void> {
+    return this.#server.connected(ms)
   }
 
   async submit(submission: Submission) {
     if (this.#draining || this.#closed) throw stopping()
-    if (!this.#redis.available()) throw unavailable(new StoreError('REDIS_AWAY', 'redis is away'))
-    const policy = this.#policy
-    if (policy?.refused) throw new QueueError('QUEUE_UNAVAILABLE', policy.refused)
     const queueKey = queueKeyOf(submission.version, submission.awaited)
     this.#configure(queueKey, submission.version)
     const ended = this.#accepting.begin(submission.version.namespace)
     const tracing = this.#options.tracing ?? null
-    const accepted = await asking(() => acceptTraced(this.#intake, submission, tracing, this.#clock.now())).finally(
-      ended,
-    )
+    const accepted = await this.#server
+      .taking(submission, () => acceptTraced(this.#intake, submission, tracing, this.#clock.now()))
+      .finally(ended)
     if (this.#options.runs !== false) this.#queued(queueKey, accepted.notBeforeMs)
-    return { id: accepted.id, duplicate: accepted.duplicate, durability: policy?.durability ?? 'memory' }
+    return { id: accepted.id, duplicate: accepted.duplicate, durability: this.#server.durability }
   }
 
   async record(id: string): Promise<InvocationRecord | null> {
-    return await asking(() => this.#store.record(id))
+    return await this.#server.asking(() => this.#store.record(id))
   }
 
   async records(query: RecordQuery) {
-    return await asking(() => this.#store.records(query))
+    return await this.#server.asking(() => this.#store.records(query))
   }
 
   async result(id: string, waitMs: number) {
@@ -216,11 +213,11 @@ class Lane implements DurableLane {
   }
 
   async leave(id: string): Promise<void> {
-    await asking(() => leaveCall(id, this.#cancelParts()))
+    await this.#server.asking(() => leaveCall(id, this.#cancelParts()))
   }
 
   async cancel(id: string): Promise<InvocationRecord> {
-    return await asking(() => cancelCall(id, () => this.#calls.byId.get(id), this.#cancelParts()))
+    return await this.#server.asking(() => cancelCall(id, () => this.#calls.byId.get(id), this.#cancelParts()))
   }
 
   #cancelParts(): CancelParts {
@@ -229,12 +226,12 @@ class Lane implements DurableLane {
   }
 
   async backlog(namespace: string, name: string): Promise<number> {
-    return await asking(() => this.#jobs.backlog(`${namespace}/${name}`))
+    return await this.#server.asking(() => this.#jobs.backlog(`${namespace}/${name}`))
   }
 
   async pauseFunction(namespace: string, name: string, paused: boolean): Promise<void> {
     const queueKey = `${namespace}/${name}`
-    await asking(() => this.#jobs.pause(queueKey, paused))
+    await this.#server.asking(() => this.#jobs.pause(queueKey, paused))
     if (!paused) {
       this.#store.announceDue(queueKey)
       this.#dispatcher.wake(queueKey)
@@ -243,7 +240,7 @@ class Lane implements DurableLane {
 
   async queueState(namespace: string, name: string): Promise<QueueState> {
     const queueKey = `${namespace}/${name}`
-    return await asking(async () => {
+    return await this.#server.asking(async () => {
       const [state, deadLetters] = await Promise.all([
         this.#jobs.state(queueKey),
         this.#deadLetterStore.count(queueKey),
@@ -262,7 +259,11 @@ class Lane implements DurableLane {
   }
 
   refusal(): string | null {
-    return this.#policy?.refused || null
+    return this.#server.refusal()
+  }
+
+  full(): string | null {
+    return this.#server.full()
   }
 
   async start(): Promise<void> {
@@ -274,7 +275,7 @@ class Lane implements DurableLane {
   }
 
   async tidy(): Promise<void> {
-    await asking(() => this.#maintenance.tidy())
+    await this.#server.asking(() => this.#maintenance.tidy())
   }
 
   async drain(ms: number): Promise<void> {
@@ -289,6 +290,7 @@ class Lane implements DurableLane {
     this.#draining = true
     this.#dispatcher.stop()
     this.#maintenance.stop()
+    this.#server.stop()
     this.#calls.abandon()
     for (const leave of this.#leave) leave()
     this.#waiters.notifyAll()
@@ -303,8 +305,7 @@ class Lane implements DurableLane {
   }
 
   async #connected(): Promise<void> {
-    this.#policy = await readServerPolicy(this.#redis).catch(() => this.#policy)
-    if (this.#policy?.refused) this.#options.logger.error({}, this.#policy.refused)
+    await this.#server.read()
     if (this.#started && !this.#recovered) await this.#recover()
     else if (this.#recovered) await this.#maintenance.sweep().catch(() => {})
     this.#dispatcher.wakeAll()
@@ -322,7 +323,6 @@ class Lane implements DurableLane {
 
   async #tryRecover(): Promise<void> {
     try {
-      this.#policy ??= await readServerPolicy(this.#redis)
       const moved = await this.#maintenance.recover()
       this.#recovered = true
       if (moved > 0) this.#options.logger.info({ calls: moved }, 'calls that were running are queued again')
@@ -359,7 +359,12 @@ class Lane implements DurableLane {
       files: this.#options.files ?? null,
       resultMaxBytes: BODY_MAX_BYTES,
       chance: this.#options.chance ?? Math.random,
-      persist: (write) => persist(write, () => this.#closed, { clock, logger }),
+      persist: (write) =>
+        persist(
+          () => this.#server.noting(write),
+          () => this.#closed,
+          { clock, logger },
+        ),
       ended: (record) => {
         this.#waiters.notify(record.id)
         for (const listener of this.#listeners) listener(record)

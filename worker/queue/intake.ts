@@ -24,6 +24,16 @@ export interface IntakeOptions {
   /** Space left where Redis and bodies are written; null: they lie elsewhere. */
   readonly freeBytes: (() => Promise<number>) | null
 }
+
+/** What a call may take in Redis beside its body: the envelope, its record, its place in lists. */
+const BESIDE_BYTES = 3_000
+
+/** About how much a call takes in Redis. */
+export function kept({ body }: Submission): number {
+  const bodyBytes = body === null ? 0 : isInline(body) ? body.length : Buffer.isBuffer(body) ? 0 : INLINE_MAX_BYTES
+  return BESIDE_BYTES + (4 * bodyBytes) / 3
+}
+
 /** Accepts under a span of its own, which the attempts then belong to. */
 export async function acceptTraced(
   intake: Intake,

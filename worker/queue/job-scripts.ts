@@ -5,6 +5,8 @@
 //   <queue>:<id>:lock     string  token of whoever runs it, expires
 //   <queue>:wait, active  list  of ids; delayed, prioritized: zset; stalled: set
 
+import { alsoWhenFull } from '../store/scripts.ts'
+
 /** Where BullMQ keeps its queues: <prefix>:<ns>:<function>:<id> is a job. */
 export const QUEUES_PREFIX = '{thaw}:queue'
 /** The death of a worker is no attempt; more of them than this for one call are a fault all the same. */
@@ -56,7 +58,7 @@ end`
 
 // Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched, but for the
 // count of such ends: past the highest the job is marked as BullMQ marks it (`defa`), and ends at its next fetch.
-export const REQUEUE = `
+export const REQUEUE = alsoWhenFull(`
 local moved = 0
 for i, id in ipairs(ARGV) do
   if i > 1 and redis.call('LREM', KEYS[1], 1, id) > 0 then
@@ -72,10 +74,10 @@ for i, id in ipairs(ARGV) do
     end
   end
 end
-return moved`
+return moved`)
 
 // Locks of running jobs are kept; one that ran out while its job stayed active is taken again.
-export const RENEW = `
+export const RENEW = alsoWhenFull(`
 local kept = {}
 for i = 1, #KEYS, 3 do
   local n = (i - 1) / 3
@@ -88,11 +90,11 @@ for i = 1, #KEYS, 3 do
   end
   kept[n + 1] = ours and 1 or 0
 end
-return kept`
+return kept`)
 
 // Of a page of delayed jobs, those that would wait longer than their own delay from now: it was counted from a clock that has
 // gone back since. Answers how many it saw, and moved.
-export const BRING_FORWARD = `
+export const BRING_FORWARD = alsoWhenFull(`
 local page = redis.call('ZRANGE', KEYS[1], ARGV[3], ARGV[3] + ARGV[4] - 1, 'WITHSCORES')
 local moved = 0
 for i = 1, #page, 2 do
@@ -103,7 +105,7 @@ for i = 1, #page, 2 do
     moved = moved + 1
   end
 end
-return {#page / 2, moved}`
+return {#page / 2, moved}`)
 
 /** A job that nobody runs leaves its queue, wherever in it it is. */
 export const DROP_JOB = `

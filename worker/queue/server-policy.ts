@@ -25,9 +25,12 @@ export async function readServerPolicy(redis: RedisStore): Promise<ServerPolicy>
   const synced = settings.get('appendonly') === 'yes' && settings.get('appendfsync') === 'always'
   return {
     durability: synced ? 'disk' : Number(settings.get('min-replicas-to-write') ?? 0) > 0 ? 'replica' : 'memory',
-    refused:
-      policy === 'noeviction'
-        ? ''
-        : `redis may evict accepted calls (maxmemory-policy ${policy}); set maxmemory-policy noeviction`,
+    refused: evictionRefusal(policy) ?? '',
   }
+}
+
+/** Why nothing is entrusted to a server with this `maxmemory-policy`; null: it throws nothing away. */
+export function evictionRefusal(policy: string): string | null {
+  if (policy === 'noeviction') return null
+  return `redis may evict accepted calls (maxmemory-policy ${policy}); set maxmemory-policy noeviction`
 }

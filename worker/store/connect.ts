@@ -77,6 +77,18 @@ function createGather(client: Redis): () => void {
   }
 }
 
+/** After a failover the name may stand for another server: this one has become a replica, and a new connection finds the primary.
+ *  Not at each of many errors. */
+function reconnectFromReplica(): (error: Error) => boolean {
+  let lastMs = Number.NEGATIVE_INFINITY
+  return ({ message }) => {
+    const nowMs = performance.now()
+    if (!message.startsWith('READONLY') || nowMs - lastMs < RECONNECT_MAX_MS) return false
+    lastMs = nowMs
+    return true
+  }
+}
+
 /** Options shared by all connections: reconnect for ever, never queue while away, never send anything twice. */
 function open(target: RedisTarget): Redis {
   const options = {
@@ -90,6 +102,7 @@ function open(target: RedisTarget): Redis {
     // ioredis awaits none of its own SUBSCRIBEs: one that fails would end the process. channels.ts joins again by itself.
     autoResubscribe: false,
     maxLoadingRetryTime: 1_000,
+    reconnectOnError: reconnectFromReplica(),
   } satisfies RedisOptions
   return 'socketPath' in target ? new Redis({ ...options, path: target.socketPath }) : new Redis(target.url, options)
 }

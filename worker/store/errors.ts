@@ -22,3 +22,17 @@ export class StoreError extends Error {
     this.code = code
   }
 }
+
+/** What a server that answers says when it takes no write: full; a replica; its disk fails; too few replicas; its primary is away. */
+export type RefusalWord = 'OOM' | 'READONLY' | 'MISCONF' | 'NOREPLICAS' | 'MASTERDOWN'
+
+const WORD = /^(?:redis refused: )?(?:ERR Error running script.*-)?(OOM|READONLY|MISCONF|NOREPLICAS|MASTERDOWN)\b/s
+
+/** null: the error, or what caused it, says nothing of the kind. */
+export function refusalWordOf(error: unknown): RefusalWord | null {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    const word = WORD.exec(one.message)?.[1]
+    if (word !== undefined) return word as RefusalWord
+  }
+  return null
+}

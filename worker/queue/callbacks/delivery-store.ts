@@ -7,6 +7,7 @@
 //   {thaw}:webhook-secrets     hash    namespace → StoredSecret (JSON)
 import type { InvocationRecord } from '../../api.ts'
 import type { RedisStore } from '../../store/connect.ts'
+import { alsoWhenFull } from '../../store/scripts.ts'
 import type { Delivery } from './types.ts'
 
 const DUE = '{thaw}:deliveries:due'
@@ -17,14 +18,15 @@ const ENDED_KEPT_MS = 24 * 3_600_000
 /** Longer than a try may take with all that belongs to it. */
 const HELD_MS = 40_000
 
-const ADD = `
+// What the outbox owes; it gives it up for this.
+const ADD = alsoWhenFull(`
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
 redis.call('SADD', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[3]) end
-return 1`
+return 1`)
 
-const TAKE = `
+const TAKE = alsoWhenFull(`
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
 local found = {}
 for _, id in ipairs(ids) do
@@ -34,11 +36,11 @@ for _, id in ipairs(ids) do
     found[#found + 1] = text
   else redis.call('ZREM', KEYS[1], id) end
 end
-return found`
+return found`)
 
-const PUT = `
+const PUT = alsoWhenFull(`
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if ARGV[4] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3]) end`
+if ARGV[4] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3]) end`)
 
 const FIRST = `
 return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')`

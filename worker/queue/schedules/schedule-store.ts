@@ -6,6 +6,7 @@
 //   {thaw}:schedules:held:<member> string whoever fires it now, expires
 //   {thaw}:schedules:news          channel a schedule was set
 import type { RedisStore } from '../../store/connect.ts'
+import { alsoWhenFull } from '../../store/scripts.ts'
 import type { LastFire, ScheduleSpec } from './types.ts'
 
 const DUE = '{thaw}:schedules:due'
@@ -73,12 +74,12 @@ end
 if not redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[4]) then return false end
 return schedule`
 
-const ADVANCE = `
+const ADVANCE = alsoWhenFull(`
 redis.call('DEL', KEYS[3])
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
-return 1`
+return 1`)
 
 /** What is stored of one schedule; when it fires next and fired last lie beside it. */
 export interface StoredSchedule extends ScheduleSpec {

@@ -155,7 +155,10 @@ class Scheduler implements Schedules {
       const fate = decision.runs ? await this.#submit(schedule, decision.scheduledAtMs) : { skipped: 'missed' }
       last = { invocation: null, skipped: null, ...fate, ...timesOf(decision.scheduledAtMs, nowMs) }
     } catch (error) {
-      logger.warn({ schedule: due.member, reason: (error as Error).message }, 'a schedule could not be fired yet')
+      // That nothing more is accepted is said once, not by each schedule each second.
+      const isFull = error instanceof QueueError && error.code === 'QUEUE_FULL'
+      const fields = { schedule: due.member, reason: (error as Error).message }
+      logger[isFull ? 'debug' : 'warn'](fields, 'a schedule could not be fired yet')
       await this.#store.release(due)
       return false
     }

@@ -18,12 +18,18 @@ afterAll(async () => {
 })
 
 test('a Redis that answers and may not be used is not said to be away', () => {
-  const lane = (available: boolean, refusal: string | null) => ({ available: () => available, refusal: () => refusal })
+  const lane = (available: boolean, refusal: string | null, full: string | null = null) => ({
+    available: () => available,
+    refusal: () => refusal,
+    full: () => full,
+  })
   expect(laneTrouble(lane(true, null), 'nothing works')).toBeNull()
   const away = laneTrouble(lane(false, null), 'nothing works') ?? ''
   expect([away, isAway(away)]).toEqual(['Redis is away: nothing works', true])
   const full = laneTrouble(lane(false, null), 'nothing works', 'its disk is full') ?? ''
   expect([full, isAway(full)]).toEqual(['Redis is away (its disk is full): nothing works', true])
+  const noRoom = laneTrouble(lane(true, null, 'Redis is full'), 'nothing works') ?? ''
+  expect([noRoom, isAway(noRoom)]).toEqual([expect.stringMatching(/^Redis is full: no more asynchronous calls/), false])
   const refused = laneTrouble(lane(false, 'it may evict calls'), 'nothing works') ?? ''
   expect([refused, isAway(refused)]).toEqual(['it may evict calls', false])
 })
