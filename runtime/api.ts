@@ -314,6 +314,8 @@ export interface HostReport {
   readonly limits: Readonly<Record<string, LimitSupport>>
   /** What sandboxes can have of a network, by mode. Absent: not known. */
   readonly networks?: Readonly<Record<NetworkMode, LimitSupport>>
+  /** What the kernel counts for the whole machine, and how it is held here. Absent: not known. */
+  readonly budgets?: Readonly<Record<string, LimitSupport>>
 }
 
 export interface Runtime {
@@ -326,6 +328,8 @@ export interface Runtime {
   /** Throws RuntimeError `LIMIT_UNSUPPORTED` naming the limit and what would turn it on. Defaults never throw.
    *  `whole`: all limits that would be in force together, where they are known. */
   checkLimits(asked: Partial<Limits>, whole?: Limits): void
+  /** What a sandbox with this memory limit may take of the host in all: its limit and, on cgroup v1, socket buffers. */
+  hostBytes(memoryBytes: number): number
   /** Destroys all sandboxes and removes every kernel object of this state directory. */
   close(): Promise<void>
 }

@@ -1,6 +1,7 @@
 // The composition of runtime/: one platform's sandboxes, images and host, from start to close.
 // Takes no state lock (the caller does, first) and reads no environment.
 import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import type { Clock, HostReport, Logger, Runtime } from './api.ts'
 import {
   bfqDisks,
@@ -21,6 +22,7 @@ import {
   readHostFacts,
 } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
+import { keepSettings } from './host/kernel-settings.ts'
 import { RUN_ROOT, stateId } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
 import { becomeSubreaper } from './host/syscalls.ts'
@@ -32,6 +34,7 @@ import { buildBaseLayer, buildBootstrapLayer } from './image/base-layer.ts'
 import { openImageStore } from './image/image-store.ts'
 import { dropLayersOfEarlierBoot, removeOldLayers } from './image/layer-folders.ts'
 import { createLimitCheck } from './limit-check.ts'
+import { budgetReport, hardLimitsOfSandbox, neededSettings } from './machine-budgets.ts'
 import { parseAllowList } from './network/addresses.ts'
 import { sweepNetwork } from './network/network.ts'
 import { createNetworks, type HostNetworks } from './network/networks.ts'
@@ -47,6 +50,7 @@ import {
   removeRunFolder,
 } from './platform-folders.ts'
 import { trackSandboxes } from './sandbox/live-sandboxes.ts'
+import { watchOveruse } from './sandbox/overuse-watch.ts'
 import { openVolumeStore } from './volumes/volume-store.ts'
 
 export { lockStateDir, type StateLock } from './host/lock.ts'
@@ -116,10 +120,12 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   const baseLayers = await buildLayers(folders.layers, nodeBinary, bootstrap)
   const images = await openImageStore(stateDir)
   unwind.defer('images', () => images.close())
-  const hardLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
+  const ownLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
+  const hardLimits = hardLimitsOfSandbox(ownLimits)
   const networks = openNetworks(options, platformId, folders, uids)
   unwind.defer('networks', () => networks.close())
   const limits = limitsOfHost(cgroups, networks, hardLimits)
+  const budgets = holdBudgets(options, platformId, cgroups, ownLimits, unwind)
   const volumes = await openVolumeStore({
     imagesDir: folders.volumeImages,
     mountsDir: folders.volumes,
@@ -152,13 +158,16 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
     options.maxLaunches ?? facts.cores,
   )
   unwind.defer('sandboxes', () => sandboxes.close())
+  const overuse = await watchOveruse({ sandboxes: () => sandboxes.all(), clock, logger })
+  unwind.defer('watch over what no cgroup counts', () => overuse.close())
   return {
-    host: reportOfNow(facts, oci, cgroups, networks, limits.now),
+    host: reportOfNow(facts, oci, cgroups, networks, limits.now, budgets),
     images,
     volumes,
     networks,
     create: (spec) => sandboxes.create(spec),
     checkLimits: limits.check,
+    hostBytes: (memoryBytes) => cgroups.hostBytes(memoryBytes),
     close: () => keepAlive(unwind.run()),
   }
 }
@@ -211,6 +220,22 @@ function openNetworks(
   })
 }
 
+/** Raises what is too low for sandboxes to meet their own limits first; how each budget of the machine is held, now. */
+function holdBudgets(
+  options: RuntimeOptions,
+  platformId: string,
+  cgroups: CgroupHost,
+  hardLimits: HardLimits,
+  unwind: Unwind,
+): () => NonNullable<HostReport['budgets']> {
+  const { memoryVersion, boundsSockets } = cgroups
+  const memoryBytes = options.totals?.memoryBytes ?? totalmem()
+  const settings = keepSettings(neededSettings({ memoryBytes, memoryVersion }), RUN_ROOT, platformId)
+  unwind.defer('kernel settings', () => settings.release())
+  const totalPids = options.totals?.pids ?? null
+  return () => budgetReport({ settings, hardLimits, boundsSockets, memoryVersion, totalPids })
+}
+
 /** What this host can enforce as it is now, and the check of limits that somebody asks for. */
 function limitsOfHost(cgroups: CgroupHost, networks: HostNetworks, hardLimits: HardLimits) {
   const now = () => {
@@ -229,6 +254,7 @@ function reportOfNow(
   cgroups: CgroupHost,
   networks: HostNetworks,
   limitsNow: () => HostReport['limits'],
+  budgetsNow: () => NonNullable<HostReport['budgets']>,
 ): HostReport {
   return {
     ...facts,
@@ -243,6 +269,9 @@ function reportOfNow(
     },
     get networks() {
       return networks.support()
+    },
+    get budgets() {
+      return budgetsNow()
     },
   }
 }

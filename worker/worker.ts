@@ -340,7 +340,7 @@ class HostWorker implements Worker, CallHost {
   /** Waiting for room that can never be would end as if the host were full. Throws LimitError. */
   #expectRoom(limits: Limits): void {
     const { room } = this.pool.supply
-    if (!room.neverFits(limits.memory)) return
+    if (!room.neverFits(room.sizeOf(limits.memory))) return
     const all = `this host gives to all sandboxes together (${formatBytes(room.memoryBytes)})`
     throw new LimitError('memory', `${formatBytes(limits.memory)} is more than ${all}`)
   }

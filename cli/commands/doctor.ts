@@ -65,15 +65,22 @@ export function formatReport(report: HostReport, style: Style, readiness: Readin
     support.how,
   ])
   const networkTable = formatTable([{ title: 'NETWORK' }, { title: 'OFFERED' }, { title: 'HOW' }], networks, style)
+  const budgets = Object.entries(report.budgets ?? {}).map(([name, support]) => [
+    name,
+    support.enforced ? style.green('yes') : style.yellow('no'),
+    support.how.replaceAll('`', ''),
+  ])
+  const budgetTable = formatTable([{ title: 'WHOLE MACHINE' }, { title: 'HELD' }, { title: 'HOW' }], budgets, style)
   const named = Object.entries(report.networks ?? {}).map(([name, support]) => [`network ${name}`, support] as const)
-  const fixes = [...Object.entries(report.limits), ...named].flatMap(([name, support]) =>
-    support.fix === undefined ? [] : [`${style.cyan('→')} ${name}: ${support.fix}`],
+  const fixes = [...Object.entries(report.limits), ...named, ...Object.entries(report.budgets ?? {})].flatMap(
+    ([name, support]) => (support.fix === undefined ? [] : [`${style.cyan('→')} ${name}: ${support.fix}`]),
   )
   return [
     host,
     '',
     table,
     ...(networks.length > 0 ? ['', networkTable] : []),
+    ...(budgets.length > 0 ? ['', budgetTable] : []),
     ...(fixes.length > 0 ? ['', ...fixes] : []),
   ].join('\n')
 }

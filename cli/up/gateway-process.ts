@@ -126,6 +126,7 @@ function runtimeOfWorkers(images: Runtime['images'], { members }: FleetPlace): R
     },
     create: notHere,
     checkLimits: (asked) => checkFleetLimits(asked, machines()),
+    hostBytes: (memoryBytes) => memoryBytes,
     close: async () => {},
   }
 }

@@ -13,6 +13,7 @@ import { removeDirectory } from './kill.ts'
 import { type OciResources, ociResources } from './oci-resources.ts'
 import { AttachedCgroup } from './sandbox-cgroup.ts'
 import { SandboxDirectory } from './sandbox-directory.ts'
+import { openSocketMemory } from './socket-memory.ts'
 import { describeSupport } from './support.ts'
 import { watchSwap } from './swap-presence.ts'
 import { sweepParent } from './sweep.ts'
@@ -34,6 +35,16 @@ export interface CgroupHost {
   path(sandboxId: string): string
   /** `linux.resources` of the OCI configuration. The CPU quota is not in it: it comes after load. */
   ociResources(limits: Limits): OciResources
+  /** What a sandbox with this memory limit may take of the host in all: on cgroup v1 socket buffers count beside the limit. */
+  hostBytes(memoryBytes: number): number
+  /** Whether socket buffers are bounded here, and charged to the sandbox. */
+  readonly boundsSockets: boolean
+  /** Of the memory interface. */
+  readonly memoryVersion: 1 | 2
+  /** Makes what must be there before the first process. Throws the system error. */
+  prepare(sandboxId: string, limits: Limits): void
+  /** Takes back what `prepare` made, where the cgroup was never attached. Nothing to do afterwards. */
+  forget(sandboxId: string): void
   /** Opens the control files of a cgroup the OCI runtime has made and writes all limits but the quota. `scratchDevice` is
    *  the `maj:min` of the sandbox's scratch disk, or null. Throws RuntimeError CREATE_FAILED | LIMIT_WRITE | LIMIT_UNSUPPORTED. */
   attach(sandboxId: string, limits: Limits, scratchDevice: string | null): SandboxCgroup
@@ -67,7 +78,7 @@ export interface SandboxCgroup {
   reclaim(): Promise<Reclaimed | null>
   /** CPU used since the beginning, µs. After `remove` the last known. */
   cpuUs(): number
-  /** Memory in use, page cache included. After `remove` 0. */
+  /** Memory in use, page cache and socket buffers included. After `remove` 0. */
   memoryBytes(): number
   /** Highest memory use since the last `beginMetering`. After `remove` 0. */
   memoryPeakBytes(): number
@@ -117,6 +128,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
   const parent = `thaw-${platformId}`
   makeParents(tree, parent)
   if (options.totals !== undefined) limitSandboxes(tree, parent, options.totals)
+  const sockets = openSocketMemory(tree, parent)
   const sources = () => ({ sysfs, swaps: options.swaps ?? readFileSync('/proc/swaps', 'utf8') })
   const features = findFeatures(tree, parent, sources())
   const reserve =
@@ -139,6 +151,11 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
         missingForNetwork,
       }),
     path: (sandboxId) => `/${parent}/${sandboxId}`,
+    hostBytes: (memoryBytes) => memoryBytes + sockets.beside(memoryBytes),
+    boundsSockets: sockets.enforced,
+    memoryVersion: tree.place('memory')?.version ?? 2,
+    prepare: (sandboxId, limits) => sockets.prepare(`/${parent}/${sandboxId}`, limits.memory),
+    forget: (sandboxId) => sockets.forget(`/${parent}/${sandboxId}`),
     ociResources: (limits) => ociResources(limits, features.swapAccounting),
     attach(sandboxId, limits, scratchDevice) {
       const directory = new SandboxDirectory(tree, `/${parent}/${sandboxId}`, buffer)
@@ -146,6 +163,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
         return new AttachedCgroup(directory, limits, {
           clock,
           hasSwap,
+          sockets,
           scratchDisk: scratchDevice,
           backingDisk: scratchDevice === null ? null : backingDisk(scratchDevice, sysfs),
           resolveDisk: (path) => resolveDisk(path, sysfs),

@@ -15,6 +15,7 @@ import { type MemoryController, openMemory } from './memory.ts'
 import { Meter } from './metering.ts'
 import { PidsController } from './pids.ts'
 import type { SandboxDirectory } from './sandbox-directory.ts'
+import type { SocketMemory } from './socket-memory.ts'
 
 const POPULATED = fieldKey('populated')
 const REMOVE_TIMEOUT_MS = 2000
@@ -25,11 +26,13 @@ export interface AttachOptions extends IoOptions {
   readonly clock: Clock
   /** Whether the host has swap now. */
   readonly hasSwap: () => boolean
+  readonly sockets: Pick<SocketMemory, 'usageBytes'>
 }
 
 export class AttachedCgroup implements SandboxCgroup {
   readonly #directory: SandboxDirectory
   readonly #clock: Clock
+  readonly #sockets: AttachOptions['sockets']
   readonly #usage: CpuUsageCounter
   readonly #cpu: CpuController
   readonly #cpuset: CpusetController | null
@@ -50,6 +53,7 @@ export class AttachedCgroup implements SandboxCgroup {
   constructor(directory: SandboxDirectory, limits: Limits, options: AttachOptions) {
     this.#directory = directory
     this.#clock = options.clock
+    this.#sockets = options.sockets
     try {
       this.#usage = this.#own(openCpuUsage(directory))
       this.#cpu = this.#own(new CpuController(directory))
@@ -130,7 +134,7 @@ export class AttachedCgroup implements SandboxCgroup {
   }
 
   memoryBytes(): number {
-    return this.#last === null ? this.#memory.usageBytes() : 0
+    return this.#last === null ? this.#memory.usageBytes() + this.#sockets.usageBytes(this.#directory.path) : 0
   }
 
   memoryPeakBytes(): number {

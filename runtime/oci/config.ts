@@ -40,7 +40,7 @@ export interface VolumeSource {
   readonly target: string
 }
 
-/** The platform's own hard rlimits by name (`nofile`): without CAP_SYS_RESOURCE they can only be lowered. */
+/** Highest rlimits by name (`nofile`): the platform's own, since without CAP_SYS_RESOURCE they can only be lowered, or less. */
 export type HardLimits = Readonly<Record<string, number>>
 
 /** Builds `config.json`. */
@@ -118,7 +118,7 @@ function rlimits(limits: Limits, hardLimits: HardLimits): OciRlimit[] {
   const wanted = new Map([
     ['core', { soft: 0, hard: 0 }],
     ['nofile', { soft: 20_000, hard: 20_000 }],
-    // Signals and timers that wait are counted with the host's root, for all its sandboxes together.
+    // Counted with the host's root, for all its sandboxes together: what each may have comes with the hard limits.
     ['sigpending', { soft: 1024, hard: 1024 }],
     ['memlock', { soft: 8 * MIB, hard: 8 * MIB }],
   ])

@@ -1,6 +1,9 @@
 // The system calls code inside a sandbox may make: an own allow-list, one family a row, each with its reason. Pure. Whatever is
 // not here fails with EPERM (what is newer than the OCI runtime's library: ENOSYS); the host's own ABI only, others are killed.
+// Calls that could use up something the kernel counts for the whole machine are judged by their arguments.
 // Which of these a well-known profile forbids, and the reverse, with reasons: test/attack/seccomp.test.ts.
+
+import { SOCKET_OPTIONS } from './socket-options.ts'
 
 /** One rule of an OCI seccomp section. */
 export interface SeccompRule {
@@ -13,7 +16,7 @@ export interface SeccompRule {
     readonly value: number
     /** Of MASKED_EQ what must be left under the mask. */
     readonly valueTwo?: number
-    readonly op: 'SCMP_CMP_EQ' | 'SCMP_CMP_LT' | 'SCMP_CMP_MASKED_EQ'
+    readonly op: 'SCMP_CMP_EQ' | 'SCMP_CMP_MASKED_EQ'
   }[]
 }
 
@@ -31,6 +34,16 @@ const CLONE_NAMESPACES = 0x7e020000
 const AF_UNIX = 1
 const AF_INET = 2
 const AF_INET6 = 10
+/** `type` of socket(2), whose higher bits are flags. */
+const SOCKET_TYPE = 0xf
+const SOCK_STREAM = 1
+const SOCK_DGRAM = 2
+const IPPROTO_TCP = 6
+const IPPROTO_UDP = 17
+const EINVAL = 22
+/** Take pages of the machine's pool of huge pages, which no memory limit counts. */
+const MAP_HUGETLB = 0x4_0000
+const MFD_HUGETLB = 4
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' }
 
@@ -47,14 +60,14 @@ export const ALLOWED_FAMILIES: Readonly<Record<string, CallFamily>> = {
   memory: {
     reason: 'V8’s heap, JIT pages and stacks; protection keys guard its code space. Bounded by the memory limit.',
     calls:
-      'brk mmap munmap mremap mprotect madvise mincore msync mlock mlock2 munlock mlockall munlockall memfd_create ' +
+      'brk munmap mremap mprotect madvise mincore msync mlock mlock2 munlock mlockall munlockall ' +
       'membarrier pkey_alloc pkey_free pkey_mprotect mseal process_mrelease',
   },
   files: {
     reason: 'Files as such: bounded by the read-only root, modes, and the sizes of /tmp and /scratch.',
     calls:
       'read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat openat2 creat close ' +
-      'close_range lseek dup dup2 dup3 fcntl flock fsync fdatasync sync_file_range syncfs truncate ftruncate fallocate ' +
+      'close_range lseek dup dup2 dup3 flock fsync fdatasync sync_file_range syncfs truncate ftruncate fallocate ' +
       'fadvise64 readahead sendfile copy_file_range splice tee',
   },
   names: {
@@ -106,9 +119,11 @@ export const ALLOWED_FAMILIES: Readonly<Record<string, CallFamily>> = {
   },
   random: { reason: 'Randomness.', calls: 'getrandom' },
   sockets: {
-    reason: 'What is reachable is decided by the network namespace, which families exist by the rules on `socket`.',
+    reason:
+      'What is reachable is decided by the network namespace, which families exist by the rules on `socket`, what may be ' +
+      'set by those on `setsockopt`.',
     calls:
-      'connect bind listen accept accept4 getsockname getpeername setsockopt getsockopt sendto recvfrom sendmsg recvmsg ' +
+      'connect bind listen accept accept4 getsockname getpeername getsockopt sendto recvfrom sendmsg recvmsg ' +
       'sendmmsg recvmmsg shutdown',
   },
 }
@@ -134,7 +149,6 @@ const IOCTLS: readonly (readonly [value: number, mask?: number])[] = [
   [0x5450, SIXTEEN], // FIONCLEX, FIOCLEX, FIOASYNC
   [0x802c_542a], // TCGETS2
   [0x8905], // SIOCATMARK
-  [0x8906], // SIOCGSTAMP
   [0x8910, SIXTEEN], // SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, … (setting needs a capability)
   [0x8920, SIXTEEN], // SIOCGIFMTU, SIOCGIFHWADDR, …
   [0x8930, SIXTEEN], // SIOCGIFINDEX
@@ -143,16 +157,60 @@ const IOCTLS: readonly (readonly [value: number, mask?: number])[] = [
   [0x8008_6601], // FS_IOC_GETFLAGS
 ]
 
-/** prctl options from here on are refused: PR_SCHED_CORE (62) idles the other thread of a core for strangers,
- *  PR_SET_MEMORY_MERGE (67) lets memory be compared with theirs. */
-const PRCTL_FIRST_REFUSED = 62
+/** Commands of fcntl: [value, mask]. Locks of an open file description (F_OFD_…) name no process, so whoever held too many could
+ *  not be found; leases and F_NOTIFY are for file servers. */
+const FCNTLS: readonly (readonly [value: number, mask?: number])[] = [
+  [0, 0xffff_fff8], // F_DUPFD … F_SETLKW
+  [8, 0xffff_fffc], // F_SETOWN … F_GETSIG
+  [1030], // F_DUPFD_CLOEXEC
+  [1031], // F_SETPIPE_SZ
+  [1032], // F_GETPIPE_SZ
+  [1033], // F_ADD_SEALS
+  [1034], // F_GET_SEALS
+]
+
+/** Options of prctl: [value, mask]. Among those left out are PR_SET_SECCOMP (22), whose filters are counted for the whole
+ *  machine (net.core.bpf_jit_limit), PR_SCHED_CORE (62), which idles the other thread of a core for strangers, and
+ *  PR_SET_MEMORY_MERGE (67), which lets memory be compared with theirs. */
+const PRCTLS: readonly (readonly [value: number, mask?: number])[] = [
+  [0, SIXTEEN],
+  [16, 0xffff_fffc],
+  [20, 0xffff_fffe],
+  [23],
+  [24, 0xffff_fff8],
+  [32, SIXTEEN],
+  [48, 0xffff_fff8],
+  [56, 0xffff_fffc],
+  [60, 0xffff_fffe],
+]
 const PR_SET_MDWE = 65
 const PR_GET_MDWE = 66
 /** Names anonymous memory for /proc/self/maps. */
 const PR_SET_VMA = 0x5356_4d41
 
-const allow = (name: string, test: ArgumentTest): SeccompRule => {
-  return { names: [name], action: 'SCMP_ACT_ALLOW', args: [test] }
+const allow = (name: string, ...tests: ArgumentTest[]): SeccompRule => {
+  return { names: [name], action: 'SCMP_ACT_ALLOW', args: tests }
+}
+
+/** Sockets by family, type and protocol. SECURITY: other protocols of the same families (MPTCP, UDP-Lite, SCTP, …) are more of
+ *  the kernel, and the first socket of one loads its module. */
+function socketRules(): SeccompRule[] {
+  const equals = (index: number, value: number): ArgumentTest => ({ index, value, op: 'SCMP_CMP_EQ' })
+  const internet = [AF_INET, AF_INET6].flatMap((family) =>
+    [
+      [SOCK_STREAM, 0],
+      [SOCK_STREAM, IPPROTO_TCP],
+      [SOCK_DGRAM, 0],
+      [SOCK_DGRAM, IPPROTO_UDP],
+    ].map(([type, protocol]) => allow('socket', equals(0, family), low32(1, type!, SOCKET_TYPE), low32(2, protocol!))),
+  )
+  return [allow('socket', equals(0, AF_UNIX)), ...internet, allow('socketpair', equals(0, AF_UNIX))]
+}
+
+function socketOptionRules(): SeccompRule[] {
+  return SOCKET_OPTIONS.flatMap(({ level, options }) =>
+    Object.values(options).map((option) => allow('setsockopt', low32(1, level), low32(2, option))),
+  )
 }
 
 /** Calls that may be made with some arguments only. */
@@ -163,10 +221,17 @@ function filteredCalls(): SeccompRule[] {
     // Its flags lie in memory, where seccomp cannot look; the C library falls back to clone on ENOSYS.
     { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
     ...IOCTLS.map(([value, mask]) => allow('ioctl', low32(1, value, mask))),
-    allow('prctl', { index: 0, value: PRCTL_FIRST_REFUSED, op: 'SCMP_CMP_LT' }),
-    ...[PR_SET_MDWE, PR_GET_MDWE, PR_SET_VMA].map((value) => allow('prctl', { index: 0, value, op: 'SCMP_CMP_EQ' })),
-    ...[AF_UNIX, AF_INET, AF_INET6].map((value) => allow('socket', { index: 0, value, op: 'SCMP_CMP_EQ' })),
-    allow('socketpair', { index: 0, value: AF_UNIX, op: 'SCMP_CMP_EQ' }),
+    ...PRCTLS.map(([value, mask]) => allow('prctl', low32(0, value, mask))),
+    ...[PR_SET_MDWE, PR_GET_MDWE, PR_SET_VMA].map((value) => allow('prctl', low32(0, value))),
+    ...FCNTLS.map(([value, mask]) => allow('fcntl', low32(1, value, mask))),
+    // What a kernel without them says: a program then does without.
+    ...[36, 37, 38].map((value): SeccompRule => {
+      return { names: ['fcntl'], action: 'SCMP_ACT_ERRNO', errnoRet: EINVAL, args: [low32(1, value)] }
+    }),
+    allow('mmap', low32(3, 0, MAP_HUGETLB)),
+    allow('memfd_create', low32(1, 0, MFD_HUGETLB)),
+    ...socketRules(),
+    ...socketOptionRules(),
   ]
 }
 

@@ -108,7 +108,7 @@ class Build {
       ...(scratch === null ? [] : [this.#scratchStep(scratch)]),
       ...((this.#spec.volumes?.length ?? 0) === 0 ? [] : [this.#volumesStep(this.#spec.volumes ?? [])]),
       { name: 'root', run: () => this.#mountRoot(), undo: () => unmountAll(this.#folder) },
-      { name: 'config', run: () => this.#writeConfig() },
+      { name: 'config', run: () => this.#writeConfig(), undo: () => this.#host.cgroups.forget(this.#id) },
       { name: 'container', run: () => this.#sayingTasks(() => this.#start()), undo: () => this.#deleteContainer() },
       { name: 'cgroup', run: () => this.#attach(), undo: () => this.#removeCgroup() },
       { name: 'ready', run: () => this.#sayingTasks(() => this.#made().boot(BOOT_TIMEOUT_MS)) },
@@ -219,6 +219,7 @@ class Build {
   async #writeConfig(): Promise<void> {
     const { cgroups, seccomp, hardLimits, oomScoreAdj } = this.#host
     const { limits } = this.#spec
+    cgroups.prepare(this.#id, limits)
     const config = ociConfig({
       rootPath: this.#rootPath,
       rootReadOnly: this.#spec.writableRootBytes === null,
@@ -266,7 +267,9 @@ class Build {
     const id = this.#id
     const onBug = (error: unknown) =>
       logger.error({ err: error, sandbox: id }, 'what a sandbox sent could not be handled')
-    this.#sandbox = new ContainerSandbox({ id, container, cgroup: this.#cgroup, link, limits, clock, onBug })
+    const ownNetwork = this.#spec.network !== 'host'
+    const cgroup = this.#cgroup
+    this.#sandbox = new ContainerSandbox({ id, container, cgroup, link, limits, ownNetwork, clock, onBug })
   }
 
   async #removeCgroup(): Promise<void> {

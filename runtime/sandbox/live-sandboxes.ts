@@ -10,6 +10,8 @@ import type { ContainerSandbox } from './sandbox.ts'
 export interface LiveSandboxes {
   /** Throws as `createSandbox`, and RuntimeError `CREATE_FAILED` after `close`. */
   create(spec: SandboxSpec): Promise<Sandbox>
+  /** Those there are, made whole and not freed yet. */
+  all(): Iterable<ContainerSandbox>
   /** Refuses new ones, waits for those being made, destroys all. */
   close(): Promise<void>
 }
@@ -37,6 +39,7 @@ export function trackSandboxes(host: SandboxHost, maxLaunches: number): LiveSand
         pending.delete(creation)
       }
     },
+    all: () => alive,
     async close() {
       closed = true
       await Promise.allSettled(pending)

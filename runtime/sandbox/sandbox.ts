@@ -44,6 +44,8 @@ export interface SandboxParts {
   /** Null: it has no link. */
   readonly link?: Pick<SandboxLink, 'counters' | 'applyRates'> | null
   readonly limits: Limits
+  /** False: it uses the host's own network. Default true. */
+  readonly ownNetwork?: boolean
   readonly clock: Clock
   /** Told of errors of the platform's own while it handled what came from inside. */
   readonly onBug?: (error: unknown) => void
@@ -56,6 +58,7 @@ export class ContainerSandbox implements Sandbox {
   readonly stopped: Promise<StopReason>
   /** Resolves when `destroy` has freed everything. */
   readonly gone: Promise<void>
+  readonly ownNetwork: boolean
   steps: readonly StepTime[] = []
   readonly #cgroup: SandboxCgroup
   readonly #link: NonNullable<SandboxParts['link']> | null
@@ -71,6 +74,7 @@ export class ContainerSandbox implements Sandbox {
   #limits: Limits
   #oomKillsBefore = 0
   #dying = false
+  #ranSince = true
   /** Receives native output: of the load, then of the call begun last. */
   #log: CallSink['log'] | null = null
   #release: () => Promise<void> = async () => {}
@@ -84,6 +88,7 @@ export class ContainerSandbox implements Sandbox {
     this.#cgroup = parts.cgroup
     this.#link = parts.link ?? null
     this.#limits = parts.limits
+    this.ownNetwork = parts.ownNetwork ?? true
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })
@@ -208,7 +213,15 @@ export class ContainerSandbox implements Sandbox {
     if (this.#state === 'stopped') return 0
     const us = this.#cgroup.thaw()
     if (this.#state === 'frozen') this.#state = move(this.#state, 'running')
+    this.#ranSince = true
     return us
+  }
+
+  /** True when it runs, or has since this was asked last. */
+  tookTurn(): boolean {
+    const ran = this.#state === 'running' || this.#ranSince
+    this.#ranSince = false
+    return ran && this.#state !== 'stopped'
   }
 
   async reclaim(): Promise<Reclaimed | null> {

@@ -310,6 +310,10 @@ export class FakeRuntime implements Runtime {
     return sandbox
   }
 
+  hostBytes(memoryBytes: number): number {
+    return memoryBytes
+  }
+
   checkLimits(asked: Partial<Limits>): void {
     this.onCheckLimits(asked)
   }

@@ -3,13 +3,16 @@
 export class HostRoom {
   readonly memoryBytes: number
   readonly maxSandboxes: number
+  /** What a sandbox with this memory limit is charged with while it runs. */
+  readonly sizeOf: (memoryLimitBytes: number) => number
   #usedBytes = 0
   #sandboxes = 0
   #leavingBytes = 0
   #leaving = 0
 
-  constructor(memoryBytes: number, maxSandboxes: number) {
+  constructor(memoryBytes: number, maxSandboxes: number, sizeOf = (memoryLimitBytes: number) => memoryLimitBytes) {
     this.memoryBytes = memoryBytes
+    this.sizeOf = sizeOf
     this.maxSandboxes = maxSandboxes
   }
 

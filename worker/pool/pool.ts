@@ -87,7 +87,7 @@ export class Pool {
   enqueue(call: PoolCall): void {
     const { pool } = call
     const { fn } = pool
-    if (this.supply.room.neverFits(pool.config.limits.memory)) {
+    if (this.supply.room.neverFits(this.supply.room.sizeOf(pool.config.limits.memory))) {
       call.refuse(failure('HOST_FULL', `a sandbox of ${fn.key} needs more memory than this host gives to all together`))
       return
     }
@@ -103,7 +103,7 @@ export class Pool {
 
   /** Tells the probe when a sandbox of the version has loaded, or why none could be had. */
   probe(pool: VersionPool, probe: LoadProbe): void {
-    if (this.supply.room.neverFits(pool.config.limits.memory)) {
+    if (this.supply.room.neverFits(this.supply.room.sizeOf(pool.config.limits.memory))) {
       probe.failed(
         failure('HOST_FULL', `a sandbox of ${pool.fn.key} needs more memory than this host gives to all together`),
       )
@@ -162,7 +162,7 @@ export class Pool {
 
   /** A frozen slot runs again, with its grace; false: the host has no memory for it. */
   thaw(slot: Slot): boolean {
-    if (!this.supply.charge(slot, slot.pool.config.limits.memory)) return false
+    if (!this.supply.charge(slot, this.supply.room.sizeOf(slot.pool.config.limits.memory))) return false
     slot.sandbox!.thaw()
     slot.reclaimAtMs = Number.POSITIVE_INFINITY
     slot.move('idle')
@@ -248,7 +248,7 @@ export class Pool {
           continue
         }
       }
-      if (!this.supply.charge(slot, Math.max(call.limits.memory, pool.config.limits.memory))) {
+      if (!this.supply.charge(slot, this.supply.room.sizeOf(Math.max(call.limits.memory, pool.config.limits.memory)))) {
         pool.starved = true
         return false
       }

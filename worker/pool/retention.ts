@@ -108,7 +108,7 @@ export class Retention {
 
 /** Nobody waits for it: it takes no room from others, and no launch from a call that waits. */
 function makeAhead(pool: Pool, version: VersionPool): void {
-  const missing = pool.supply.room.missing(version.config.limits.memory, true)
+  const missing = pool.supply.room.missing(pool.supply.room.sizeOf(version.config.limits.memory), true)
   if (missing.bytes > 0 || missing.count > 0 || pool.waiting > 0 || version.launchFailures > 0) return
   pool.replace(version)
 }

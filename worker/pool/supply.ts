@@ -68,7 +68,7 @@ export class Supply {
     this.#options = options
     this.#versions = versions
     this.#events = events
-    this.room = new HostRoom(options.memoryBytes, options.maxSandboxes)
+    this.room = new HostRoom(options.memoryBytes, options.maxSandboxes, (bytes) => options.runtime.hostBytes(bytes))
     this.stems = new Stems({ ...options, freed: () => this.schedule() }, this.room)
   }
 
@@ -165,7 +165,7 @@ export class Supply {
   yields(slot: Slot): boolean {
     for (const pool of this.#wanting) {
       if (!pool.starved || pool.fn === slot.pool.fn || pool.fn.slots + 1 >= slot.pool.fn.slots) continue
-      const missing = this.room.missing(pool.config.limits.memory, true)
+      const missing = this.room.missing(this.room.sizeOf(pool.config.limits.memory), true)
       if (missing.bytes > 0 || missing.count > 0) return true
     }
     return false
@@ -247,7 +247,7 @@ export class Supply {
 
   /** Room for one more sandbox of the version; false when there is none yet. */
   #makeRoom(pool: VersionPool): boolean {
-    const bytes = pool.config.limits.memory
+    const bytes = this.room.sizeOf(pool.config.limits.memory)
     if (this.room.takeSandbox(bytes)) return true
     this.#evict(bytes, true, null)
     return false
@@ -276,7 +276,7 @@ export class Supply {
   }
 
   async #launch(pool: VersionPool, nowMs: number): Promise<void> {
-    const slot = new Slot(pool, pool.config.limits.memory, nowMs)
+    const slot = new Slot(pool, this.room.sizeOf(pool.config.limits.memory), nowMs)
     pool.slots.add(slot)
     pool.starting++
     this.#launching++

@@ -1,0 +1,32 @@
+// Who holds too much of what the kernel charges to nobody: pure judgement over counts by sandbox. Who counts and kills is
+// overuse-watch.ts.
+
+/** Something the kernel counts for the whole machine, or for nobody. */
+export interface Budget {
+  /** As the message says it: `… record locks`. */
+  readonly resource: string
+  readonly perSandbox: number
+  /** Over all sandboxes: above it the one with the most is killed, and the next, until they are below. */
+  readonly total: number
+}
+
+export interface Excess<T> {
+  readonly holder: T
+  readonly held: number
+  /** The bound it is above: its own, or that of all together. */
+  readonly bound: number
+}
+
+/** Those above their own bound, then those with the most until the rest is within the total. */
+export function findExcess<T>(held: ReadonlyMap<T, number>, budget: Budget): Excess<T>[] {
+  const found: Excess<T>[] = []
+  let total = 0
+  for (const count of held.values()) total += count
+  const byCount = [...held].sort(([, one], [, other]) => other - one)
+  for (const [holder, count] of byCount) {
+    if (count <= budget.perSandbox && total <= budget.total) break
+    found.push({ holder, held: count, bound: count > budget.perSandbox ? budget.perSandbox : budget.total })
+    total -= count
+  }
+  return found
+}
