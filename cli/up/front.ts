@@ -5,6 +5,7 @@ import type { GatewayOptions } from '../../gateway/options.ts'
 import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
 import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import { parseAllowList } from '../../worker/registry/destinations.ts'
+import type { Quotas } from '../../worker/registry/quotas.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
 import type { ConfigRow } from '../config.ts'
 import { maxConnections } from './capacity.ts'
@@ -29,6 +30,7 @@ export interface FrontParts
     | 'bodyLimits'
   > {
   readonly redis: RedisStore
+  readonly quotas: Quotas
   readonly lane: NonNullable<GatewayOptions['lane']>
   readonly secrets: NonNullable<GatewayOptions['secrets']>
   readonly tokens: NonNullable<GatewayOptions['tokens']>
@@ -61,9 +63,20 @@ export async function openFront({ config, steps, logger, loop }: ProcessBase, pa
   )
   const callbacks = await steps.run(
     'callbacks',
-    () => createCallbacks({ redis, lane, registry, clock, logger, allow: parseAllowList(config.callbackAllow) }),
+    () =>
+      createCallbacks({
+        redis,
+        lane,
+        registry,
+        clock,
+        logger,
+        allow: parseAllowList(config.callbackAllow),
+        atOnce: (namespace) => quotas.quotaOf(namespace, 'callbacks'),
+        refused: (namespace) => quotas.countRefusal(namespace, 'callbacks'),
+      }),
     (made) => made.close(),
   )
+  quotas.report('callbacks', (namespace) => callbacks.underWay(namespace))
   const token = config.token ?? ensureToken(stateDir)
   const gateway = await steps.run(
     'gateway',

@@ -79,3 +79,100 @@ test.each(['waits', 'runs'] as const)('the callback of a cancelled call that %s 
   receiver.closeAllConnections()
   receiver.close()
 })
+
+test('two hundred callbacks that hang, in one namespace, hold up none of another', async () => {
+  const hanging = createServer(() => {})
+  await new Promise<void>((done) => hanging.listen(0, '0.0.0.0', done))
+  const { port } = hanging.address() as AddressInfo
+  const told: string[] = []
+  const receiver = createServer((incoming, outgoing) => {
+    incoming.resume()
+    told.push(incoming.url ?? '')
+    outgoing.writeHead(204).end()
+  })
+  await new Promise<void>((done) => receiver.listen(0, '127.0.0.1', done))
+  const redis = await startTestRedis()
+  const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+  const lane = await openLane(redis, createFakeWorker())
+  await store.waitAvailable(5_000)
+  const callbacks = createCallbacks({
+    redis: store,
+    lane,
+    registry: { resolve: () => versionOf('hello') },
+    clock: realClock,
+    logger: silentLogger,
+    allow: parseAllowList(['127.0.0.0/8']),
+    atOnce: () => 25,
+  })
+  callbacks.start()
+  await lane.start()
+  const loud = { ...versionOf('hello'), namespace: 'loud' }
+  const calm = { ...versionOf('hello'), namespace: 'calm' }
+  const url = (index: number) => `http://127.0.${1 + (index >> 2)}.1:${port}/`
+  const submit = (version: typeof loud, to: string) =>
+    lane.submit(submissionOf('hello', { version, notify: planFollowUps({}, to, 0) }))
+  await Promise.all(Array.from({ length: 200 }, (_none, index) => submit(loud, url(index))))
+  await eventually('the loud are at their bound', () => callbacks.underWay('loud') === 25)
+  const to = (index: number) => `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/${index}`
+  for (let index = 0; index < 5; index++) await submit(calm, to(index))
+  // The loud ones take 15 s each: eight rounds of them before the last.
+  await eventually('the calm are told', () => told.length === 5)
+  expect(told.toSorted()).toEqual(['/0', '/1', '/2', '/3', '/4'])
+  expect(callbacks.underWay('loud')).toBe(25)
+  await callbacks.close()
+  await lane.close()
+  await store.close()
+  await redis.close()
+  for (const server of [hanging, receiver]) {
+    server.closeAllConnections()
+    server.close()
+  }
+}, 30_000)
+
+test('follow-ups that an older release left in one list are told', async () => {
+  const told: unknown[] = []
+  const receiver = createServer((incoming, outgoing) => {
+    incoming.resume()
+    told.push(incoming.headers['webhook-id'])
+    outgoing.writeHead(204).end()
+  })
+  await new Promise<void>((done) => receiver.listen(0, '127.0.0.1', done))
+  const redis = await startTestRedis()
+  const store = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+  const lane = await openLane(redis, createFakeWorker())
+  await store.waitAvailable(5_000)
+  const destination = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`
+  const { id } = await lane.submit(submissionOf('hello', {}))
+  const record = await lane.record(id)
+  const old = {
+    id: 'old-1',
+    invocation: id,
+    kind: 'callback',
+    destination,
+    state: 'pending',
+    tries: 0,
+    record,
+    depth: 1,
+  }
+  await store.command('SET', '{thaw}:delivery:old-1', JSON.stringify(old))
+  await store.command('SADD', `{thaw}:deliveries:of:${id}`, 'old-1')
+  await store.command('ZADD', '{thaw}:deliveries:due', 1, 'old-1', 1, 'gone')
+  const callbacks = createCallbacks({
+    redis: store,
+    lane,
+    registry: { resolve: () => versionOf('hello') },
+    clock: realClock,
+    logger: silentLogger,
+    allow: parseAllowList(['127.0.0.1']),
+  })
+  callbacks.start()
+  await eventually('it is told', async () => (await callbacks.deliveries(id))[0]?.state === 'delivered')
+  expect(told).toEqual(['old-1'])
+  expect(await store.command('EXISTS', '{thaw}:deliveries:due')).toBe(0)
+  await callbacks.close()
+  await lane.close()
+  await store.close()
+  await redis.close()
+  receiver.closeAllConnections()
+  receiver.close()
+})

@@ -1,23 +1,29 @@
 // Which addresses a callback may reach: public ones, and what an administrator allows. A name is resolved once and the connection
 // goes to the address that was checked, so a name that changes its mind in between (DNS rebinding) gains nothing.
-import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { type AllowList, isPublicAddress } from '../../../runtime/api.ts'
+import { resolveHost } from './resolve-host.ts'
 
 export interface CheckedAddress {
   readonly address: string
   readonly family: 4 | 6
 }
-export type Lookup = (host: string) => Promise<readonly CheckedAddress[]>
+/** Rejects when the signal aborts. */
+export type Lookup = (host: string, signal: AbortSignal) => Promise<readonly CheckedAddress[]>
 
 /** Why a callback was not sent; not worth a retry when the target itself is refused. */
 export class RefusedTarget extends Error {}
 
 /** Resolves to the address to connect to. Throws RefusedTarget, or the resolver's error. */
-export async function checkTarget(url: URL, allow: AllowList, lookup: Lookup = resolveHost): Promise<CheckedAddress> {
+export async function checkTarget(
+  url: URL,
+  allow: AllowList,
+  signal: AbortSignal,
+  lookup: Lookup = resolveHost,
+): Promise<CheckedAddress> {
   const host = hostOf(url)
   const version = isIP(host)
-  const found = version === 0 ? await lookup(host) : [{ address: host, family: version as 4 | 6 }]
+  const found = version === 0 ? await lookup(host, signal) : [{ address: host, family: version as 4 | 6 }]
   const good = found.find((one) => allow.hosts.has(host) || isAllowed(one, allow))
   if (good !== undefined) return good
   const shown = found.map(({ address }) => address).join(', ')
@@ -44,9 +50,4 @@ function hostOf(url: URL): string {
 function isAllowed({ address, family }: CheckedAddress, allow: AllowList): boolean {
   if (allow.networks.check(address, family === 6 ? 'ipv6' : 'ipv4')) return true
   return isPublicAddress(address, family)
-}
-
-async function resolveHost(host: string): Promise<readonly CheckedAddress[]> {
-  const found = await systemLookup(host, { all: true, verbatim: true })
-  return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
 }

@@ -1,5 +1,5 @@
 // Tells the ends of calls: takes them from the lane's outbox, makes follow-ups of them in Redis, tries each until it is told or
-// given up. What a try does is delivery-try.ts's; when the next one is, plan.ts's.
+// given up. What a try does is delivery-try.ts's; when the next one is, plan.ts's; how many of a namespace at once, delivery-turns.ts's.
 import type { Clock, Logger } from '../../../runtime/api.ts'
 import { isoTime } from '../../iso-time.ts'
 import type { Registry } from '../../registry/api.ts'
@@ -11,6 +11,7 @@ import { LookLoop } from '../look-loop.ts'
 import { type Lookup, refusedAddress } from './address-filter.ts'
 import { DeliveryStore, type StoredDelivery, type StoredSecret } from './delivery-store.ts'
 import { tryDelivery } from './delivery-try.ts'
+import { DeliveryTurns } from './delivery-turns.ts'
 import { type FollowUps, followUpsOf, MAX_CHAIN_DEPTH, retryAfterMs } from './plan.ts'
 import type { Callbacks, Delivery, WebhookSecret } from './types.ts'
 import { createWebhookSecret } from './webhook-signature.ts'
@@ -25,14 +26,19 @@ export interface CallbacksOptions {
   readonly allow: AllowList
   /** In [0, 1); spreads retries. Default Math.random. */
   readonly chance?: () => number
-  /** Resolves host names. Default: the system's resolver. */
+  /** Resolves host names. Default: /etc/hosts and the system's name servers. */
   readonly lookup?: Lookup
+  /** Under way at once of a namespace; null: no bound but its share. Default null. */
+  readonly atOnce?: (namespace: string) => number | null
+  /** Told of follow-ups that are not sent because the namespace has too many that wait. */
+  readonly refused?: (namespace: string) => void
 }
 
-const AT_ONCE = 16
-/** Of these at most so many to one host: a slow receiver holds up nobody else. */
-const PER_HOST = 4
 const HOST_BUSY_MS = 500
+/** Sent to URLs, of a namespace, that wait for their next try: what a receiver that is away for long can pile up. */
+const MOST_PENDING = 50_000
+/** Namespaces looked at, those first whose time came first. More than can be at their bound. */
+const NAMESPACES = 500
 const OUTBOX_PAGE = 100
 const LOOK_MS = 5_000
 const PREVIOUS_SECRET_MS = 24 * 3_600_000
@@ -46,7 +52,8 @@ class Deliverer implements Callbacks {
   readonly #options: CallbacksOptions
   readonly #store: DeliveryStore
   readonly #running = new Map<string, Promise<void>>()
-  readonly #hosts = new Map<string, number>()
+  readonly #turns: DeliveryTurns
+  #isDivided = false
   readonly #leave: (() => void)[] = []
   readonly #stop = new AbortController()
   readonly #loop: LookLoop
@@ -54,6 +61,7 @@ class Deliverer implements Callbacks {
   constructor(options: CallbacksOptions) {
     this.#options = options
     this.#store = new DeliveryStore(options.redis)
+    this.#turns = new DeliveryTurns(options.atOnce ?? (() => null))
     this.#loop = new LookLoop({ ...options, what: 'follow-ups', work: () => this.#work() })
   }
 
@@ -80,6 +88,10 @@ class Deliverer implements Callbacks {
     return refusedAddress(url, this.#options.allow)
   }
 
+  underWay(namespace: string): number {
+    return this.#turns.of(namespace)
+  }
+
   start(): void {
     if (this.#loop.closed) return
     const look = (): void => this.#loop.look()
@@ -97,17 +109,42 @@ class Deliverer implements Callbacks {
   /** Resolves to how long there will be nothing to do. */
   async #work(): Promise<number> {
     const { lane, clock } = this.#options
+    if (!this.#isDivided) await this.#store.divide()
+    this.#isDivided = true
     const ends = await lane.outbox.list(OUTBOX_PAGE)
-    for (const end of ends) {
-      await this.#expand(end)
-      await lane.outbox.done(end.record.id)
+    await Promise.all(
+      ends.map(async (end) => {
+        await this.#expand(end)
+        await lane.outbox.done(end.record.id)
+      }),
+    )
+    for (;;) {
+      const nowMs = clock.now()
+      const times = await this.#store.firstTimes(NAMESPACES)
+      const open = times.filter(({ namespace }) => this.#turns.room(namespace) > 0)
+      const due = open.filter(({ atMs }) => atMs <= nowMs)
+      if (due.length > 0 && (await this.#takeOf(due.map(({ namespace }) => namespace)))) continue
+      if (ends.length === OUTBOX_PAGE) return 0
+      // Those at their bound go on when one of theirs is over.
+      const next = open.find(({ atMs }) => atMs > nowMs)
+      return next === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(10, next.atMs - nowMs))
     }
-    const free = AT_ONCE - this.#running.size
-    if (free <= 0) return LOOK_MS
-    for (const delivery of await this.#store.take(clock.now(), free)) await this.#begin(delivery)
-    if (ends.length === OUTBOX_PAGE) return 0
-    const nextAtMs = await this.#store.nextAtMs()
-    return nextAtMs === null ? LOOK_MS : Math.min(LOOK_MS, Math.max(10, nextAtMs - clock.now()))
+  }
+
+  /** A share for each of them, those with the fewest under way first. False: none had any. */
+  async #takeOf(namespaces: readonly string[]): Promise<boolean> {
+    const inTurn = [...namespaces].sort((one, other) => this.#turns.of(one) - this.#turns.of(other))
+    let isAny = false
+    for (const namespace of inTurn) {
+      if (this.#loop.closed) return false
+      const room = this.#turns.room(namespace)
+      if (room === 0) continue
+      const most = Math.max(1, Math.floor(room / inTurn.length))
+      const taken = await this.#store.take(namespace, this.#options.clock.now(), most)
+      for (const delivery of taken) await this.#begin(delivery)
+      if (taken.length > 0) isAny = true
+    }
+    return isAny
   }
 
   /** CONTRACT: ids follow from the call and its end: what a crash leaves half done is completed, not doubled. */
@@ -136,24 +173,30 @@ class Deliverer implements Callbacks {
         depth: plan.depth + 1,
       }
       if (tooDeep) logger.warn({ invocation: record.id, destination }, 'a chain of calls was ended: it is too long')
-      await this.#store.add(delivery, tooDeep ? null : clock.now())
+      const most = hostOf(destination) === '' ? Number.MAX_SAFE_INTEGER : MOST_PENDING
+      const added = await this.#store.add(delivery, tooDeep ? null : clock.now(), most)
+      if (added === 'full') await this.#giveUp(delivery)
     }
+  }
+
+  /** Too many of the namespace wait already: it is said, and not sent. */
+  async #giveUp(delivery: StoredDelivery): Promise<void> {
+    const { clock, logger, refused } = this.#options
+    const { namespace } = delivery.record
+    const error = `namespace ${namespace} has ${MOST_PENDING} follow-ups that wait, which is the most`
+    const given = { ...delivery, state: 'failed' as const, error, nextAt: null, endedAt: isoTime(clock.now()) }
+    await this.#store.add(given, null, MOST_PENDING)
+    refused?.(namespace)
+    logger.debug({ invocation: delivery.invocation, namespace }, 'a follow-up is not sent: too many wait')
   }
 
   async #begin(delivery: StoredDelivery): Promise<void> {
     if (this.#loop.closed || this.#running.has(delivery.id)) return
-    const host = hostOf(delivery.destination)
-    const busy = this.#hosts.get(host) ?? 0
-    if (host !== '' && busy >= PER_HOST) {
-      const atMs = this.#options.clock.now() + HOST_BUSY_MS
-      return await this.#store.put(delivery, atMs)
-    }
-    this.#hosts.set(host, busy + 1)
+    const over = this.#turns.begin(delivery.record.namespace, hostOf(delivery.destination))
+    if (over === null) return await this.#store.put(delivery, this.#options.clock.now() + HOST_BUSY_MS)
     const run = this.#try(delivery).finally(() => {
       this.#running.delete(delivery.id)
-      const left = (this.#hosts.get(host) ?? 1) - 1
-      if (left === 0) this.#hosts.delete(host)
-      else this.#hosts.set(host, left)
+      over()
       this.#loop.look()
     })
     this.#running.set(delivery.id, run)

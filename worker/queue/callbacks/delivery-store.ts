@@ -2,7 +2,8 @@
 // that one process tries it at a time, and another does when that one dies.
 //
 //   {thaw}:delivery:<id>       string  StoredDelivery (JSON), expires
-//   {thaw}:deliveries:due      zset    id → ms of its next try
+//   {thaw}:deliveries:due:<ns> zset   id → ms of its next try
+//   {thaw}:deliveries:tenants zset    namespace → ms of the first of these
 //   {thaw}:deliveries:of:<inv> set     ids of a call's follow-ups, expires
 //   {thaw}:webhook-secrets     hash    namespace → StoredSecret (JSON)
 import type { InvocationRecord } from '../../api.ts'
@@ -11,6 +12,7 @@ import { alsoWhenFull } from '../../store/scripts.ts'
 import type { Delivery } from './types.ts'
 
 const DUE = '{thaw}:deliveries:due'
+const TENANTS = '{thaw}:deliveries:tenants'
 const SECRETS = '{thaw}:webhook-secrets'
 /** Longer than all retries together. */
 const PENDING_KEPT_MS = 3 * 24 * 3_600_000
@@ -18,32 +20,60 @@ const ENDED_KEPT_MS = 24 * 3_600_000
 /** Longer than a try may take with all that belongs to it. */
 const HELD_MS = 40_000
 
+// `due` and `tenants` of the scripts below: KEYS[1] and KEYS[2]; the namespace: ARGV[1].
+const FIRST_OF = `
+local function first()
+  local row = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if row[2] then redis.call('ZADD', KEYS[2], row[2], ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
+end`
+
 // What the outbox owes; it gives it up for this.
-const ADD = alsoWhenFull(`
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
-redis.call('SADD', KEYS[2], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], ARGV[4], ARGV[3]) end
+const ADD = alsoWhenFull(`${FIRST_OF}
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+if ARGV[5] ~= '' and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[6]) then return -1 end
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+redis.call('SADD', KEYS[4], ARGV[4])
+redis.call('PEXPIRE', KEYS[4], ARGV[3])
+if ARGV[5] ~= '' then
+  redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4])
+  first()
+end
 return 1`)
 
-const TAKE = alsoWhenFull(`
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+const TAKE = alsoWhenFull(`${FIRST_OF}
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[4])
 local found = {}
 for _, id in ipairs(ids) do
-  local text = redis.call('GET', ARGV[4] .. id)
+  local text = redis.call('GET', ARGV[5] .. id)
   if text then
-    redis.call('ZADD', KEYS[1], ARGV[2], id)
+    redis.call('ZADD', KEYS[1], ARGV[3], id)
     found[#found + 1] = text
   else redis.call('ZREM', KEYS[1], id) end
 end
+first()
 return found`)
 
-const PUT = alsoWhenFull(`
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if ARGV[4] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3]) end`)
+const PUT = alsoWhenFull(`${FIRST_OF}
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+if ARGV[5] == '' then redis.call('ZREM', KEYS[1], ARGV[4]) else redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4]) end
+first()`)
 
-const FIRST = `
-return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')`
+const FIRST_TIMES = `
+return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')`
+
+// What an older release left: one list for all namespaces. A page of it goes to those of the namespaces.
+const DIVIDE = `
+local rows = redis.call('ZRANGE', KEYS[1], 0, 499, 'WITHSCORES')
+for i = 1, #rows, 2 do
+  local text = redis.call('GET', ARGV[1] .. rows[i])
+  if text then
+    local ns = cjson.decode(text).record.namespace
+    redis.call('ZADD', KEYS[1] .. ':' .. ns, 'NX', rows[i + 1], rows[i])
+    redis.call('ZADD', KEYS[2], 'LT', rows[i + 1], ns)
+  end
+  redis.call('ZREM', KEYS[1], rows[i])
+end
+return #rows / 2`
 
 const ALL_OF = `
 local found = {}
@@ -75,33 +105,41 @@ export class DeliveryStore {
     this.#redis = redis
   }
 
-  /** False: it was added before. `dueAtMs` null: it is over already. */
-  async add(delivery: StoredDelivery, dueAtMs: number | null): Promise<boolean> {
-    const keys = [keyOf(delivery.id), listKey(delivery.invocation), DUE]
-    const args = [JSON.stringify(delivery), PENDING_KEPT_MS, delivery.id, dueAtMs ?? '']
-    return (await this.#redis.script(ADD, keys, args)) === 1
+  /** `known`: it was added before. `full`: the namespace has `most` that wait, nothing was written. `dueAtMs` null: it is over
+   *  already, and none waits. */
+  async add(delivery: StoredDelivery, dueAtMs: number | null, most: number): Promise<'added' | 'known' | 'full'> {
+    const { namespace } = delivery.record
+    const keys = [...dueKeys(namespace), keyOf(delivery.id), listKey(delivery.invocation)]
+    const keptMs = dueAtMs === null ? ENDED_KEPT_MS : PENDING_KEPT_MS
+    const args = [namespace, JSON.stringify(delivery), keptMs, delivery.id, dueAtMs ?? '', most]
+    const answer = await this.#redis.script(ADD, keys, args)
+    return answer === 1 ? 'added' : answer === 0 ? 'known' : 'full'
   }
 
-  /** Those whose time has come, put off meanwhile. */
-  async take(nowMs: number, most: number): Promise<StoredDelivery[]> {
-    const texts = await this.#redis.script(TAKE, [DUE], [nowMs, nowMs + HELD_MS, most, keyOf('')])
+  /** Of a namespace, those whose time has come, put off meanwhile. */
+  async take(namespace: string, nowMs: number, most: number): Promise<StoredDelivery[]> {
+    const args = [namespace, nowMs, nowMs + HELD_MS, most, keyOf('')]
+    const texts = await this.#redis.script(TAKE, dueKeys(namespace), args)
     return (texts as string[]).map((text) => JSON.parse(text) as StoredDelivery)
   }
 
   /** Writes what became of a try. `dueAtMs` null: it was the last. */
   async put(delivery: StoredDelivery, dueAtMs: number | null): Promise<void> {
+    const { namespace } = delivery.record
     const keptMs = dueAtMs === null ? ENDED_KEPT_MS : PENDING_KEPT_MS
-    await this.#redis.script(
-      PUT,
-      [keyOf(delivery.id), DUE],
-      [JSON.stringify(delivery), keptMs, delivery.id, dueAtMs ?? ''],
-    )
+    const args = [namespace, JSON.stringify(delivery), keptMs, delivery.id, dueAtMs ?? '']
+    await this.#redis.script(PUT, [...dueKeys(namespace), keyOf(delivery.id)], args)
   }
 
-  /** When the next one is due; null: there is none. */
-  async nextAtMs(): Promise<number | null> {
-    const [, score] = (await this.#redis.script(FIRST, [DUE], [])) as string[]
-    return score === undefined ? null : Number(score)
+  /** Namespaces with the time of their first try, soonest first. */
+  async firstTimes(most: number): Promise<{ readonly namespace: string; readonly atMs: number }[]> {
+    const flat = (await this.#redis.script(FIRST_TIMES, [TENANTS], [most])) as string[]
+    return flat.flatMap((text, index) => (index % 2 === 0 ? [{ namespace: text, atMs: Number(flat[index + 1]) }] : []))
+  }
+
+  /** Takes over what an older release wrote. */
+  async divide(): Promise<void> {
+    while (((await this.#redis.script(DIVIDE, [DUE, TENANTS], [keyOf('')])) as number) > 0);
   }
 
   async of(invocation: string): Promise<StoredDelivery[]> {
@@ -120,6 +158,9 @@ export class DeliveryStore {
   }
 }
 
+function dueKeys(namespace: string): string[] {
+  return [`${DUE}:${namespace}`, TENANTS]
+}
 function keyOf(id: string): string {
   return `{thaw}:delivery:${id}`
 }

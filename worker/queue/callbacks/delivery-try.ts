@@ -75,8 +75,9 @@ async function post(
   const cancel = parts.clock.after(TRY_DEADLINE_MS, () => end(`no answer within ${TRY_DEADLINE_MS / 1_000} s`))
   if (parts.signal.aborted) stop()
   try {
-    // A resolver cannot be stopped, but nobody has to wait for it.
-    const to = await Promise.race([checkTarget(url, parts.allow, parts.lookup), abortOf(ending.signal)])
+    // Whatever the resolver does, nobody waits for it.
+    const checking = checkTarget(url, parts.allow, ending.signal, parts.lookup)
+    const to = await Promise.race([checking, abortOf(ending.signal)])
     const { status, retryAfterMs } = await sendCallback(
       url,
       to,

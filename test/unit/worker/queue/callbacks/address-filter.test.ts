@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { checkTarget, type Lookup, refusedAddress } from '../../../../../worker/queue/callbacks/address-filter.ts'
 import { parseAllowList } from '../../../../../worker/registry/destinations.ts'
 
+const { signal } = new AbortController()
+
 const nothing = parseAllowList([])
 const answers =
   (...addresses: string[]): Lookup =>
@@ -33,37 +35,39 @@ test.each([
   'http://[2002:7f00:1::]/',
   'http://[ff02::1]/',
 ])('%s is refused', async (url) => {
-  await expect(checkTarget(new URL(url), nothing, never)).rejects.toThrow(/not a public address/)
+  await expect(checkTarget(new URL(url), nothing, signal, never)).rejects.toThrow(/not a public address/)
   expect(refusedAddress(new URL(url), nothing)).toMatch(/not a public address/)
 })
 
 test.each(['http://1.1.1.1/', 'http://172.32.0.1/', 'https://[2606:4700::1111]/'])('%s may be reached', async (url) => {
-  await expect(checkTarget(new URL(url), nothing, never)).resolves.toMatchObject({ family: expect.any(Number) })
+  await expect(checkTarget(new URL(url), nothing, signal, never)).resolves.toMatchObject({ family: expect.any(Number) })
 })
 
 describe('a name', () => {
   test('is refused when it resolves to special addresses alone, naming the way out', async () => {
-    const check = checkTarget(new URL('http://inside.example/'), nothing, answers('127.0.0.1', '::1'))
+    const check = checkTarget(new URL('http://inside.example/'), nothing, signal, answers('127.0.0.1', '::1'))
     await expect(check).rejects.toThrow(/inside\.example \(127\.0\.0\.1, ::1\).*--callback-allow inside\.example/)
   })
 
   test('is resolved once, and the connection goes to the public address that was checked', async () => {
     let asked = 0
     const changing: Lookup = async () => [{ address: asked++ === 0 ? '1.1.1.1' : '127.0.0.1', family: 4 }]
-    expect(await checkTarget(new URL('http://x.example/'), nothing, changing)).toEqual({
+    expect(await checkTarget(new URL('http://x.example/'), nothing, signal, changing)).toEqual({
       address: '1.1.1.1',
       family: 4,
     })
     expect(asked).toBe(1)
     const mixed = answers('10.0.0.1', '1.1.1.1')
-    expect(await checkTarget(new URL('http://x.example/'), nothing, mixed)).toMatchObject({ address: '1.1.1.1' })
+    expect(await checkTarget(new URL('http://x.example/'), nothing, signal, mixed)).toMatchObject({
+      address: '1.1.1.1',
+    })
   })
 })
 
 describe('an administrator allows', () => {
   test('a host by name, an address, a network, and nothing beside them', async () => {
     const allow = parseAllowList(['hooks.internal', '127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
-    const check = (url: string, lookup: Lookup = never) => checkTarget(new URL(url), allow, lookup)
+    const check = (url: string, lookup: Lookup = never) => checkTarget(new URL(url), allow, signal, lookup)
     await expect(check('http://hooks.internal/', answers('192.168.1.1'))).resolves.toMatchObject({})
     await expect(check('http://127.0.0.1:99/')).resolves.toMatchObject({ address: '127.0.0.1' })
     await expect(check('http://10.200.0.1/')).resolves.toMatchObject({ address: '10.200.0.1' })

@@ -1,0 +1,52 @@
+// How many follow-ups of which namespace may be told at once: bounded for each, for one receiver of each, and over all with places
+// left for namespaces that have none under way (the dynamic thresholds of Choudhury and Hahne, 1998). Pure counts.
+
+/** Under way at once, over all namespaces. */
+export const AT_ONCE = 128
+/** Of a namespace's at most so many to one receiver. */
+const PER_HOST = 4
+
+export class DeliveryTurns {
+  readonly #bound: (namespace: string) => number | null
+  readonly #byNamespace = new Map<string, number>()
+  readonly #byHost = new Map<string, number>()
+  #all = 0
+
+  /** `bound`: of a namespace at once; null: its share. */
+  constructor(bound: (namespace: string) => number | null) {
+    this.#bound = bound
+  }
+
+  /** Under way of this namespace. */
+  of(namespace: string): number {
+    return this.#byNamespace.get(namespace) ?? 0
+  }
+
+  /** How many more of this namespace may begin. */
+  room(namespace: string): number {
+    const held = this.of(namespace)
+    const share = Math.max(0, Math.ceil((AT_ONCE - this.#all - held) / 2))
+    const bound = this.#bound(namespace)
+    return bound === null ? share : Math.max(0, Math.min(share, bound - held))
+  }
+
+  /** One begins; the returned function says that it is over. Null: too many to this receiver (`host` empty: it has none). */
+  begin(namespace: string, host: string): (() => void) | null {
+    const key = `${namespace} ${host}`
+    if (host !== '' && (this.#byHost.get(key) ?? 0) >= PER_HOST) return null
+    this.#all++
+    add(this.#byNamespace, namespace, 1)
+    add(this.#byHost, key, 1)
+    return () => {
+      this.#all--
+      add(this.#byNamespace, namespace, -1)
+      add(this.#byHost, key, -1)
+    }
+  }
+}
+
+function add(counts: Map<string, number>, key: string, more: number): void {
+  const count = (counts.get(key) ?? 0) + more
+  if (count === 0) counts.delete(key)
+  else counts.set(key, count)
+}
