@@ -5,7 +5,6 @@ import type { GatewayOptions } from '../../gateway/options.ts'
 import { createCallbacks } from '../../worker/queue/callbacks/deliverer.ts'
 import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import { parseAllowList } from '../../worker/registry/destinations.ts'
-import type { Quotas } from '../../worker/registry/quotas.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
 import type { ConfigRow } from '../config.ts'
 import { maxConnections } from './capacity.ts'
@@ -30,7 +29,6 @@ export interface FrontParts
     | 'bodyLimits'
   > {
   readonly redis: RedisStore
-  readonly quotas: Quotas
   readonly lane: NonNullable<GatewayOptions['lane']>
   readonly secrets: NonNullable<GatewayOptions['secrets']>
   readonly tokens: NonNullable<GatewayOptions['tokens']>
