@@ -19,11 +19,10 @@ import type {
   SandboxState,
   StopReason,
   StoredImage,
-  Volume,
-  VolumeStore,
 } from '../../runtime/api.ts'
 import { RuntimeError } from '../../runtime/errors.ts'
 import { DEFAULT_LIMITS, type Limits } from '../../runtime/limits/limits.ts'
+import { FakeVolumes } from './fake-volumes.ts'
 
 const MIB = 1024 ** 2
 
@@ -319,32 +318,6 @@ export class FakeRuntime implements Runtime {
   }
 
   async close(): Promise<void> {}
-}
-
-/** Named volumes in memory; any folder of the host may be bound. */
-export class FakeVolumes implements VolumeStore {
-  readonly stored = new Map<string, Volume>()
-
-  async create(id: string, sizeBytes: number) {
-    const known = this.stored.get(id)
-    const volume = known ?? { id, sizeBytes, usedBytes: 0, createdAtMs: 0 }
-    this.stored.set(id, volume)
-    return { volume, created: known === undefined }
-  }
-
-  async list(): Promise<Volume[]> {
-    return [...this.stored.values()]
-  }
-
-  async get(id: string): Promise<Volume | null> {
-    return this.stored.get(id) ?? null
-  }
-
-  async remove(id: string): Promise<void> {
-    this.stored.delete(id)
-  }
-
-  async checkBind(): Promise<void> {}
 }
 
 /** Images in memory; the digest is the source's text. */

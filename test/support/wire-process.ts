@@ -8,6 +8,8 @@ import { build } from 'esbuild'
 import { buildBootstrap } from '../../cli/bundle/bootstrap.ts'
 import type { CallSink, Code, Fault, SandboxCall, SandboxExchange } from '../../runtime/api.ts'
 import { createWire } from '../../runtime/host/wire-socket.ts'
+import { FRAME, FRAME_HEADER_BYTES } from '../../runtime/protocol/frames.ts'
+import { HEAD_PREFIX_BYTES, writeHead } from '../../runtime/protocol/heads.ts'
 import { type Channel, createChannel } from '../../runtime/sandbox/channel.ts'
 import { realClock } from './real-clock.ts'
 
@@ -207,4 +209,11 @@ export function codeOf(source: string | Buffer, code: Partial<Code> = {}): Code 
     version: '7',
     ...code,
   }
+}
+
+/** A HEAD frame with what comes at once with it. */
+export function head(text: string, flags = 0, body = Buffer.alloc(0), id = 1): Buffer {
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + HEAD_PREFIX_BYTES + text.length + body.length)
+  body.copy(frame, writeHead(frame, 0, FRAME.HEAD, id, flags, text, body.length))
+  return frame
 }

@@ -9,17 +9,15 @@ import {
   encodeFrame,
   FLAG,
   FRAME,
-  FRAME_HEADER_BYTES,
   frameName,
   HOST_FRAMES,
   readU32,
   WINDOW_BYTES,
 } from '../../../../runtime/protocol/frames.ts'
-import { HEAD_PREFIX_BYTES, writeHead } from '../../../../runtime/protocol/heads.ts'
 import { encodeFault, encodeLog } from '../../../../runtime/protocol/messages.ts'
 import { type Channel, createChannel } from '../../../../runtime/sandbox/channel.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
-import { callOf, codeOf, type Recorded, recordingSink } from '../../../support/wire-process.ts'
+import { callOf, codeOf, head, type Recorded, recordingSink } from '../../../support/wire-process.ts'
 
 let clock: FakeClock
 let channel: Channel
@@ -57,11 +55,6 @@ async function say(...frames: Buffer[]): Promise<void> {
   for (let index = 0; index < 5; index++) await turn()
 }
 
-function head(text: string, flags = 0, body = Buffer.alloc(0), id = 1): Buffer {
-  const frame = Buffer.alloc(FRAME_HEADER_BYTES + HEAD_PREFIX_BYTES + text.length + body.length)
-  body.copy(frame, writeHead(frame, 0, FRAME.HEAD, id, flags, text, body.length))
-  return frame
-}
 const frame = (type: number, payload?: Buffer, id = 1) => encodeFrame(type, id, payload)
 const WHOLE = FLAG.END | FLAG.STARTED | FLAG.IDLE
 
