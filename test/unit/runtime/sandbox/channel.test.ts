@@ -31,10 +31,8 @@ let bugs: unknown[]
 
 beforeEach(() => {
   clock = new FakeClock()
-  faults = []
-  received = []
   credits = 0
-  bugs = []
+  ;[faults, received, bugs] = [[], [], []]
   const [host, sandbox] = duplexPair()
   inside = sandbox
   const decoder = new FrameDecoder(HOST_FRAMES, (type, id, payload) => {
@@ -49,7 +47,6 @@ beforeEach(() => {
   })
 })
 
-/** Sends frames in one piece and lets the host handle them. */
 async function say(...frames: Buffer[]): Promise<void> {
   inside.write(Buffer.concat(frames))
   for (let index = 0; index < 5; index++) await turn()
