@@ -55,6 +55,8 @@ export type FailureCode =
   | 'QUEUE_FULL'
   /** what the queue held of an accepted call is gone, so that it cannot run (again) */
   | 'JOB_LOST'
+  /** one sandbox of the function needs more than its namespace may have at all */
+  | 'QUOTA_EXCEEDED'
 export type FailureComponent = 'gateway' | 'queue' | 'worker' | 'sandbox' | 'function'
 
 export interface InvocationFailure {

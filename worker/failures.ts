@@ -33,6 +33,7 @@ export const FAILURES: Readonly<
   QUEUE_UNAVAILABLE: { component: 'queue', status: 503 },
   QUEUE_FULL: { component: 'queue', status: 503 },
   JOB_LOST: { component: 'queue', status: 500 },
+  QUOTA_EXCEEDED: { component: 'worker', status: 403 },
 })
 
 /** A failure with its component from the table. */

@@ -45,6 +45,8 @@ import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
 import type { VersionPool } from './pool/version-pool.ts'
 import type { RecordInstants } from './record-columns.ts'
 import { Records } from './records.ts'
+import { QuotaExceeded } from './registry/quota-exceeded.ts'
+import type { Quotas } from './registry/quotas.ts'
 import { actOnSandbox, listSandboxes } from './sandbox-actions.ts'
 import { SourceMaps } from './source-maps/source-maps.ts'
 import type { Tracing } from './tracing.ts'
@@ -72,6 +74,8 @@ export interface WorkerOptions {
   readonly secretsOf?: PoolOptions['secretsOf']
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
+  /** What a namespace may have; default: as much as there is. */
+  readonly quotas?: Quotas
   /** Closed with the worker; default: its own. */
   readonly sourceMaps?: SourceMaps
 }
@@ -126,6 +130,7 @@ class HostWorker implements Worker, CallHost {
       caches: this.#caches,
       sourceMaps: this.#sourceMaps,
       ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
+      ...(options.quotas === undefined ? {} : { quotas: options.quotas }),
       queue: options.queue ?? DEFAULT_QUEUE,
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
       wakeAt: (atMs) => this.wakeAt(atMs),
@@ -170,7 +175,9 @@ class HostWorker implements Worker, CallHost {
       // A function deployed before a maximum fell is not kept warm either.
       expectUnderCeilings(pool.config.limits, this.#options.ceilings ?? [])
       this.#expectRoom(pool.config.limits)
+      this.#options.quotas?.expect(version.namespace, 'memory', 0, pool.config.limits.memory)
     } catch (error) {
+      if (error instanceof QuotaExceeded) return Promise.reject(error)
       return Promise.reject(new WorkerError('LIMIT_UNSUPPORTED', messageOf(error), { cause: error }))
     }
     const sinceMs = this.clock.monotonicMs()

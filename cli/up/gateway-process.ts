@@ -58,7 +58,8 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const fleet = await openFleet(base, { redis, role: 'gateway', secrets, images, machine: null })
   const tracing = await openTracing(base)
   const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock: systemClock })
-  countHeld(quotas, { registry, secrets, worker })
+  countHeld(quotas, { registry, secrets })
+  quotas.report('sandboxes', async (namespace) => (await fleet.view.sandboxes(namespace)).length)
   const lane = await openLane(base, { target, worker, runs: false, files: fleet.files, tracing })
   const runtime = runtimeOfWorkers(images, fleet)
   let stopping = false

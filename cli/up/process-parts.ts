@@ -179,6 +179,7 @@ export async function openWorker(
   runtime: Runtime,
   secrets: Secrets,
   tracing: Tracing | null,
+  quotas: Quotas,
 ): Promise<Worker> {
   const worker = await steps.run(
     'worker',
@@ -193,6 +194,7 @@ export async function openWorker(
         maxSandboxes: maxSandboxes(),
         queue: config.pool.queue,
         ceilings: config.ceilings,
+        quotas,
         secretsOf: secrets.valuesOf,
         reclaimAfterMs: config.reclaimAfterMs,
         stems: config.stems,

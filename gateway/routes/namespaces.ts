@@ -21,8 +21,10 @@ export function namespaceRoutes(parts: ControlParts): Route[] {
       summary: 'The namespaces there are, by name; for a token of a namespace that one alone',
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'namespaces', schema: 'NamespaceSummary[]' } },
-      handle: async (context) =>
-        await answerByName(context, await namesFor(context, parts), (one) => summary(one, parts)),
+      handle: async (context) => {
+        const sandboxes = await sandboxesIn(context.env.outgoing.caller?.namespace ?? null, parts)
+        return await answerByName(context, await namesFor(context, parts), (one) => summary(one, sandboxes, parts))
+      },
     },
     {
       method: 'GET',
@@ -32,10 +34,8 @@ export function namespaceRoutes(parts: ControlParts): Route[] {
       answers: { 200: { doc: 'the namespace', schema: 'Namespace' } },
       handle: async (context) => {
         const namespace = namespaceIn(context)
-        return context.json({
-          ...summary({ name: namespace }, parts),
-          quotas: await quotasOf(parts).view(namespace),
-        } as never)
+        const shown = summary({ name: namespace }, await sandboxesIn(namespace, parts), parts)
+        return context.json({ ...shown, quotas: await quotasOf(parts).view(namespace) } as never)
       },
     },
     {
@@ -109,13 +109,25 @@ async function namesFor(context: ControlContext, parts: ControlParts): Promise<{
   return [...names].sort().map((name) => ({ name }))
 }
 
-function summary({ name }: { readonly name: string }, { registry, secrets, tokens, worker }: ControlParts) {
+/** Sandboxes by namespace, on all workers. */
+async function sandboxesIn(namespace: string | null, { fleet, worker }: ControlParts): Promise<Map<string, number>> {
+  const all = fleet ? await fleet.sandboxes(namespace) : worker.sandboxes(namespace)
+  const counts = new Map<string, number>()
+  for (const sandbox of all) counts.set(sandbox.namespace, (counts.get(sandbox.namespace) ?? 0) + 1)
+  return counts
+}
+
+function summary(
+  { name }: { readonly name: string },
+  sandboxes: ReadonlyMap<string, number>,
+  { registry, secrets, tokens }: ControlParts,
+) {
   return {
     name,
     functions: registry.list(name).length,
     secrets: secrets?.list(name).length ?? 0,
     tokens: tokens?.list(name).length ?? 0,
-    sandboxes: worker.sandboxes(name).length,
+    sandboxes: sandboxes.get(name) ?? 0,
   }
 }
 

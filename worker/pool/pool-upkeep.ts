@@ -145,9 +145,7 @@ function refuseTheOld(pool: Pool, version: VersionPool, nowMs: number): void {
     if (nowMs < dueMs || launchedAtMs < dueMs) return
     pool.leave(call)
     const waited = `waited ${Math.round(maxWaitMs / 1000)} s for a sandbox`
-    call.refuse(
-      version.starved ? pool.hostFull(`${waited}: the host is full`) : pool.busy(version, `${waited}: all are busy`),
-    )
+    call.refuse(pool.waitedInVain(version, waited))
   }
   for (const probe of version.probes) {
     if (nowMs < probe.sinceMs + maxWaitMs || launchedAtMs < probe.sinceMs + maxWaitMs) continue

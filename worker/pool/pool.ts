@@ -3,6 +3,7 @@
 import type { LimitOutcome } from '../../runtime/api.ts'
 import type { FunctionVersion, InvocationFailure, StartKind } from '../api.ts'
 import { failure, messageOf } from '../failures.ts'
+import type { NamespaceRoom } from './namespace-room.ts'
 import { Retention } from './retention.ts'
 import type { Slot } from './slot.ts'
 import { Supply, type SupplyOptions } from './supply.ts'
@@ -37,6 +38,8 @@ export class Pool {
   /** The memory of some frozen sandbox is being reclaimed. */
   reclaiming = false
   #waiting = 0
+  /** Namespaces with calls that wait. */
+  #waitingSpaces = 0
 
   constructor(options: PoolOptions) {
     this.options = options
@@ -60,8 +63,7 @@ export class Pool {
     let pool = this.versions.get(key)
     if (pool === undefined) {
       const fnKey = `${version.namespace}/${version.name}`
-      const fn = this.functions.get(fnKey) ?? new FunctionPool(fnKey)
-      this.functions.set(fnKey, fn)
+      const fn = this.functions.get(fnKey) ?? this.#addFunction(fnKey, version.namespace)
       pool = new VersionPool(key, version, fn)
       fn.versions.add(pool)
       fn.newest = pool
@@ -78,7 +80,7 @@ export class Pool {
     if (pool.waiters.size === 0 && fn.running < pool.config.concurrency && this.#serveFromStack(call)) return
     const { queue } = this.options
     if (fn.waiting >= queue.perFunction) call.refuse(this.busy(pool, `${fn.waiting} calls of ${fn.key} wait already`))
-    else if (this.#waiting >= queue.perHost)
+    else if (this.#waiting >= queue.perHost && fn.space.waiting >= this.#queueShare(fn.space))
       call.refuse(this.hostFull(`${this.#waiting} calls wait on this host already`))
     else this.enqueue(call)
   }
@@ -87,8 +89,9 @@ export class Pool {
   enqueue(call: PoolCall): void {
     const { pool } = call
     const { fn } = pool
-    if (this.supply.room.neverFits(this.supply.room.sizeOf(pool.config.limits.memory))) {
-      call.refuse(failure('HOST_FULL', `a sandbox of ${fn.key} needs more memory than this host gives to all together`))
+    const never = this.#neverFits(pool)
+    if (never !== null) {
+      call.refuse(never)
       return
     }
     const nowMs = this.options.clock.monotonicMs()
@@ -96,6 +99,7 @@ export class Pool {
     ;(call.needsFresh ? pool.freshWaiters : pool.waiters).add(call)
     if (fn.waiting++ === 0 && fn.running === 0) fn.progressAtMs = nowMs
     this.#waiting++
+    if (fn.space.waiting++ === 0) this.#waitingSpaces++
     this.supply.want(pool)
     this.supply.schedule()
     this.options.wakeAt(nowMs + SCALING_INTERVAL_MS)
@@ -103,10 +107,9 @@ export class Pool {
 
   /** Tells the probe when a sandbox of the version has loaded, or why none could be had. */
   probe(pool: VersionPool, probe: LoadProbe): void {
-    if (this.supply.room.neverFits(this.supply.room.sizeOf(pool.config.limits.memory))) {
-      probe.failed(
-        failure('HOST_FULL', `a sandbox of ${pool.fn.key} needs more memory than this host gives to all together`),
-      )
+    const never = this.#neverFits(pool)
+    if (never !== null) {
+      probe.failed(never)
       return
     }
     pool.probes.add(probe)
@@ -122,6 +125,7 @@ export class Pool {
     if (!call.pool.waiters.delete(call)) call.pool.freshWaiters.delete(call)
     call.pool.fn.waiting--
     this.#waiting--
+    if (--call.pool.fn.space.waiting === 0) this.#waitingSpaces--
   }
 
   /** The call's place in the slot is free again; `reusable` false: the sandbox is stopped, stopping or spoilt. */
@@ -162,7 +166,7 @@ export class Pool {
 
   /** A frozen slot runs again, with its grace; false: the host has no memory for it. */
   thaw(slot: Slot): boolean {
-    if (!this.supply.charge(slot, this.supply.room.sizeOf(slot.pool.config.limits.memory))) return false
+    if (!this.supply.charge(slot, slot.pool.config.limits.memory)) return false
     slot.sandbox!.thaw()
     slot.reclaimAtMs = Number.POSITIVE_INFINITY
     slot.move('idle')
@@ -206,13 +210,29 @@ export class Pool {
     this.versions.delete(pool.key)
     pool.fn.versions.delete(pool)
     if (pool.fn.newest === pool) pool.fn.newest = null
-    if (pool.fn.versions.size === 0) this.functions.delete(pool.fn.key)
+    if (pool.fn.versions.size > 0) return
+    this.functions.delete(pool.fn.key)
+    pool.fn.space.functions--
+    this.supply.spaces.drop(pool.fn.space)
   }
 
   /** The function's own bound is reached. */
   busy(pool: VersionPool, message: string): InvocationFailure {
     const nowMs = this.options.clock.monotonicMs()
     return failure('FUNCTION_BUSY', message, { retryAfterS: pool.fn.drain.retryAfterS(pool.fn.waiting, nowMs) })
+  }
+
+  /** It waited as long as it may. `waited`: for what. */
+  waitedInVain(pool: VersionPool, waited: string): InvocationFailure {
+    if (!pool.starved) return this.busy(pool, `${waited}: all are busy`)
+    if (!pool.atQuota) return this.hostFull(`${waited}: the host is full`)
+    const { namespace } = pool.version
+    const quota = pool.fn.space.missing(0, true).count > 0 ? 'sandboxes' : 'memory'
+    this.options.quotas?.countRefusal(namespace, quota)
+    return this.busy(
+      pool,
+      `${waited}: namespace ${namespace} is at its quota ${quota}, and all of its sandboxes are busy`,
+    )
   }
 
   /** The host's bound is reached; it drains as fast as its functions together. */
@@ -223,6 +243,30 @@ export class Pool {
       if (fn.waiting > 0) retryAfterS = Math.max(retryAfterS, fn.drain.retryAfterS(fn.waiting, nowMs))
     }
     return failure('HOST_FULL', message, { retryAfterS })
+  }
+
+  #addFunction(key: string, namespace: string): FunctionPool {
+    const fn = new FunctionPool(key, this.supply.spaces.of(namespace))
+    fn.space.functions++
+    this.functions.set(key, fn)
+    return fn
+  }
+
+  /** Why waiting for a sandbox of the version would be in vain; null: it is not. */
+  #neverFits({ fn, config, version }: VersionPool): InvocationFailure | null {
+    const bytes = config.limits.memory
+    if (this.supply.room.neverFits(this.supply.room.sizeOf(bytes)))
+      return failure('HOST_FULL', `a sandbox of ${fn.key} needs more memory than this host gives to all together`)
+    const quota = fn.space.neverFits(bytes)
+    if (quota === null) return null
+    const { message, use } = this.options.quotas!.exceeded(version.namespace, quota, quota === 'memory' ? bytes : 1)
+    return failure('QUOTA_EXCEEDED', message, { data: { quota, bound: use.bound, inUse: fn.space.usedBytes } })
+  }
+
+  /** Calls of the namespace that may wait though the host's queue is full: one does not fill it for all. */
+  #queueShare({ waiting }: NamespaceRoom): number {
+    const spaces = this.#waitingSpaces + (waiting === 0 ? 1 : 0)
+    return spaces === 1 ? 0 : Math.floor(this.options.queue.perHost / spaces)
   }
 
   /** True when the call was taken care of: it got a slot, or was refused for good. */
@@ -248,7 +292,7 @@ export class Pool {
           continue
         }
       }
-      if (!this.supply.charge(slot, this.supply.room.sizeOf(Math.max(call.limits.memory, pool.config.limits.memory)))) {
+      if (!this.supply.charge(slot, Math.max(call.limits.memory, pool.config.limits.memory))) {
         pool.starved = true
         return false
       }

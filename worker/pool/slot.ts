@@ -26,7 +26,10 @@ export class Slot {
   calls = 0
   /** What the kernel enforces now; null after a change that failed half-way. */
   limits: Limits | null
+  /** What the host is charged for it. */
   chargedBytes: number
+  /** Of that, what its namespace is: the memory limit, or what it holds while frozen. */
+  reservedBytes: number
   readonly launchedAtMs: number
   createdAtMs = 0
   loadedAtMs = 0
@@ -64,6 +67,7 @@ export class Slot {
     this.pool = pool
     this.limits = pool.config.limits
     this.chargedBytes = chargedBytes
+    this.reservedBytes = pool.config.limits.memory
     this.launchedAtMs = nowMs
   }
 

@@ -3,10 +3,12 @@
 import type { Clock, Logger, Runtime } from '../../runtime/api.ts'
 import type { InvocationFailure } from '../api.ts'
 import { failureOfLaunch, messageOf, withOwnPositions } from '../failures.ts'
-import { chooseVictims } from './eviction.ts'
+import type { Quotas } from '../registry/quotas.ts'
+import { Evictor } from './evictor.ts'
 import { HostRoom } from './host-room.ts'
 import { LastServed } from './last-served.ts'
 import { type LaunchHost, launchSandbox, type SecretsOf } from './launcher.ts'
+import { NamespaceRooms } from './namespace-rooms.ts'
 import { launchesAtOnce, launchesWanted } from './scaling.ts'
 import { Slot } from './slot.ts'
 import { Stems } from './stems.ts'
@@ -31,6 +33,8 @@ export interface SupplyOptions {
   /** A line that the code printed while it loaded. */
   readonly output: LaunchHost['output']
   readonly secretsOf?: SecretsOf
+  /** What a namespace may have; default: as much as there is. */
+  readonly quotas?: Quotas
 }
 
 /** What the supply tells the pool. */
@@ -46,9 +50,13 @@ const FIRST_BACKOFF_MS = 100
 const LONGEST_BACKOFF_MS = 5000
 /** A sandbox that dies unused so soon counts as a failed launch. */
 const SHORT_LIFE_MS = 1000
+/** When no launch began or ended for so long, those under way are slow. */
+const SLOW_LAUNCHES_MS = 500
+const MOST_LAUNCHES_PER_CORE = 4
 
 export class Supply {
   readonly room: HostRoom
+  readonly spaces: NamespaceRooms
   readonly stems: Stems
   readonly #options: SupplyOptions
   readonly #versions: ReadonlyMap<string, VersionPool>
@@ -61,7 +69,9 @@ export class Supply {
   readonly #served = new LastServed()
   /** Creations under way; a start from a stem counts until it has taken the stem. */
   #launching = 0
-  #evictionClock = 0
+  /** When the last launch began or ended. */
+  #launchProgressMs = 0
+  readonly #evictor: Evictor
   #closed = false
 
   constructor(options: SupplyOptions, versions: ReadonlyMap<string, VersionPool>, events: SupplyEvents) {
@@ -69,7 +79,11 @@ export class Supply {
     this.#versions = versions
     this.#events = events
     this.room = new HostRoom(options.memoryBytes, options.maxSandboxes, (bytes) => options.runtime.hostBytes(bytes))
+    this.spaces = new NamespaceRooms(this.room, options.quotas ?? null)
     this.stems = new Stems({ ...options, freed: () => this.schedule() }, this.room)
+    const { room, spaces, stems } = this
+    const discard = (slot: Slot) => void this.discard(slot)
+    this.#evictor = new Evictor({ room, spaces, stems, versions: () => this.#versions.values(), discard })
   }
 
   /** True while some version waits for a launch or for room. */
@@ -79,7 +93,7 @@ export class Supply {
 
   /** Later uses of a sandbox age from here. */
   get evictionClock(): number {
-    return this.#evictionClock
+    return this.#evictor.clock
   }
 
   /** The version may want launches: the next `schedule` looks at it. */
@@ -119,20 +133,35 @@ export class Supply {
     }
   }
 
-  /** Charges the slot up to `bytes`, evicting others where that helps; false when there is no room. */
-  charge(slot: Slot, bytes: number): boolean {
-    const growth = bytes - slot.chargedBytes
-    if (growth <= 0) return true
-    if (!this.room.charge(growth) && !(this.#evict(growth, false, slot) && this.room.charge(growth))) return false
-    slot.chargedBytes = bytes
+  /** Charges the slot for a memory limit of so many bytes, evicting others where that helps; false when there is no room. */
+  charge(slot: Slot, limitBytes: number): boolean {
+    const own = limitBytes - slot.reservedBytes
+    if (own <= 0) return true
+    const { pool } = slot
+    const { space } = pool.fn
+    const need = { pool, newSandbox: false, slot }
+    const isWithin =
+      space.fits(own, false) || (this.#evictor.forNamespace({ ...need, bytes: own }) && space.fits(own, false))
+    pool.atQuota = !isWithin
+    if (!isWithin) return false
+    const growth = Math.max(0, this.room.sizeOf(limitBytes) - slot.chargedBytes)
+    if (!this.room.charge(growth) && !(this.#evictor.forHost({ ...need, bytes: growth }) && this.room.charge(growth)))
+      return false
+    space.charge(own)
+    slot.reservedBytes = limitBytes
+    slot.chargedBytes += growth
     return true
   }
 
   /** A frozen slot is charged with what it really holds. */
   chargeFrozen(slot: Slot): void {
-    const bytes = Math.min(slot.chargedBytes, slot.sandbox!.memoryBytes())
+    const heldBytes = slot.sandbox!.memoryBytes()
+    const bytes = Math.min(slot.chargedBytes, heldBytes)
+    const own = Math.min(slot.reservedBytes, heldBytes)
     this.room.charge(bytes - slot.chargedBytes)
+    slot.pool.fn.space.charge(own - slot.reservedBytes)
     slot.chargedBytes = bytes
+    slot.reservedBytes = own
     this.schedule()
   }
 
@@ -146,6 +175,7 @@ export class Supply {
     // Its frequency counts while there is a sandbox: who was evicted starts again, as in FaasCache.
     if (pool.slots.size === 0) pool.calls = 0
     this.room.leaving(slot.chargedBytes)
+    pool.fn.space.leave(slot.reservedBytes)
     this.#options.moved(slot)
     return this.#track(this.#destroy(slot))
   }
@@ -161,13 +191,9 @@ export class Supply {
     void this.discard(slot)
   }
 
-  /** A function that holds more than its share gives a slot up for one that finds no room. */
+  /** Who holds more than its share gives a slot up for one that finds no room. */
   yields(slot: Slot): boolean {
-    for (const pool of this.#wanting) {
-      if (!pool.starved || pool.fn === slot.pool.fn || pool.fn.slots + 1 >= slot.pool.fn.slots) continue
-      const missing = this.room.missing(this.room.sizeOf(pool.config.limits.memory), true)
-      if (missing.bytes > 0 || missing.count > 0) return true
-    }
+    for (const pool of this.#wanting) if (pool.starved && this.spaces.yieldsTo(slot, pool)) return true
     return false
   }
 
@@ -192,7 +218,7 @@ export class Supply {
     } catch (error) {
       this.#options.logger.error({ sandbox: sandbox.id, error: messageOf(error) }, 'a sandbox could not be destroyed')
     }
-    this.room.left(slot.chargedBytes)
+    this.#left(slot)
     this.want(slot.pool)
     this.schedule()
   }
@@ -203,16 +229,24 @@ export class Supply {
     return tracked
   }
 
-  /** The function with the fewest sandboxes first; among equals the longest unserved. */
+  #left(slot: Slot): void {
+    const { space } = slot.pool.fn
+    this.room.left(slot.chargedBytes)
+    space.left(slot.reservedBytes)
+    this.spaces.drop(space)
+  }
+
+  /** Who has least first; among equals the longest unserved. */
   #byNeed(): VersionPool[] {
-    return [...this.#wanting].sort((one, other) => one.fn.slots - other.fn.slots)
+    return [...this.#wanting].sort(this.spaces.byNeed)
   }
 
   /** Launches wanted now; null: nothing to look at again until somebody asks. */
   #launchesFor(pool: VersionPool, nowMs: number): number | null {
-    const spare = Math.max(pool.minWarm - pool.slots.size, pool.probes.size > 0 && pool.starting === 0 ? 1 : 0)
+    const spare = pool.minWarm - pool.slots.size
+    const probed = pool.probes.size > 0 && pool.starting === 0 ? 1 : 0
     const waiting = pool.waitingCalls
-    if (waiting === 0 && spare <= 0) return null
+    if (waiting === 0 && probed === 0 && spare <= 0) return null
     if (nowMs < pool.notBeforeMs) {
       this.#options.wakeAt(pool.notBeforeMs)
       return 0
@@ -234,52 +268,47 @@ export class Supply {
       cpuFraction: fn.cpu.fraction ?? (sinceProgressMs > pool.startMs ? pool.runningShare(nowMs) : null),
       startMs: pool.startMs,
     })
-    return Math.max(wanted, spare, pool.freshWaiters.size > pool.starting ? 1 : 0)
+    const called = Math.max(wanted, probed, pool.freshWaiters.size > pool.starting ? 1 : 0)
+    pool.spareOnly = called <= 0
+    return Math.max(called, spare)
   }
 
   #hasCoreFor(pool: VersionPool, nowMs: number): boolean {
     const { cores } = this.#options
     const othersServed = this.#served.others(pool.fn, nowMs)
     if (this.#launching < launchesAtOnce(cores, othersServed, false)) return true
-    if (this.#launching >= launchesAtOnce(cores, othersServed, true)) return false
-    return pool.stemKind !== null && this.stems.has(pool.stemKind)
+    const hasStem = pool.stemKind !== null && this.stems.has(pool.stemKind)
+    if (hasStem && this.#launching < launchesAtOnce(cores, othersServed, true)) return true
+    // A namespace that starts nothing does not stand behind the slow starts of others.
+    if (pool.fn.space.launching > 0 || this.#launching >= cores * MOST_LAUNCHES_PER_CORE) return false
+    const slowAtMs = this.#launchProgressMs + SLOW_LAUNCHES_MS
+    if (nowMs < slowAtMs) this.#options.wakeAt(slowAtMs)
+    return nowMs >= slowAtMs
   }
 
   /** Room for one more sandbox of the version; false when there is none yet. */
   #makeRoom(pool: VersionPool): boolean {
-    const bytes = this.room.sizeOf(pool.config.limits.memory)
-    if (this.room.takeSandbox(bytes)) return true
-    this.#evict(bytes, true, null)
-    return false
-  }
-
-  /** Evicts idle sandboxes until there is, or soon will be, room for `bytes`; false when that is not possible. */
-  #evict(bytes: number, newSandbox: boolean, except: Slot | null): boolean {
-    const missing = this.room.missing(bytes, newSandbox)
-    if (missing.bytes === 0 && missing.count === 0) return true
-    const need = this.stems.evict(missing)
-    if (need.bytes === 0 && need.count === 0) return true
-    const candidates = []
-    for (const pool of this.#versions.values()) {
-      let spare = pool.slots.size - pool.minWarm
-      for (const slot of pool.available) {
-        if (!slot.resting || slot === except || slot.freezing || spare-- <= 0) continue
-        const { agedFrom, idleSinceMs, chargedBytes: sizeBytes } = slot
-        candidates.push({ slot, agedFrom, idleSinceMs, sizeBytes, frequency: pool.calls, startMs: pool.startMs })
-      }
+    const bytes = pool.config.limits.memory
+    const need = { pool, bytes, newSandbox: true, slot: null }
+    const { space } = pool.fn
+    pool.atQuota = !space.fits(bytes, true)
+    const hostBytes = this.room.sizeOf(bytes)
+    if (pool.atQuota) this.#evictor.forNamespace(need)
+    else if (this.room.takeSandbox(hostBytes)) space.take(bytes)
+    else {
+      this.#evictor.forHost({ ...need, bytes: hostBytes })
+      return false
     }
-    const choice = chooseVictims(candidates, need)
-    if (choice === null) return false
-    this.#evictionClock = Math.max(this.#evictionClock, choice.clock)
-    for (const { slot } of choice.victims) void this.discard(slot)
-    return true
+    return !pool.atQuota
   }
 
   async #launch(pool: VersionPool, nowMs: number): Promise<void> {
     const slot = new Slot(pool, this.room.sizeOf(pool.config.limits.memory), nowMs)
     pool.slots.add(slot)
     pool.starting++
+    pool.fn.space.launching++
     this.#launching++
+    this.#launchProgressMs = nowMs
     this.stems.notQuiet()
     let error: unknown = null
     try {
@@ -288,7 +317,9 @@ export class Supply {
       error = caught ?? new Error('the launch failed')
     }
     pool.starting--
+    pool.fn.space.launching--
     this.#launching--
+    this.#launchProgressMs = this.#options.clock.monotonicMs()
     this.stems.notQuiet()
     if (error === null) this.#loaded(slot)
     else this.#launchFailed(slot, error)
@@ -310,7 +341,8 @@ export class Supply {
     slot.move('gone')
     pool.slots.delete(slot)
     this.room.leaving(slot.chargedBytes)
-    this.room.left(slot.chargedBytes)
+    pool.fn.space.leave(slot.reservedBytes)
+    this.#left(slot)
     this.#backOff(pool)
     if (slot.sandbox !== null) this.#options.moved(slot)
     const why = withOwnPositions(failureOfLaunch(error), (text) => pool.mapPositions(text))

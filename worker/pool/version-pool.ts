@@ -5,6 +5,7 @@ import type { SourcePositions } from '../source-maps/source-positions.ts'
 import { CpuShare } from './cpu-share.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ArrivalLearner } from './freeze-policy.ts'
+import type { NamespaceRoom } from './namespace-room.ts'
 import type { Slot } from './slot.ts'
 import { type StemKind, stemKindOf } from './stem-policy.ts'
 
@@ -36,6 +37,8 @@ const COMPUTES_MS = 5
 /** A function in a namespace: bounds and learned figures that its versions share. */
 export class FunctionPool {
   readonly key: string
+  /** Of its namespace. */
+  readonly space: NamespaceRoom
   readonly versions = new Set<VersionPool>()
   readonly arrivals = new ArrivalLearner()
   readonly drain = new DrainRate()
@@ -53,8 +56,9 @@ export class FunctionPool {
   /** The version verified or first used last: the one `minWarm` counts for. */
   newest: VersionPool | null = null
 
-  constructor(key: string) {
+  constructor(key: string, space: NamespaceRoom) {
     this.key = key
+    this.space = space
   }
 
   /** Learns from a call that ended. */
@@ -103,6 +107,10 @@ export class VersionPool {
   detached = false
   /** True while waiting calls find no room on the host. */
   starved = false
+  /** True when no call or probe wants the next launch, only `minWarm`. */
+  spareOnly = false
+  /** True when what they lack is room within the namespace's quotas. */
+  atQuota = false
   /** Calls since it has had sandboxes without a break. */
   calls = 0
   startMs = 100
