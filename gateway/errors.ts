@@ -126,6 +126,7 @@ export const ERRORS = {
     component: 'queue',
   },
   DEAD_LETTER_NOT_FOUND: { status: 404, title: 'No such dead letter', component: 'queue' },
+  NOT_REDRIVABLE: { status: 409, title: 'The dead letter cannot be redriven', component: 'queue' },
   SCHEDULE_INVALID: { status: 400, title: 'The schedule is not valid', component: 'queue' },
   SCHEDULE_NOT_FOUND: { status: 404, title: 'No such schedule', component: 'queue' },
   NOT_CANCELLABLE: { status: 409, title: 'The invocation cannot be cancelled', component: 'queue' },

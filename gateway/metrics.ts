@@ -103,6 +103,17 @@ export class Metrics {
     this.#gauge('thaw_invocations_waiting', 'Calls waiting for a slot', () => worker.stats().waiting)
     this.#gauge('thaw_invocations_running', 'Calls running', () => worker.stats().running)
     this.#gauge('thaw_durable_lane_up', '1 while the durable lane answers', () => (this.#lane?.available() ? 1 : 0))
+    const lane = this.#lane
+    new Counter({
+      name: 'thaw_durable_mended_total',
+      help: 'Accepted calls whose record and job disagreed, by what put them right',
+      labelNames: ['mending'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [mending, count] of Object.entries(lane?.mended() ?? {})) this.inc({ mending }, count)
+      },
+    })
     this.#defineProcess()
   }
 

@@ -97,7 +97,7 @@ async function show(name: string, id: string, context: CommandContext): Promise<
         ['invocation', letter.id],
         ['function', `${letter.function} version ${letter.version}`],
         ['outcome', context.style.red(letter.state)],
-        ['request', `${letter.method} ${letter.target}`],
+        ['request', letter.method === null ? 'lost: send the call again' : `${letter.method} ${letter.target}`],
         ['died', letter.diedAt],
       ],
       context.style,

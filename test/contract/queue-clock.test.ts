@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { makeEnvelope } from '../../worker/queue/envelope.ts'
 import { InvocationStore } from '../../worker/queue/invocation-store.ts'
-import { JobQueues } from '../../worker/queue/job-queues.ts'
+import { type FetchedJob, JobQueues } from '../../worker/queue/job-queues.ts'
 import { requeuedRecord } from '../../worker/queue/records.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { submissionOf } from '../support/lane.ts'
@@ -63,7 +63,7 @@ test('a retry is brought forward like a delay, and calls that wait as long as th
   await add(0)
   const { fetched } = await jobs.fetch(QUEUE, 'token', Date.now())
   jobs.noteClock()
-  const { queueKey, token, envelope } = fetched!
+  const { queueKey, token, envelope } = fetched as FetchedJob
   const settled = await new InvocationStore(store).settle({
     record: requeuedRecord(envelope, 1, null, null),
     result: null,

@@ -115,7 +115,7 @@ describe('a call', () => {
     const { id } = await waiting.submit(submissionOf('poison'))
     await waiting.close()
     for (let death = 0; death < 21; death++) {
-      expect((await jobs.fetch('default/poison', `t${death}`, Date.now())).fetched?.poisoned).toBe(false)
+      expect((await jobs.fetch('default/poison', `t${death}`, Date.now())).fetched).toMatchObject({ poisoned: false })
       expect(await jobs.requeue('default/poison', [id])).toBe(1)
     }
     await jobs.close()

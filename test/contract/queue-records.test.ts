@@ -63,8 +63,8 @@ describe('the list of records', () => {
     expect(listed.records.map(({ id }) => id)).toEqual([own.id])
     await lane.start()
     await eventually(
-      'it was asked for',
-      async () => (await store.command('LLEN', job.replace(newer.id, 'active'))) === 1,
+      'it was asked for, and waits for a newer one',
+      async () => (await store.command('ZCARD', job.replace(newer.id, 'delayed'))) === 1,
     )
     await lane.result(own.id, 10_000)
     expect(worker.calls.map(({ request }) => request.version.name)).toEqual(['own'])

@@ -28,6 +28,9 @@ export class FakeLane implements DurableLane {
     this.onSubmit(submission)
     return { id: submission.id, duplicate: false, durability: 'disk' as const }
   }
+  mended() {
+    return { requeue: 0, end: 0, drop: 0, record: 0, due: 0 }
+  }
   full(): string | null {
     return null
   }

@@ -3,6 +3,7 @@
 import type { Readable } from 'node:stream'
 import type { Limits, Metering } from '../../runtime/api.ts'
 import type { FunctionVersion, InvocationFailure, InvocationRecord, Phases, RecordQuery, StartKind } from '../api.ts'
+import type { Mended } from './reconciler.ts'
 
 export type QueueErrorCode =
   /** Redis is away, full, or did not confirm in time: nothing was promised */
@@ -18,6 +19,8 @@ export type QueueErrorCode =
   | 'NOT_CANCELLABLE'
   /** no dead letter of this function has this id */
   | 'DEAD_LETTER_NOT_FOUND'
+  /** the request of this dead letter is lost */
+  | 'NOT_REDRIVABLE'
   /** a cron expression, time zone or name of a schedule is not valid, or there are too many */
   | 'SCHEDULE_INVALID'
   | 'SCHEDULE_NOT_FOUND'
@@ -26,6 +29,8 @@ export type QueueErrorCode =
 export { type FollowUps, MAX_CHAIN_DEPTH, planFollowUps } from './callbacks/plan.ts'
 export type { Callbacks, Delivery, WebhookSecret } from './callbacks/types.ts'
 export type { LastFire, Schedule, ScheduleSpec, Schedules } from './schedules/types.ts'
+
+export type { Mended }
 
 export class QueueError extends Error {
   readonly code: QueueErrorCode
@@ -86,8 +91,9 @@ export interface DeadLetter {
   readonly function: string
   readonly version: number
   readonly state: 'failed' | 'timed-out'
-  readonly method: string
-  readonly target: string
+  /** null: the queue lost the request. */
+  readonly method: string | null
+  readonly target: string | null
   readonly bodyBytes: number
   readonly createdAt: string
   readonly diedAt: string
@@ -105,9 +111,9 @@ export interface DeadLetters {
   ): Promise<readonly DeadLetter[]>
   /** Throws DEAD_LETTER_NOT_FOUND. */
   show(namespace: string, name: string, id: string): Promise<DeadLetter>
-  /** Queued again, same id, attempts counted on from the last, age counted anew. Resolves to the record. Throws DEAD_LETTER_NOT_FOUND | DRAINING. */
+  /** Queued again, same id, attempts counted on from the last, age counted anew. Resolves to the record. Throws DEAD_LETTER_NOT_FOUND | NOT_REDRIVABLE | DRAINING. */
   redrive(namespace: string, name: string, id: string): Promise<InvocationRecord>
-  /** All that are there now; resolves to how many. */
+  /** All that are there now and can be; resolves to how many. */
   redriveAll(namespace: string, name: string): Promise<number>
   /** Forgets one, or all; the records stay as long as results do. Resolves to how many. Throws DEAD_LETTER_NOT_FOUND for an unknown id. */
   purge(namespace: string, name: string, id?: string): Promise<number>
@@ -184,6 +190,8 @@ export interface DurableLane {
   /** Why a Redis that answers takes nothing more, with the way out (it is full, a replica, its disk fails); null: it does. What was
    *  accepted can be asked for all the same. */
   full(): string | null
+  /** How often a call whose record and job disagreed was put right since the start, by what was done. */
+  mended(): Mended
   /** Begins to run what is queued; first puts calls that were running when the platform died back to waiting, uncounted. */
   start(): Promise<void>
   /** Removes files and list entries of calls whose time is over; goes on by itself every ten minutes. */

@@ -15,7 +15,7 @@ import {
   type Settled,
   type Settlement,
 } from './invocation-store.ts'
-import type { FetchedJob, JobQueues } from './job-queues.ts'
+import type { FetchedJob, JobQueues, UnreadableJob } from './job-queues.ts'
 import { decideOutcome, type FinalState, type Outcome } from './outcome.ts'
 import { failedAttempt, finalRecord, isOpen, requeuedRecord, runningRecord } from './records.ts'
 import { ResponseCollector } from './response-collector.ts'
@@ -33,6 +33,8 @@ export interface AttemptContext extends FileParts {
   chance(): number
   /** Repeats until Redis took it; null when the lane closed meanwhile. */
   persist<T>(write: () => Promise<T>): Promise<T | null>
+  /** A job that was handed out and cannot be run: it waits for whoever can, or its call ends. */
+  unreadable(job: UnreadableJob): Promise<void>
   /** The call is over, this its record, which is written. */
   ended(record: InvocationRecord): void
   /** The job is back in its queue and due then; `pauseMs`: leave the queue alone for so long. */

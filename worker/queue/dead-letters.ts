@@ -39,7 +39,11 @@ export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
     redriveAll: (namespace, name) =>
       guard(() => {
         const queueKey = keyOf(namespace, name)
-        return forAll(queueKey, parts, async (letter) => (await redrive(queueKey, letter, parts)) !== null)
+        return forAll(
+          queueKey,
+          parts,
+          async (letter) => letter.entry.envelope !== null && (await redrive(queueKey, letter, parts)) !== null,
+        )
       }, true),
     purge: (namespace, name, id) =>
       guard(async () => {
@@ -74,8 +78,9 @@ async function redrive(
   parts: DeadLetterParts,
 ): Promise<InvocationRecord | null> {
   const { store, clock, queued } = parts
-  const { attempt } = letter.entry
-  const envelope = redrivenEnvelope(letter.entry.envelope, attempt, clock.now())
+  const { attempt, envelope: dead } = letter.entry
+  if (dead === null) throw notRedrivable(letter.id)
+  const envelope = redrivenEnvelope(dead, attempt, clock.now())
   const record = requeuedRecord(envelope, attempt, null, null)
   const keepMs = envelope.expiresAtMs - clock.now() + 2 * store.keptMs
   if (!(await store.redrive(queueKey, letter, record, envelope, keepMs, clock.now()))) return null
@@ -95,8 +100,25 @@ async function find(queueKey: string, id: string, { store }: DeadLetterParts): P
   return letter
 }
 
-function shown({ id, entry, attempts }: StoredDeadLetter): DeadLetter {
+function shown(letter: StoredDeadLetter): DeadLetter {
+  const { id, entry, attempts } = letter
   const { envelope, state, diedAtMs } = entry
+  if (envelope === null) {
+    const { namespace, function: name, version, createdAt } = entry.record
+    const died = { diedAt: new Date(diedAtMs).toISOString(), attempts }
+    return {
+      id,
+      namespace,
+      function: name,
+      version,
+      state,
+      method: null,
+      target: null,
+      bodyBytes: 0,
+      createdAt,
+      ...died,
+    }
+  }
   const { version, method, target } = envelope
   return {
     id,
@@ -115,6 +137,11 @@ function shown({ id, entry, attempts }: StoredDeadLetter): DeadLetter {
 
 function keyOf(namespace: string, name: string): string {
   return `${namespace}/${name}`
+}
+
+function notRedrivable(id: string): QueueError {
+  const message = `the queue lost the request of ${id}, so that nothing is left to run; send the call again`
+  return new QueueError('NOT_REDRIVABLE', message)
 }
 
 function notFound(queueKey: string, id: string): QueueError {

@@ -20,7 +20,11 @@ import { acceptTraced, Intake } from './intake.ts'
 import { InvocationStore } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
 import { Maintenance } from './maintenance.ts'
+import { createOutbox } from './outbox.ts'
 import { persist } from './persist.ts'
+import { ReconcileStore } from './reconcile-store.ts'
+import { Reconciler, type ReconcileTimes } from './reconciler.ts'
+import { Recovery } from './recovery.ts'
 import { RunningCalls } from './running-calls.ts'
 import { ServerStanding } from './server-standing.ts'
 import type { SharedFiles } from './shared-files.ts'
@@ -45,6 +49,8 @@ export interface DurableLaneOptions {
   readonly soleOwner?: boolean
   /** How long records and results of calls that are over stay. Default 24 h. */
   readonly keptMs?: number
+  /** Default: a walk over all calls each two minutes; what does not change for 30 s is put right. */
+  readonly reconcile?: Partial<ReconcileTimes>
   /** So long after a worker's last word its calls may run elsewhere. Default 15 s. */
   readonly lockMs?: number
   /** Default null: off. */
@@ -74,6 +80,8 @@ class Lane implements DurableLane {
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher<FetchedJob>
   readonly #maintenance: Maintenance
+  readonly #reconciler: Reconciler
+  readonly #recovery: Recovery
   readonly #waiters: Waiters
   readonly #calls: RunningCalls
   readonly #context: AttemptContext
@@ -88,8 +96,6 @@ class Lane implements DurableLane {
   readonly #versions = new Map<string, number>()
   readonly #accepting = new Accepting()
   #started = false
-  #recovered = false
-  #recovering: Promise<void> | null = null
   #draining = false
   #closed = false
 
@@ -117,11 +123,8 @@ class Lane implements DurableLane {
       },
       queued: (queueKey) => this.#queued(queueKey, 0),
     })
-    this.outbox = {
-      list: (limit) => this.#server.asking(() => this.#store.outbox(limit)),
-      done: (id) => this.#server.asking(() => this.#store.leaveOutbox(id)),
-      onNews: (listener) => this.onFinished(listener),
-    }
+    const asking = <T>(ask: () => Promise<T>): Promise<T> => this.#server.asking(ask)
+    this.outbox = createOutbox(this.#store, asking, (listener) => this.onFinished(listener))
     this.#intake = new Intake({
       redis: this.#redis,
       store: this.#store,
@@ -156,8 +159,29 @@ class Lane implements DurableLane {
       pulledDir: this.#context.pulledDir,
       keptMs: this.#store.keptMs,
     })
+    this.#recovery = new Recovery({
+      recover: () => this.#maintenance.recover(),
+      begin: () => this.#dispatcher.start(),
+      isOver: () => this.#draining,
+      logger: options.logger,
+    })
+    this.#reconciler = this.#createReconciler()
     this.#leave = this.#follow()
     if (this.#redis.available()) void this.#connected()
+  }
+
+  #createReconciler(): Reconciler {
+    return new Reconciler({
+      store: new ReconcileStore(this.#redis, this.#store.keptMs),
+      jobs: this.#jobs,
+      clock: this.#options.clock,
+      logger: this.#options.logger,
+      active: this.#calls.byId,
+      available: () => this.#redis.available(),
+      queued: (queueKey) => this.#queued(queueKey, 0),
+      ended: (id) => this.#waiters.notify(id),
+      times: this.#options.reconcile ?? {},
+    })
   }
 
   /** What Redis and other processes tell; to be left at the end. */
@@ -267,11 +291,20 @@ class Lane implements DurableLane {
   }
 
   async start(): Promise<void> {
-    if (this.#options.runs === false) return this.#maintenance.start(false)
+    if (this.#options.runs === false) return this.#keep(false)
     this.#started = true
     await this.#redis.waitAvailable(START_WAIT_MS)
-    await this.#recover()
-    this.#maintenance.start(true)
+    await this.#recovery.run()
+    this.#keep(true)
+  }
+
+  #keep(runs: boolean): void {
+    this.#maintenance.start(runs)
+    this.#reconciler.start()
+  }
+
+  mended() {
+    return this.#reconciler.mended
   }
 
   async tidy(): Promise<void> {
@@ -290,6 +323,7 @@ class Lane implements DurableLane {
     this.#draining = true
     this.#dispatcher.stop()
     this.#maintenance.stop()
+    this.#reconciler.stop()
     this.#server.stop()
     this.#calls.abandon()
     for (const leave of this.#leave) leave()
@@ -306,31 +340,9 @@ class Lane implements DurableLane {
 
   async #connected(): Promise<void> {
     await this.#server.read()
-    if (this.#started && !this.#recovered) await this.#recover()
-    else if (this.#recovered) await this.#maintenance.sweep().catch(() => {})
+    if (this.#started && !this.#recovery.done) await this.#recovery.run()
+    else if (this.#recovery.done) await this.#maintenance.sweep().catch(() => {})
     this.#dispatcher.wakeAll()
-  }
-
-  /** Before the first fetch: calls that ran when the platform died wait again, in front and uncounted. Never two at once: the
-   *  second would take what the first has just let run. */
-  #recover(): Promise<void> {
-    if (this.#recovered || this.#draining) return Promise.resolve()
-    this.#recovering ??= this.#tryRecover().finally(() => {
-      this.#recovering = null
-    })
-    return this.#recovering
-  }
-
-  async #tryRecover(): Promise<void> {
-    try {
-      const moved = await this.#maintenance.recover()
-      this.#recovered = true
-      if (moved > 0) this.#options.logger.info({ calls: moved }, 'calls that were running are queued again')
-      if (!this.#draining) this.#dispatcher.start()
-    } catch (error) {
-      // The next connection tries again.
-      this.#options.logger.warn({ reason: (error as Error).message }, 'queued calls cannot be run yet')
-    }
   }
 
   /** The newest version seen says how its function's queue is served. */
@@ -365,6 +377,7 @@ class Lane implements DurableLane {
           () => this.#closed,
           { clock, logger },
         ),
+      unreadable: (job) => this.#reconciler.unreadable(job),
       ended: (record) => {
         this.#waiters.notify(record.id)
         for (const listener of this.#listeners) listener(record)

@@ -44,7 +44,7 @@ export const AWAITED_KEPT_MS = 10 * 60_000
 const NAMESPACES = '{thaw}:namespaces'
 /** How long a dead letter stays, its record with it. */
 export const DEAD_KEPT_MS = 14 * 24 * 3_600_000
-const DONE = '{thaw}:done'
+export const DONE = '{thaw}:done'
 const CANCEL = '{thaw}:cancel'
 const LEAVE = '{thaw}:leave'
 const WOKEN = '{thaw}:woken'
@@ -96,13 +96,20 @@ export interface Settlement {
   /** What the outbox is to say; null: nothing. */
   readonly notify: unknown
 }
-/** A dead letter as it lies in Redis: all that another run needs. */
-export interface DeadEntry {
-  readonly envelope: Envelope
+/** A dead letter as it lies in Redis: all that another run needs; or, of a call that the queue lost, its record alone. */
+export type DeadEntry = DeadCall | LostCall
+interface DeadLetterBase {
   readonly state: 'failed' | 'timed-out'
   /** The number of the last attempt. */
   readonly attempt: number
   readonly diedAtMs: number
+}
+export interface DeadCall extends DeadLetterBase {
+  readonly envelope: Envelope
+}
+export interface LostCall extends DeadLetterBase {
+  readonly envelope: null
+  readonly record: InvocationRecord
 }
 export interface Claim {
   readonly id: string
@@ -364,7 +371,7 @@ export function deadKey(id: string): string {
 export function deadListKey(queueKey: string): string {
   return `{thaw}:deads:${queueKey}`
 }
-function indexKey(namespace: string): string {
+export function indexKey(namespace: string): string {
   return `{thaw}:invs:${namespace}`
 }
 

@@ -9,12 +9,14 @@ import { type Envelope, readEnvelope } from './envelope.ts'
 import {
   BRING_FORWARD,
   CLOCK_SLACK_MS,
+  DEFER,
   MAX_STALLS,
   QUEUES_PREFIX,
   queuePrefixOf,
   RENEW,
   REQUEUE,
 } from './job-scripts.ts'
+import { NewerVersion } from './version-text.ts'
 
 const LOCK_MS = 15_000
 const EVENTS_KEPT = 100
@@ -35,6 +37,15 @@ export interface FetchedJob {
   readonly poisoned: boolean
   /** Workers that died under it. */
   readonly stalls: number
+}
+
+/** A job that was handed out and whose envelope cannot be read. */
+export interface UnreadableJob {
+  readonly queueKey: string
+  readonly id: string
+  readonly token: string
+  /** A newer release can; until when the call may begin. null: nobody can. */
+  readonly newer: { readonly expiresAtMs: number } | null
 }
 
 export class JobQueues {
@@ -71,16 +82,17 @@ export class JobQueues {
     queueKey: string,
     token: string,
     nowMs: number,
-  ): Promise<{ readonly fetched: FetchedJob | null; readonly nextAtMs: number | null }> {
+  ): Promise<{ readonly fetched: FetchedJob | UnreadableJob | null; readonly nextAtMs: number | null }> {
     const queue = this.#queue(queueKey)
     const answer = await queue.getBackend().moveToActive(token)
     const [data, id, heldMs, nextAtMs] = answer as [unknown, string, number, number]
     // `heldMs`: the rate is used up for so long.
     if (!data || !id) return { fetched: null, nextAtMs: heldMs > 0 ? nowMs + heldMs : nextAtMs > 0 ? nextAtMs : null }
-    const job = readJob(queue, data, id)
+    const read = readJob(queue, data, id)
+    if ('newer' in read) return { fetched: { queueKey, id, token, newer: read.newer }, nextAtMs: null }
+    const { job, envelope } = read
     const poisoned = typeof job.deferredFailure === 'string'
     const { attemptsMade, stalledCounter: stalls } = job
-    const envelope = readEnvelope(job.data)
     return { fetched: { queueKey, token, envelope, attemptsMade, poisoned, stalls }, nextAtMs: null }
   }
 
@@ -103,6 +115,12 @@ export class JobQueues {
   async envelope(queueKey: string, id: string): Promise<Envelope | null> {
     const text = await this.#redis.command('HGET', this.#queue(queueKey).toKey(id), 'data')
     return text === null ? null : readEnvelope(JSON.parse(text as string))
+  }
+
+  /** Lets a job that was handed out wait so long, uncounted. */
+  async defer({ queueKey, id, token }: UnreadableJob, atMs: number, delayMs: number): Promise<void> {
+    const queue = queuePrefixOf(queueKey)
+    await this.#redis.script(DEFER, [`${queue}${id}:lock`], [queue, id, token, atMs, delayMs])
   }
 
   /** Jobs that wait, now or for their time. */
@@ -205,7 +223,20 @@ export class JobQueues {
   }
 }
 
-/** What `moveToActive` answers of a job: its hash. */
-function readJob(queue: FunctionQueue, hash: unknown, id: string): Job {
-  return Job.fromJSON(queue, hash as Parameters<typeof Job.fromJSON>[1], id)
+/** From the hash that `moveToActive` answers. */
+function readJob(
+  queue: FunctionQueue,
+  hash: unknown,
+  id: string,
+): { readonly job: Job; readonly envelope: Envelope } | Pick<UnreadableJob, 'newer'> {
+  let job: Job | null = null
+  try {
+    job = Job.fromJSON(queue, hash as Parameters<typeof Job.fromJSON>[1], id)
+    const envelope = readEnvelope(job.data)
+    if (envelope.id !== id) return { newer: null }
+    return { job, envelope }
+  } catch (error) {
+    if (!(error instanceof NewerVersion)) return { newer: null }
+    return { newer: { expiresAtMs: Number((job?.data as Partial<Envelope> | undefined)?.expiresAtMs) || 0 } }
+  }
 }

@@ -16,7 +16,7 @@ export const CLOCK_SLACK_MS = 1_000
 
 /** `queue` ends with a colon. `front`: it is the next. BullMQ's scores: ms * 4096 with room for the order within one ms; a priority
  *  above a counter. */
-const PLACE = `
+export const PLACE_JOB = `
 local function place(queue, id, where, atMs, priority)
   if where == 'delayed' then
     local low = atMs * 4096
@@ -30,7 +30,7 @@ local function place(queue, id, where, atMs, priority)
 end`
 
 /** A job that is there already stays as it is. */
-export const ADD_JOB = `${PLACE}
+export const ADD_JOB = `${PLACE_JOB}
 local function addJob(queue, id, data, opts, nowMs, delayMs, priority)
   if redis.call('HEXISTS', queue .. id, 'data') == 1 then return end
   redis.call('HSET', queue .. id, 'name', 'call', 'data', data, 'opts', opts, 'timestamp', nowMs, 'delay', delayMs, 'priority', priority)
@@ -39,7 +39,7 @@ end`
 
 /** What becomes of a job whose attempt is over: it goes (`finish`), waits for its time with the attempt counted (`retry`) or not
  *  (`delay`), or is the next (`front`). False: it has to stay, and there is none. */
-export const MOVE_JOB = `${PLACE}
+export const MOVE_JOB = `${PLACE_JOB}
 local function moveJob(queue, id, how, atMs, delayMs)
   local job = queue .. id
   if how ~= 'finish' and redis.call('HEXISTS', job, 'data') == 0 then return false end
@@ -55,6 +55,11 @@ local function moveJob(queue, id, how, atMs, delayMs)
   place(queue, id, how == 'front' and 'front' or 'delayed', atMs, tonumber(redis.call('HGET', job, 'priority')) or 0)
   return true
 end`
+
+// What `ARGV[3]` has fetched waits for another time, uncounted.
+export const DEFER = alsoWhenFull(`${MOVE_JOB}
+if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
+return moveJob(ARGV[1], ARGV[2], 'delay', tonumber(ARGV[4]), tonumber(ARGV[5])) and 1 or 0`)
 
 // Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched, but for the
 // count of such ends: past the highest the job is marked as BullMQ marks it (`defa`), and ends at its next fetch.

@@ -2,7 +2,7 @@
 // Which queue is asked is the dispatcher's, what an attempt does attempt.ts's.
 import type { FunctionVersion } from '../api.ts'
 import { Attempt, type AttemptContext } from './attempt.ts'
-import type { FetchedJob, JobQueues } from './job-queues.ts'
+import type { FetchedJob, JobQueues, UnreadableJob } from './job-queues.ts'
 
 const HAND_BACK_MS = 3_000
 
@@ -14,7 +14,7 @@ export class RunningCalls {
   #tokens = 0
   #idle: (() => void) | null = null
 
-  /** `fetched` is told of each call before it counts as running: when it throws, `fetch` does, and the call is not kept. */
+  /** `fetched` is told of each call before it counts as running: when it throws, nobody can make sense of the call. */
   constructor(jobs: JobQueues, context: AttemptContext, fetched: (queueKey: string, version: FunctionVersion) => void) {
     this.#jobs = jobs
     this.#context = context
@@ -30,13 +30,26 @@ export class RunningCalls {
     const { clock } = this.#context
     const token = `${process.pid}-${++this.#tokens}-${clock.now().toString(36)}`
     const { fetched, nextAtMs } = await this.#jobs.fetch(queueKey, token, clock.now())
-    if (fetched !== null) {
+    if (fetched === null) return { job: null, nextAtMs }
+    const attempt = 'newer' in fetched ? fetched : this.#known(fetched)
+    if (!('newer' in attempt)) return { job: attempt.fetched, nextAtMs: null }
+    // Out of the way, and on to the next.
+    await this.#context.unreadable(attempt)
+    return { job: null, nextAtMs: clock.now() }
+  }
+
+  #known(fetched: FetchedJob): Attempt | UnreadableJob {
+    const { queueKey, token, envelope } = fetched
+    try {
       // ORDER: a call that is known has its lock renewed for as long as it is, so nothing may fail behind it.
-      this.#fetched(queueKey, fetched.envelope.version)
+      this.#fetched(queueKey, envelope.version)
+      const attempt = new Attempt(fetched, this.#context)
       // Known from here on: a cancel that comes now finds it.
-      this.#attempts.set(fetched.envelope.id, new Attempt(fetched, this.#context))
+      this.#attempts.set(envelope.id, attempt)
+      return attempt
+    } catch {
+      return { queueKey, id: envelope.id, token, newer: null }
     }
-    return { job: fetched, nextAtMs }
   }
 
   /** Never rejects. Resolves to how long the call waited in the worker, ms; null: it did not run. */

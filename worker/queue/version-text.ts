@@ -50,6 +50,14 @@ export type WrittenVersion =
 
 const TEXTS = new WeakMap<FunctionVersion, string>()
 
+/** A newer release queued the call; only that can run it. */
+export class NewerVersion extends Error {
+  constructor(base: unknown) {
+    super(`a newer release queued this call (table ${base} of what versions say); run it with that`)
+    this.name = 'NewerVersion'
+  }
+}
+
 /** As JSON; made once for each version. */
 export function versionText(version: FunctionVersion): string {
   let text = TEXTS.get(version)
@@ -65,8 +73,7 @@ export function versionText(version: FunctionVersion): string {
 export function readVersion(version: WrittenVersion): FunctionVersion {
   if (!('base' in version)) return version
   const { base, config, ...own } = version
-  if (base !== 1)
-    throw new Error(`a newer release queued this call (table ${base} of what versions say); run it with that`)
+  if (base !== 1) throw new NewerVersion(base)
   const limits = { ...BASE_1.limits, ...config.limits }
   return { ...own, config: { ...BASE_1, ...config, limits } as FunctionConfig }
 }

@@ -46,6 +46,7 @@ describe('the table of errors', () => {
         "409 LIMIT_BELOW_USE worker",
         "409 NETWORK_IN_USE gateway",
         "409 NOT_CANCELLABLE queue",
+        "409 NOT_REDRIVABLE queue",
         "409 SANDBOX_STATE worker",
         "409 SECRET_IN_USE gateway",
         "409 TOKEN_EXISTS gateway",

@@ -7,7 +7,7 @@ import { FakeClock } from '../../../support/fake-clock.ts'
 import { submissionOf } from '../../../support/samples.ts'
 
 const envelope = makeEnvelope('one', submissionOf('hello'), { kind: 'none' }, 0)
-const fetched = { envelope, attemptsMade: 0 } as FetchedJob
+const fetched = { queueKey: 'default/hello', envelope, attemptsMade: 0 } as FetchedJob
 const jobs = { fetch: async () => ({ fetched, nextAtMs: null }) } as unknown as JobQueues
 const context = { clock: new FakeClock() } as unknown as AttemptContext
 
@@ -19,11 +19,14 @@ test('a call that was fetched is known, by its id', async () => {
   expect(seen).toEqual([['default/hello', fetched.envelope.version]])
 })
 
-test('a call that nobody can make sense of is not kept: its lock runs out, and a drain does not wait for it', async () => {
-  const calls = new RunningCalls(jobs, context, () => {
+test('a call that nobody can make sense of is not kept: it is put out of the way, and a drain does not wait for it', async () => {
+  const told: unknown[] = []
+  const unreadable = async (job: unknown) => void told.push(job)
+  const calls = new RunningCalls(jobs, { ...context, unreadable }, () => {
     throw new TypeError('no config')
   })
-  await expect(calls.fetch('default/hello')).rejects.toThrow('no config')
+  expect(await calls.fetch('default/hello')).toEqual({ job: null, nextAtMs: context.clock.now() })
+  expect(told).toMatchObject([{ id: 'one', newer: null }])
   expect(calls.byId.size).toBe(0)
   await calls.drain(0)
 })

@@ -1,0 +1,16 @@
+// Ends that somebody is still to be told of, as the lane offers them to whoever tells.
+import type { Outbox } from './api.ts'
+import type { InvocationStore } from './invocation-store.ts'
+
+/** `asking` turns trouble with Redis into QueueErrors. */
+export function createOutbox(
+  store: InvocationStore,
+  asking: <T>(ask: () => Promise<T>) => Promise<T>,
+  onNews: Outbox['onNews'],
+): Outbox {
+  return {
+    list: (limit) => asking(() => store.outbox(limit)),
+    done: (id) => asking(() => store.leaveOutbox(id)),
+    onNews,
+  }
+}
