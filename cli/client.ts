@@ -156,7 +156,10 @@ function hintsFor(problem: Problem, whenRefused: string): string[] {
   if (problem.status === 403 && problem.code === 'FORBIDDEN_HOST') return ['name this host in FN_HOSTS of the platform']
   if (problem.code === 'FUNCTION_NOT_FOUND' && !problem.detail.includes('did you mean'))
     return ['list those there are: fn ls']
-  if (problem.code === 'FUNCTION_INIT_FAILED') return ['this happened while its code was loaded, before any call']
+  if (problem.code === 'FUNCTION_INIT_FAILED')
+    return [...causesOf(problem), 'this happened while its code was loaded, before any call']
+  if (/\berrno 524\b/.test(problem.detail))
+    return ['the kernel of that host has no memory left for filters (net.core.bpf_jit_limit): raise it with sysctl']
   if (isFunctionFault(problem) && problem.invocationId !== null) {
     return [...causesOf(problem), `what it wrote: fn logs --invocation ${problem.invocationId}`]
   }
@@ -169,6 +172,16 @@ function causesOf({ code, detail, stack }: Problem): string[] {
   const text = `${detail}\n${stack ?? ''}`
   if (code === 'FUNCTION_OUT_OF_MEMORY') return ['give it more: fn deploy … --memory SIZE']
   if (/\b(EAI_AGAIN|ENETUNREACH)\b/.test(text)) return ['a sandbox has no network unless it is deployed with --network']
+  if (/NODE_MODULE_VERSION|compiled against a different Node/.test(text))
+    return ['a package was built for another Node.js: install it again under Node 24 (npm rebuild), then deploy']
+  if (/\bENOENT\b.*'?\/code\//.test(text))
+    return ['a file that the code reads does not ship: name it in "files" of fn.json']
+  if (/Cannot find (?:module|package) '[^'./]/.test(text))
+    return [
+      'install that package beside the handler, then deploy; one that is required by a computed name: "external" in fn.json',
+    ]
+  if (/Cannot find module '(?:\.|\/code)/.test(text))
+    return ['a module that is required by a computed name: "files" in fn.json']
   if (/\bEROFS\b/.test(text)) return ['it may write to /tmp; for more see --volume and --scratch of fn deploy']
   return []
 }

@@ -55,6 +55,8 @@ export function exchange(options: ExchangeRequest): Promise<HttpResponse> {
     request.on('error', (error) => reject(connectionFailure(error, options.base)))
     if (!isStream(body)) request.end(body ?? undefined)
     else {
+      // What sends it may fail by itself: that is no fault of the connection.
+      body.once('error', (error) => reject(bodyFailure(error)))
       pipeline(body, request, (error) => {
         if (error) reject(connectionFailure(error, options.base))
       })
@@ -79,6 +81,11 @@ function responseOf(incoming: IncomingMessage): HttpResponse {
     },
     body: incoming,
   }
+}
+
+function bodyFailure(error: Error): CliError {
+  const code = error instanceof CliError ? error.code : 'FILE_NOT_FOUND'
+  return new CliError(code, `what was to be sent could not be read: ${error.message}`, { cause: error })
 }
 
 function namesHost(headers: readonly string[]): boolean {

@@ -83,6 +83,8 @@ export interface SandboxSpec {
   readonly network: NetworkMode
   /** Bytes of a copy-on-write root on a bounded tmpfs; null for a read-only root. */
   readonly writableRootBytes: number | null
+  /** Variables that have to be there when the process starts. Default none. */
+  readonly bootEnv?: Readonly<Record<string, string>>
   /** What is mounted besides; fixed at creation, so a sandbox with any is made for it. Default none. */
   readonly volumes?: readonly VolumeMount[]
 }

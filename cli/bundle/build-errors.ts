@@ -2,6 +2,7 @@
 import { relative, resolve } from 'node:path'
 import type { Message } from 'esbuild'
 import { CliError } from '../errors.ts'
+import { charactersBefore } from './own-sources.ts'
 import { packageName } from './package-folder.ts'
 
 /** Where messages' paths start (`folder`) and where the reader stands (`cwd`). */
@@ -12,17 +13,14 @@ export interface MessagePaths {
 
 /** One CliError BUNDLE_FAILED for everything esbuild found (the first ten messages in full). */
 export function bundleError(messages: readonly Message[], paths: MessagePaths): CliError {
-  const shown = messages.slice(0, 10).map((message) => formatMessage(message, paths))
-  if (messages.length > shown.length) shown.push(`… and ${messages.length - shown.length} more`)
+  const texts = [...new Set(messages.map((message) => formatMessage(message, paths)))]
+  const shown = texts.slice(0, 10)
+  if (texts.length > shown.length) shown.push(`… and ${texts.length - shown.length} more`)
   const hints = new Set(messages.flatMap((message) => hintFor(message)))
-  return new CliError(
-    'BUNDLE_FAILED',
-    messages.length === 1 ? 'the code does not bundle' : `${messages.length} errors`,
-    {
-      details: shown.join('\n\n'),
-      hints: [...hints],
-    },
-  )
+  return new CliError('BUNDLE_FAILED', texts.length === 1 ? 'the code does not bundle' : `${texts.length} errors`, {
+    details: shown.join('\n\n'),
+    hints: [...hints],
+  })
 }
 
 /** `hello.ts:3:9: error text` and the line with a marker below it. */
@@ -31,13 +29,15 @@ export function formatMessage(message: Message, paths: MessagePaths): string {
   const text = plainText(message.text)
   if (location === null) return text
   const file = shownPath(location.file, location.namespace, paths)
-  const column = characters(location.lineText, location.column)
+  const before = location.line === 1 ? charactersBefore(location.lineText) : 0
+  const lineText = location.lineText.slice(before)
+  const column = characters(location.lineText, location.column) - before
   const lines = [`${file}:${location.line}:${column + 1}: ${text}`]
-  if (location.lineText.length > 0 && location.lineText.length <= 400) {
+  if (lineText.length > 0 && lineText.length <= 400) {
     const gutter = String(location.line)
-    const width = Math.max(1, characters(location.lineText, location.column + location.length) - column)
-    const indent = location.lineText.slice(0, column).replace(/[^\t]/g, ' ')
-    lines.push(`  ${gutter} | ${location.lineText}`, `  ${' '.repeat(gutter.length)} | ${indent}${'^'.repeat(width)}`)
+    const width = Math.max(1, characters(location.lineText, location.column + location.length) - before - column)
+    const indent = lineText.slice(0, column).replace(/[^\t]/g, ' ')
+    lines.push(`  ${gutter} | ${lineText}`, `  ${' '.repeat(gutter.length)} | ${indent}${'^'.repeat(width)}`)
   }
   for (const note of message.notes) {
     const at = note.location
@@ -51,13 +51,19 @@ export function formatMessage(message: Message, paths: MessagePaths): string {
 }
 
 function plainText(text: string): string {
-  if (/top-level await/i.test(text)) {
-    return 'top-level await is not supported: move the await into the handler, or into a function it calls'
-  }
+  if (/^Top-level await is/.test(text)) return 'top-level await in a module that is required'
+  const ending = /^No loader is configured for "(\.[^"]+)" files: (.+)$/.exec(text)
+  if (ending)
+    return `${ending[2]!.replace(/^.*\/node_modules\//, '')} cannot be imported: nothing says what a ${ending[1]} file is`
   return text
 }
 
+const AWAIT_HINT = 'a module with a top-level await can be imported, not required: use import, in an ES module'
+
 function hintFor(message: Message): string[] {
+  if (/^No loader is configured/.test(message.text))
+    return ["read it at run time: readFileSync(new URL('./FILE', import.meta.url)); it ships by itself"]
+  if (/top-level await/i.test(message.text)) return [AWAIT_HINT]
   const name = /^Could not resolve "([^"]+)"/.exec(message.text)?.[1]
   if (name === undefined) return []
   const installable = packageName(name)

@@ -1,17 +1,21 @@
-// Turns an author's file or folder into what a deploy sends: one CommonJS file with its source map, the manifest, and the
-// packages that cannot be bundled. The same content gives the same bytes. Never runs the author's code.
+// Turns an author's file or folder into what a deploy sends: one CommonJS file with its source map, the manifest, the packages
+// that cannot be bundled and the files read at run time. The same content gives the same bytes. Never runs the author's code.
 import { readFileSync } from 'node:fs'
-import { basename, extname, join, relative } from 'node:path'
-import { type BuildFailure, type BuildOptions, type BuildResult, build, type Message } from 'esbuild'
+import { join, relative } from 'node:path'
+import type { BuildOptions } from 'esbuild'
 import type { HandlerForm } from '../../runtime/api.ts'
-import { CliError } from '../errors.ts'
 import { bundleError, formatMessage, type MessagePaths } from './build-errors.ts'
+import { compileDecorators } from './decorator-metadata.ts'
 import { type EntryLocation, folderEntry, locateEntry } from './entry.ts'
+import { attempt, BuildFault, type FullResult, moduleOptions, type Target, targetOptions } from './esbuild-options.ts'
+import { type FileReferences, findReferences } from './file-references.ts'
 import { commonJsExports, detectForm } from './form.ts'
+import { createOptionalPackages, type OptionalPackages } from './import-plugins.ts'
+import { createKeptOutPackages, externalNames, type KeptOutPackages } from './kept-out-packages.ts'
 import { chooseName, type Manifest, type ManifestFlags, mergeManifest, readManifest } from './manifest.ts'
-import { createNativePackages, type NativePackages } from './native-packages.ts'
+import type { CompiledSource } from './own-sources.ts'
 import { layOutPackages, type ShippedPackage } from './package-tree.ts'
-import { platformModule } from './platform-module.ts'
+import { type BesideFile, besideFiles, listedFiles } from './shipped-files.ts'
 
 export interface BundleOptions {
   /** Folder that `path` and printed positions are relative to; default: the working directory. */
@@ -29,8 +33,10 @@ export interface Bundle {
   readonly source: Buffer
   /** Its `sources` are relative to the entry's folder. */
   readonly sourceMap: Buffer
-  /** Packages with native code and all they need; empty when there are none. */
+  /** Packages that cannot be bundled and all they need; empty when there are none. */
   readonly packages: readonly ShippedPackage[]
+  /** Files that ship beside the code; empty when there are none. */
+  readonly files: readonly BesideFile[]
   /** Formatted, one each. */
   readonly warnings: readonly string[]
   /** Absolute paths of the files that went in. */
@@ -45,32 +51,42 @@ export async function bundleHandler(path: string, options: BundleOptions = {}): 
   const manifest = mergeManifest(readManifest(location.manifestPath, shownManifest), options.flags ?? {})
   const name = chooseName(manifest, location.defaultName)
   const entry = entryOf(location, manifest, path)
-  const paths: MessagePaths = { folder: location.folder, cwd }
-
-  const native = createNativePackages()
-  const form = await analyse(entry, paths, native)
-  const result = await buildAll(entry, form, paths, native)
-  const file = (ending: string): Buffer => {
-    const output = result.outputFiles.find((candidate) => candidate.path.endsWith(ending))
-    return Buffer.from(output!.contents)
+  const entryPath = join(location.folder, entry)
+  const project: Project = {
+    paths: { folder: location.folder, cwd },
+    entry,
+    keptOut: createKeptOutPackages(externalNames(manifest.external, shownManifest)),
+    optional: createOptionalPackages(),
+    compiled: await compileDecorators(entryPath, location.folder),
   }
-  const warnings = result.warnings.map((warning) => formatMessage(warning, paths))
-  for (const conflict of native.conflicts) {
-    warnings.push(`package ${conflict} is installed twice; only ${native.found.get(conflict)} ships`)
-  }
+  const listed = listedFiles(manifest.files, location.folder, shownManifest)
+  const form = await analyse(project)
+  const { result, references } = await buildWithReferences(project, form)
+  const files = await besideFiles(listed, references.own, location.folder, (file, format) =>
+    buildBeside(project, file, format),
+  )
   return {
     name,
     manifest: { ...manifest, name, entry, form: form.form },
     form: form.form,
-    entryPath: join(location.folder, entry),
-    source: file('.cjs'),
-    sourceMap: file('.cjs.map'),
-    packages: layOutPackages(native.found),
-    warnings,
-    inputs: Object.keys(result.metafile.inputs)
-      .filter((input) => !input.includes(':') && input !== STDIN)
-      .map((input) => join(location.folder, input)),
+    entryPath,
+    source: outputOf(result, '.cjs'),
+    sourceMap: outputOf(result, '.cjs.map'),
+    packages: layOutPackages(project.keptOut.found),
+    files,
+    warnings: warningsOf(project, result, references),
+    inputs: [...inputsOf(result, location.folder), ...files.flatMap((file) => file.path ?? [])],
   }
+}
+
+/** What every build of one deploy knows. */
+interface Project {
+  readonly paths: MessagePaths
+  /** Relative to the folder. */
+  readonly entry: string
+  readonly keptOut: KeptOutPackages
+  readonly optional: OptionalPackages
+  readonly compiled: ReadonlyMap<string, CompiledSource>
 }
 
 function entryOf(location: EntryLocation, manifest: Manifest, shown: string): string {
@@ -83,19 +99,14 @@ interface EntryForm {
   readonly form: HandlerForm
   readonly isCommonJs: boolean
 }
-type FullResult = BuildResult<{ write: false; metafile: true }>
 const STDIN = '<stdin>'
 
 /** Reads the export list. esbuild tells it for ES modules only, hence a first, shallow pass with packages left out. */
-async function analyse(entry: string, paths: MessagePaths, native: NativePackages): Promise<EntryForm> {
-  const options = buildOptions(entry, paths, [platformModule, native.plugin])
-  const result = await attempt(paths, {
-    ...options,
-    entryPoints: [`./${entry}`],
-    format: 'esm',
-    packages: 'external',
-    sourcemap: false,
-  })
+async function analyse(project: Project): Promise<EntryForm> {
+  const { entry, paths } = project
+  const input: BuildOptions = { entryPoints: [`./${entry}`], packages: 'external', sourcemap: false }
+  const options = optionsFor(project, 'esm')
+  const result = await attempt({ ...options, ...input }).catch((error: unknown) => sayAll(project, error))
   const shown = relative(paths.cwd, join(paths.folder, entry))
   const isCommonJs = result.metafile.inputs[entry]?.format === 'cjs'
   const exports = isCommonJs
@@ -104,27 +115,71 @@ async function analyse(entry: string, paths: MessagePaths, native: NativePackage
   return { form: detectForm(exports, shown), isCommonJs }
 }
 
-async function buildAll(
-  entry: string,
-  form: EntryForm,
-  paths: MessagePaths,
-  native: NativePackages,
-): Promise<FullResult> {
-  const options = buildOptions(entry, paths, [platformModule, native.plugin])
-  const input: BuildOptions = form.isCommonJs
-    ? {
-        stdin: {
-          contents: commonJsWrapper(entry, form.form),
-          resolveDir: paths.folder,
-          sourcefile: STDIN,
-          loader: 'js',
-        },
-      }
-    : { entryPoints: [`./${entry}`] }
+/** The shallow pass sees no fault of an import of a package: a whole build adds those, so that one run tells all. */
+async function sayAll(project: Project, error: unknown): Promise<never> {
+  if (!(error instanceof BuildFault)) throw error
+  const entryPoints = [`./${project.entry}`]
+  const more = await attempt({ ...optionsFor(project, 'esm'), entryPoints, sourcemap: false }).catch((other) => other)
+  throw bundleError([...error.errors, ...(more instanceof BuildFault ? more.errors : [])], project.paths)
+}
+
+/** Builds until no package has turned out to need its own files. */
+async function buildWithReferences(project: Project, form: EntryForm) {
+  const { keptOut, paths } = project
   for (;;) {
-    const result = await attempt(paths, { ...options, ...input, format: 'cjs', sourcemap: 'external' })
-    if (!native.takeRestart()) return result
+    const result = await buildAll(project, form)
+    const references = await findReferences(inputsOf(result, paths.folder), paths.folder)
+    const late = [...references.packages].filter((folder) => keptOut.keepOut(folder))
+    if (late.length === 0) return { result, references }
   }
+}
+
+async function buildAll(project: Project, form: EntryForm): Promise<FullResult> {
+  try {
+    return await buildAs(project, form, 'cjs')
+  } catch (error) {
+    if (!(error instanceof BuildFault)) throw error
+    // `require` gives what is there now: no CommonJS module can wait for another.
+    if (form.isCommonJs || !error.isTopLevelAwait) throw bundleError(error.errors, project.paths)
+  }
+  try {
+    return await buildAs(project, form, 'async')
+  } catch (error) {
+    throw error instanceof BuildFault ? bundleError(error.errors, project.paths) : error
+  }
+}
+
+async function buildAs(project: Project, form: EntryForm, target: Target): Promise<FullResult> {
+  const { entry, paths, keptOut } = project
+  const stdin = (contents: string): BuildOptions => ({
+    stdin: { contents, resolveDir: paths.folder, sourcefile: STDIN, loader: 'js' },
+  })
+  const input: BuildOptions = form.isCommonJs
+    ? stdin(commonJsWrapper(entry, form.form))
+    : target === 'async'
+      ? stdin(`import * as entry from ${JSON.stringify(`./${entry}`)}\n__fn_exports = entry\n`)
+      : { entryPoints: [`./${entry}`] }
+  for (;;) {
+    const result = await attempt({ ...optionsFor(project, target), ...input, sourcemap: 'external' })
+    if (!keptOut.takeRestart()) return result
+  }
+}
+
+/** One file for a module that runs by itself: a worker thread, a process, a plugin. */
+async function buildBeside(project: Project, path: string, format: 'esm' | 'cjs'): Promise<Buffer> {
+  try {
+    for (;;) {
+      const options = moduleOptions(format, optionsFor(project, format === 'cjs' ? 'cjs' : 'esm'))
+      const result = await attempt({ ...options, entryPoints: [path], sourcemap: false })
+      if (!project.keptOut.takeRestart()) return outputOf(result, '.cjs')
+    }
+  } catch (error) {
+    throw error instanceof BuildFault ? bundleError(error.errors, project.paths) : error
+  }
+}
+
+function optionsFor({ entry, paths, keptOut, optional, compiled }: Project, target: Target): BuildOptions {
+  return targetOptions({ entry, folder: paths.folder, compiled, target, plugins: [keptOut.plugin, optional.plugin] })
 }
 
 /** Gives a CommonJS entry the exports of an ES module, so that the sandbox sees one shape. */
@@ -135,49 +190,24 @@ function commonJsWrapper(entry: string, form: HandlerForm): string {
     : `${required}\nexport const handler = entry.handler\n`
 }
 
-function buildOptions(entry: string, paths: MessagePaths, plugins: BuildOptions['plugins'] & object): BuildOptions {
-  const inside = `/code/${basename(entry, extname(entry))}.js`
-  return {
-    absWorkingDir: paths.folder,
-    outfile: join(paths.folder, 'index.cjs'),
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    charset: 'utf8',
-    keepNames: true,
-    legalComments: 'none',
-    sourcesContent: false,
-    logLevel: 'silent',
-    // A bundle has no `import.meta`; inside, the code lies in /code.
-    define: {
-      'import.meta.url': JSON.stringify(`file://${inside}`),
-      'import.meta.filename': JSON.stringify(inside),
-      'import.meta.dirname': '"/code"',
-    },
-    // `import()` of what is not in the bundle becomes `require`, which needs nothing of the loader inside.
-    supported: { 'dynamic-import': false },
-    loader: { '.html': 'text', '.md': 'text', '.sql': 'text', '.svg': 'text', '.css': 'text', '.wasm': 'binary' },
-    plugins: [...plugins, noRemoteImports],
-  }
+function outputOf(result: FullResult, ending: string): Buffer {
+  return Buffer.from(result.outputFiles.find((candidate) => candidate.path.endsWith(ending))!.contents)
 }
 
-const noRemoteImports = {
-  name: 'no-remote-imports',
-  setup(setup: import('esbuild').PluginBuild) {
-    setup.onResolve({ filter: /^https?:/ }, (args) => ({
-      errors: [{ text: `cannot import ${args.path}: install it as a package or copy it beside the handler` }],
-    }))
-  },
+function inputsOf(result: FullResult, folder: string): string[] {
+  return Object.keys(result.metafile.inputs)
+    .filter((input) => !input.includes(':') && input !== STDIN)
+    .map((input) => join(folder, input))
 }
 
-async function attempt(paths: MessagePaths, options: BuildOptions): Promise<FullResult> {
-  try {
-    return await build({ ...options, write: false, metafile: true })
-  } catch (error) {
-    const messages = (error as Partial<BuildFailure>).errors as Message[] | undefined
-    if (messages === undefined || messages.length === 0) {
-      throw new CliError('BUNDLE_FAILED', (error as Error).message, { cause: error })
-    }
-    throw bundleError(messages, paths)
-  }
+function warningsOf(project: Project, result: FullResult, references: FileReferences): string[] {
+  const { keptOut, optional, paths } = project
+  return [
+    ...result.warnings.map((warning) => formatMessage(warning, paths)),
+    ...[...keptOut.conflicts].map(
+      (name) => `package ${name} is installed twice; only ${keptOut.found.get(name)} ships`,
+    ),
+    ...optional.warnings(),
+    ...references.notes,
+  ]
 }

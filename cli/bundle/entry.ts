@@ -1,5 +1,5 @@
 // Finds what a path means: a file or a folder of a function, its entry and the manifest beside it. Reads no file contents.
-import { readdirSync, type Stats, statSync } from 'node:fs'
+import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path'
 import { CliError } from '../errors.ts'
 
@@ -26,7 +26,7 @@ export function locateEntry(path: string, cwd: string): EntryLocation {
   if (stats === null) throw notFound(path, absolute)
   if (stats.isDirectory()) {
     return {
-      folder: absolute,
+      folder: realpathSync(absolute),
       isFolder: true,
       manifestPath: join(absolute, 'fn.json'),
       defaultName: folderName(absolute),
@@ -41,12 +41,16 @@ export function locateEntry(path: string, cwd: string): EntryLocation {
   }
   const stem = basename(absolute, extension)
   const folder = dirname(absolute)
+  // What a link leads to is the code: its imports count from there. Name and manifest are the link's.
+  const real = realpathSync(absolute)
+  const manifestPath = join(folder, `${stem}.fn.json`)
+  const realManifest = join(dirname(real), `${basename(real, extname(real))}.fn.json`)
   return {
-    folder,
+    folder: dirname(real),
     isFolder: false,
-    manifestPath: join(folder, `${stem}.fn.json`),
+    manifestPath: statOrNull(manifestPath) === null && statOrNull(realManifest) ? realManifest : manifestPath,
     defaultName: SAYS_NOTHING.has(stem) ? folderName(folder) : stem,
-    entry: basename(absolute),
+    entry: basename(real),
   }
 }
 

@@ -8,6 +8,7 @@ export interface PackageJson {
   readonly name?: string
   readonly version?: string
   readonly main?: unknown
+  readonly type?: string
   readonly gypfile?: boolean
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>

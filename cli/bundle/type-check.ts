@@ -11,6 +11,9 @@ import { PLATFORM_MODULE } from './platform-module.ts'
 
 const MODULES = fileURLToPath(new URL('../../node_modules', import.meta.url))
 
+/** TypeScript's command line. */
+export const TYPESCRIPT = join(MODULES, 'typescript/bin/tsc')
+
 /** Used when the author has no tsconfig.json. */
 const STRICT = {
   target: 'es2024',
@@ -34,7 +37,7 @@ export async function checkTypes(entry: string, options: TypeCheckOptions): Prom
   try {
     const project = join(folder, 'tsconfig.json')
     writeFileSync(project, JSON.stringify(projectFor(entry)))
-    const child = spawn(process.execPath, [join(MODULES, 'typescript/bin/tsc'), '-p', project, '--pretty', 'true'], {
+    const child = spawn(process.execPath, [TYPESCRIPT, '-p', project, '--pretty', 'true'], {
       cwd: options.cwd,
       stderr: 'inherit',
     })
@@ -74,7 +77,8 @@ function projectFor(entry: string): object {
   }
 }
 
-function nearestConfig(from: string): string | null {
+/** The tsconfig.json that counts for files of a folder, or null; never one above the repository. */
+export function nearestConfig(from: string): string | null {
   for (let folder = from; ; folder = dirname(folder)) {
     const candidate = join(folder, 'tsconfig.json')
     if (existsSync(candidate)) return candidate

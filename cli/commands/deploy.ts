@@ -113,7 +113,7 @@ async function deploy(path: string, options: DeployOptions, context: CommandCont
   const bundle = await bundleHandler(path, { cwd: io.cwd, flags: manifestFlags(options, context.env) })
   const bundleMs = performance.now() - startMs
   for (const warning of bundle.warnings) progress.warn(warning)
-  progress.done('bundled', `${sizeText(bundle.source.length)} in ${millisText(bundleMs)}${packagesText(bundle)}`)
+  progress.done('bundled', `${sizeText(bundle.source.length)} in ${millisText(bundleMs)}${besideText(bundle)}`)
   if (options.check) {
     progress.running('checking types')
     const { checkTypes } = await import('../bundle/type-check.ts')
@@ -136,9 +136,15 @@ function reportDeploy(deployed: Deployed, alias: string | null, { progress, erro
   progress.done('version', `${deployed.version} of ${deployed.name} is ${aliases}${unchanged}`)
 }
 
-function packagesText(bundle: Bundle): string {
-  if (bundle.packages.length === 0) return ''
-  return `, and ${bundle.packages.length} packages that hold native code or serve it`
+function besideText({ packages, files }: Bundle): string {
+  const names = files.slice(0, 3).map(({ member }) => member.replace(/^files\//, ''))
+  const more = files.length > names.length ? `, … (${files.length} files)` : ''
+  return `${packagesText(packages)}${files.length === 0 ? '' : `, beside it ${names.join(', ')}${more}`}`
+}
+
+function packagesText(packages: Bundle['packages']): string {
+  if (packages.length === 0) return ''
+  return `, and ${packages.length} package${packages.length === 1 ? '' : 's'} that ship as they are installed`
 }
 
 function functionUrl(json: unknown, base: string, name: string): string {

@@ -19,12 +19,14 @@ export function define(command: Command, context: CommandContext): void {
       'Secrets: encrypted where they are kept, plain only in sandboxes of functions that name them.',
       '',
       'A function takes one with fn deploy --secret NAME, or "secrets" in fn.json; it is then a variable of its environment.',
+      'A value is kept byte for byte, a line end at its end too; --trim leaves that out.',
       'A new value needs no deploy: sandboxes are replaced as they become idle.',
     ].join('\n'),
   )
   examples(command, [
-    'fn secret set API_KEY < key.txt',
-    'fn secret set API_KEY --from-file key.txt',
+    'printf \'%s\' "$KEY" | fn secret set API_KEY',
+    'fn secret set API_KEY --trim < key.txt',
+    'fn secret set TLS_KEY --from-file key.pem',
     'fn secret ls',
     'fn secret rm API_KEY',
   ])
@@ -32,10 +34,14 @@ export function define(command: Command, context: CommandContext): void {
     .command('set <name>')
     .summary('set or replace a secret; the value comes from stdin')
     .option('--from-file <path>', 'take the value from a file')
-    .action(async (name: string, options: { fromFile?: string }) => {
-      const value = options.fromFile === undefined ? await readInput(context) : readValue(options.fromFile, context)
-      const answer = await context.client().request('PUT', pathOf('secrets', name), { body: withoutNewline(value) })
+    .option('--trim', 'leave out one line end at the end')
+    .action(async (name: string, options: { fromFile?: string; trim?: boolean }) => {
+      const whole = options.fromFile === undefined ? await readInput(context) : readValue(options.fromFile, context)
+      const value = options.trim ? withoutLineEnd(whole) : whole
+      const answer = await context.client().request('PUT', pathOf('secrets', name), { body: value })
       context.show(answer, () => `${answer.status === 201 ? 'set' : 'replaced'} ${name}`)
+      if (value.at(-1) === 10 && !context.globals.json)
+        context.note('its value ends with a line end, as it was given; --trim leaves that out')
     })
   addListAndRemove<SecretAnswer>(command, context, {
     kind: 'secrets',
@@ -65,8 +71,8 @@ function readValue(path: string, { io }: CommandContext): Buffer {
   }
 }
 
-/** One line end at the end is the editor's or echo's, not the value's. */
-function withoutNewline(value: Buffer): Buffer {
+/** `echo` and editors put a line end after what one means. */
+function withoutLineEnd(value: Buffer): Buffer {
   if (value.at(-1) !== 10) return value
   return value.subarray(0, value.at(-2) === 13 ? -2 : -1)
 }

@@ -13,7 +13,7 @@ export interface Upload {
   readonly manifest: unknown
   readonly source: Buffer
   readonly sourceMap: Buffer | null
-  /** Path of a temporary tar with `node_modules/…`, or null. */
+  /** Path of a temporary tar with `node_modules/…` and `files/…`, or null. */
   readonly addonTar: string | null
 }
 
@@ -28,6 +28,9 @@ const ROOT_MEMBERS: ReadonlyMap<string, number> = new Map([
   // As the deployer takes them; a smaller bundle's map has a lower bound there.
   ['index.cjs.map', 64 * MIB],
 ])
+
+/** Folders of what ships beside the code: packages, and files that lie beside it inside. */
+const BESIDE = ['node_modules', 'files']
 
 /** Reads an upload. Throws WorkerError DEPLOY_INVALID | DISK_FULL, GatewayError BODY_TOO_LARGE | BODY_ABORTED. */
 export async function readUpload(incoming: IncomingMessage, stateDir: string): Promise<Upload> {
@@ -68,12 +71,12 @@ async function readMembers(reader: TarReader, spool: AddonSpool) {
     if (highest !== undefined && member.type === 'file') {
       if (found.has(name)) throw invalid(`${name} is there twice`)
       found.set(name, await reader.body(name, highest))
-    } else if (member.name.startsWith('node_modules/')) {
+    } else if (BESIDE.some((folder) => member.name.startsWith(`${folder}/`))) {
       checkLink(member)
       await spool.add(member, reader)
-    } else if (name !== '' && !(member.type === 'directory' && name === 'node_modules'))
+    } else if (name !== '' && !(member.type === 'directory' && BESIDE.includes(name)))
       throw invalid(
-        `${JSON.stringify(member.name.slice(0, 200))} does not belong here; expected ${[...ROOT_MEMBERS.keys()].join(', ')} and node_modules/…`,
+        `${JSON.stringify(member.name.slice(0, 200))} does not belong here; expected ${[...ROOT_MEMBERS.keys()].join(', ')}, node_modules/… and files/…`,
       )
   }
   return {
@@ -83,16 +86,17 @@ async function readMembers(reader: TarReader, spool: AddonSpool) {
   }
 }
 
-/** A symbolic link must lead to somewhere under node_modules/. */
+/** A symbolic link must lead to somewhere below the folder it lies in. */
 function checkLink(member: Member): void {
   if (member.type !== 'symlink') return
   const folder = member.name.split('/').slice(0, -1)
+  const [root] = folder
   for (const part of member.linkName.split('/')) {
     if (part === '..') folder.pop()
     else if (part !== '.' && part !== '') folder.push(part)
   }
-  if (member.linkName.startsWith('/') || member.linkName === '' || folder[0] !== 'node_modules')
-    throw invalid(`${JSON.stringify(member.name.slice(0, 200))} links to outside node_modules/`)
+  if (member.linkName.startsWith('/') || member.linkName === '' || folder[0] !== root)
+    throw invalid(`${JSON.stringify(member.name.slice(0, 200))} links to outside ${root}/`)
 }
 
 function parseManifest(bytes: Buffer): unknown {

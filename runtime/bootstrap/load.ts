@@ -21,13 +21,19 @@ export interface Loaded {
   readonly cache: () => Buffer
 }
 
-/** Evaluates the bundle and finds its handler. A code cache that V8 rejects costs only the time to compile. Throws what the
- *  code throws, or a TypeError saying what was exported. */
-export function loadHandler(source: Buffer, config: InitConfig, cachedData?: Buffer): Loaded {
+/** Evaluates the bundle and finds its handler; a promise where the code has a top-level await (its exports are one then). A code
+ *  cache that V8 rejects costs only the time to compile. Throws, or rejects with, what the code throws, or a TypeError saying what
+ *  was exported. */
+export function loadHandler(source: Buffer, config: InitConfig, cachedData?: Buffer): Loaded | Promise<Loaded> {
   // esbuild writes ASCII unless told otherwise; taking it as latin1 spares decoding it (1 ms for 800 kB).
   const text = isAscii(source) ? source.toString('latin1') : source.toString()
   const script = compile(text, config.fileName, cachedData)
-  return { handler: findHandler(evaluate(script, config.fileName), config), cache: () => script.createCachedData() }
+  const found = (exported: unknown): Loaded => ({
+    handler: findHandler(exported, config),
+    cache: () => script.createCachedData(),
+  })
+  const exported = evaluate(script, config.fileName)
+  return exported instanceof Promise ? exported.then(found) : found(exported)
 }
 
 function findHandler(exported: unknown, config: InitConfig): Handler {

@@ -4,7 +4,7 @@ import { FrameDecoder } from '../protocol/decoder.ts'
 import { FLAG, FRAME, HOST_FRAMES, ProtocolError, readU32, WINDOW_BYTES } from '../protocol/frames.ts'
 import { bodyOffset, parseInvokeHead } from '../protocol/heads.ts'
 import { CANCEL_REASONS, type InitConfig, type InitSizes, parseInit } from '../protocol/messages.ts'
-import { AsyncLocalStorage, exitProcess, Socket } from './builtins.ts'
+import { AsyncLocalStorage, changeFolder, exitProcess, readdirSync, Socket, soon } from './builtins.ts'
 import { Call, type CallHost, describeError } from './call.ts'
 import { Inflow } from './inflow.ts'
 import { lambdaVariables } from './lambda.ts'
@@ -12,10 +12,12 @@ import { Leftovers } from './leftovers.ts'
 import { type Loaded, loadHandler } from './load.ts'
 import { Outbox, writeTo } from './outbox.ts'
 import { flushLines, installOutput, type OutputOwner, PartialLines } from './output.ts'
+import { installOwnMachine, tellMemory } from './own-machine.ts'
 import { rehearse } from './rehearsal.ts'
 import { installWeb } from './web.ts'
 
 const HOST_FD = 3
+const CODE_FOLDER = '/code'
 const READ_BUFFER_BYTES = 64 * 1024
 
 const outbox = new Outbox(writeTo(HOST_FD))
@@ -24,6 +26,8 @@ const owners = new AsyncLocalStorage<Call>()
 const process0: OutputOwner = { id: 0, lines: new PartialLines() }
 let init: { readonly sizes: InitSizes; readonly bytes: Buffer; filled: number } | null = null
 let loaded: Loaded | null = null
+/** The code is being evaluated, or was. */
+let begun = false
 let leftovers: Leftovers | null = null
 let exitSaid = false
 
@@ -98,7 +102,14 @@ function onInvoke(id: number, payload: Buffer): void {
   const inflow = complete && first === null ? null : new Inflow(id, outbox, first, complete)
   const call = new Call(id, parseInvokeHead(payload, bodyAt), inflow, host)
   calls.set(id, call)
-  call.run()
+  if ((payload[0]! & FLAG.THAWED) === 0) call.run()
+  else afterPending(() => call.run())
+}
+
+/** What came while the process was frozen (a peer that closed its connection) is told before the next call: one round of the
+ *  event loop hands it out, and the closing callbacks of that round come before the second. */
+function afterPending(run: () => void): void {
+  soon(() => soon(run))
 }
 
 function endBody({ inflow }: Call, payload: Buffer): void {
@@ -114,26 +125,48 @@ function onCode(payload: Buffer): void {
 }
 
 function load(): void {
-  if (init === null || init.filled !== init.bytes.length || loaded !== null)
-    throw new ProtocolError('END of code out of place')
+  if (init === null || init.filled !== init.bytes.length || begun) throw new ProtocolError('END of code out of place')
   const { configBytes, sourceBytes, cacheBytes } = init.sizes
   const config: InitConfig = JSON.parse(init.bytes.toString('utf8', 0, configBytes))
   const source = init.bytes.subarray(configBytes, configBytes + sourceBytes)
   const cache = cacheBytes === 0 ? undefined : init.bytes.subarray(configBytes + sourceBytes)
   init = null
+  begun = true
   installWeb()
+  installOwnMachine()
+  tellMemory(config.memoryBytes)
+  goWhereFilesAre()
   Object.assign(process.env, config.form === 'lambda' ? lambdaVariables(config) : {}, config.env)
   process.env.NODE_ENV ??= 'production'
   try {
-    loaded = loadHandler(source, config, cache)
+    const made = loadHandler(source, config, cache)
+    if (made instanceof Promise) made.then((late) => onLoaded(late, config), onLoadFailed)
+    else onLoaded(made, config)
   } catch (error) {
-    flushLines(outbox, process0)
-    outbox.fault(FRAME.FAIL, 0, { code: 'LOAD_FAILED', ...describeError(error) })
-    return
+    onLoadFailed(error)
   }
+}
+
+function onLoaded(made: Loaded, config: InitConfig): void {
+  loaded = made
   if (config.leftovers === 'kill') leftovers = new Leftovers()
   flushLines(outbox, process0)
   outbox.signal(FRAME.LOADED, 0)
+}
+
+function onLoadFailed(error: unknown): void {
+  flushLines(outbox, process0)
+  outbox.fault(FRAME.FAIL, 0, { code: 'LOAD_FAILED', ...describeError(error) })
+}
+
+/** Files that ship beside the code are found by paths from the project's folder, too, as where it was written. */
+function goWhereFilesAre(): void {
+  try {
+    const beside = readdirSync(CODE_FOLDER).some((name) => name !== 'node_modules')
+    if (beside) changeFolder(CODE_FOLDER)
+  } catch {
+    // No such folder: nothing ships beside the code.
+  }
 }
 
 /** The read buffer is used again for the next bytes: what is kept must be copied. */
@@ -189,8 +222,9 @@ function boot(): void {
   outbox.flushNow()
   setImmediate(() => {
     // INIT may have come in the meantime: then there is nothing to prepare for.
-    if (loaded !== null) return
+    if (begun) return
     installWeb()
+    installOwnMachine()
     rehearse()
     // Nothing is left to prepare: a sandbox that waits for its function may be frozen.
     outbox.signal(FRAME.IDLE, 0)

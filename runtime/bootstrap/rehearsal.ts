@@ -5,7 +5,7 @@ import { bodyOffset, encodeInvoke, parseInvokeHead } from '../protocol/heads.ts'
 import type { InitConfig } from '../protocol/messages.ts'
 import { Call, type CallHost } from './call.ts'
 import { Inflow } from './inflow.ts'
-import { loadHandler } from './load.ts'
+import { type Loaded, loadHandler } from './load.ts'
 import { Outbox } from './outbox.ts'
 
 const SOURCE = `exports.default = { async fetch(request) {
@@ -24,7 +24,7 @@ const HEAD = { id: '', timeoutMs: 1000, attempt: 1, method: 'POST', target: '/',
 /** Loads and calls a tiny handler. Never throws; what it starts ends within this turn. */
 export function rehearse(): void {
   const outbox = new Outbox((_buffer, _offset, length) => length)
-  const { handler } = loadHandler(Buffer.from(SOURCE), CONFIG)
+  const { handler } = loadHandler(Buffer.from(SOURCE), CONFIG) as Loaded
   const host: CallHost = {
     outbox,
     handler,

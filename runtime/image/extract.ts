@@ -18,10 +18,8 @@ import { createTarDecoder, type ParsedTarEntry } from 'modern-tar'
 import { RuntimeError } from '../errors.ts'
 
 export interface ExtractOptions {
-  /** Every member must lie at or below this folder, e.g. `node_modules`. */
-  readonly prefix: string
-  /** Where `prefix` comes to lie in the target, e.g. `code/node_modules`. */
-  readonly reroot: string
+  /** Folders that members must lie at or below, and where each comes to lie in the target: `node_modules` → `code/node_modules`. */
+  readonly roots: ReadonlyMap<string, string>
   readonly maxBytes: number
   readonly maxMembers: number
 }
@@ -78,14 +76,15 @@ class Extraction {
 
   /** Path of a member below the target. Dot segments and absolute names are refused, not repaired. */
   #place(name: string): string {
-    const { prefix, reroot } = this.#options
     const plain = name.replace(/^(\.\/)+/, '').replace(/\/+$/, '')
     const parts = plain.split('/')
     if (plain.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')) {
       throw invalid(name, 'not a plain relative path')
     }
-    if (plain !== prefix && !plain.startsWith(`${prefix}/`)) throw invalid(name, `not below ${prefix}/`)
-    return `${reroot}${plain.slice(prefix.length)}`
+    const root = parts[0]!
+    const place = this.#options.roots.get(root)
+    if (place !== undefined) return `${place}${plain.slice(root.length)}`
+    throw invalid(name, `not below ${[...this.#options.roots.keys()].join('/ or ')}/`)
   }
 
   /** SECURITY: checked one by one and never through a symbolic link, or a link made before could lead outside. */
@@ -109,11 +108,17 @@ class Extraction {
 
   #makeSymlink(path: string, linkname: string, name: string): void {
     const pointsTo = posix.normalize(posix.join(posix.dirname(path), linkname))
-    const within = pointsTo === this.#options.reroot || pointsTo.startsWith(`${this.#options.reroot}/`)
+    const within = this.#leadsWithin(name, pointsTo)
     if (linkname === '' || linkname.startsWith('/') || linkname.includes('\0') || !within) {
       throw invalid(name, `a symbolic link to ${JSON.stringify(linkname)} leads out of the layer`)
     }
     symlinkSync(linkname, join(this.#target, path))
+  }
+
+  /** What a link points at lies below the same root as the link. */
+  #leadsWithin(name: string, pointsTo: string): boolean {
+    const place = this.#options.roots.get(name.replace(/^(\.\/)+/, '').split('/')[0]!)
+    return place !== undefined && (pointsTo === place || pointsTo.startsWith(`${place}/`))
   }
 
   /** A hard link becomes a copy: the layer's bytes then do not depend on which name came first. */

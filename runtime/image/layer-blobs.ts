@@ -29,6 +29,11 @@ export interface LayerFolders {
 
 const ADDON_MAX_BYTES = 1024 ** 3
 const ADDON_MAX_MEMBERS = 100_000
+const ADDON_ROOTS = new Map([
+  ['node_modules', 'code/node_modules'],
+  ['files', 'code'],
+])
+const LAYER_ROOTS = new Map([['code', 'code']])
 const CODE_FILE = 'code/handler.cjs'
 const MAP_FILE = 'code/handler.cjs.map'
 const EPOCH = new Date(0)
@@ -63,14 +68,13 @@ export async function loadCode(
   return { source, map: files.get(MAP_FILE) ?? null }
 }
 
-/** Takes a tar of `node_modules/…`, checks and normalises it, stores it as a layer at `/code/node_modules`, and leaves it
- *  unpacked. Throws RuntimeError `IMAGE_INVALID`. */
+/** Takes a tar of `node_modules/…` and `files/…`, checks and normalises it, stores it as a layer at `/code/node_modules` and
+ *  `/code`, and leaves it unpacked. Throws RuntimeError `IMAGE_INVALID`. */
 export async function storeAddOn(folders: LayerFolders, tarPath: string): Promise<Blob> {
   const draft = makeDraft(folders)
   try {
     await extractTar(tarPath, draft, {
-      prefix: 'node_modules',
-      reroot: 'code/node_modules',
+      roots: ADDON_ROOTS,
       maxBytes: ADDON_MAX_BYTES,
       maxMembers: ADDON_MAX_MEMBERS,
     })
@@ -92,7 +96,7 @@ export async function unpackLayer(folders: LayerFolders, digest: string): Promis
   const draft = makeDraft(folders)
   try {
     const limits = { maxBytes: ADDON_MAX_BYTES, maxMembers: ADDON_MAX_MEMBERS }
-    await extractTar(blob, draft, { prefix: 'code', reroot: 'code', ...limits })
+    await extractTar(blob, draft, { roots: LAYER_ROOTS, ...limits })
     keepDraft(draft, target)
   } finally {
     await rm(draft, { recursive: true, force: true })

@@ -25,6 +25,8 @@ export interface ConfigInput {
   readonly seccomp: SeccompProfile
   /** Folder of the mounted scratch disk, or null. */
   readonly scratchPath: string | null
+  /** Variables besides the platform's own. Default none. */
+  readonly bootEnv?: Readonly<Record<string, string>>
   /** Volumes, and where they are mounted on the host. Default none. */
   readonly volumes?: readonly VolumeSource[]
   /** `own`: a new one with nothing in it. `host`: the host's. Else the path of one made before. Default `own`. */
@@ -84,7 +86,7 @@ function ociProcess(input: ConfigInput): object {
     user: { uid: INNER_UID, gid: INNER_UID, umask: 0o022 },
     cwd: '/tmp',
     args: ['/usr/bin/node', ...nodeFlags(input.limits.memory), '/runtime/bootstrap.cjs'],
-    env: innerEnvironment(input.scratchPath !== null),
+    env: innerEnvironment(input.scratchPath !== null, input.bootEnv ?? {}),
     capabilities: { bounding: none, effective: none, inheritable: none, permitted: none, ambient: none },
     noNewPrivileges: true,
     oomScoreAdj: Math.max(SANDBOX_OOM_SCORE, input.oomScoreAdj),
@@ -102,8 +104,9 @@ export function nodeFlags(memoryBytes: number): string[] {
   return [`--max-old-space-size=${heapMb}`]
 }
 
-function innerEnvironment(scratch: boolean): string[] {
-  const env = ['PATH=/usr/local/bin:/usr/bin:/bin', 'HOME=/tmp', 'TMPDIR=/tmp', 'LANG=C.UTF-8']
+function innerEnvironment(scratch: boolean, bootEnv: Readonly<Record<string, string>>): string[] {
+  const own = Object.entries(bootEnv).map(([name, value]) => `${name}=${value}`)
+  const env = [...own, 'PATH=/usr/local/bin:/usr/bin:/bin', 'HOME=/tmp', 'TMPDIR=/tmp', 'LANG=C.UTF-8']
   return scratch ? [...env, 'FN_SCRATCH_DIR=/scratch'] : env
 }
 

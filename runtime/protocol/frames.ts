@@ -66,6 +66,8 @@ export const FLAG = {
   IDLE: 4,
   /** on a DATA stream's END: it broke off, the body is incomplete */
   ABORTED: 8,
+  /** the process was frozen since the call before (INVOKE only) */
+  THAWED: 16,
 } as const
 
 /** Largest payload per type; a type that is missing may not be sent in that direction. */

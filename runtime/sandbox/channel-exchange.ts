@@ -55,9 +55,10 @@ export class Exchange implements SandboxExchange {
     this.#onDone = onDone
   }
 
-  /** Writes INVOKE; `busy`: the sandbox has other calls, so that it may wait for what else is said to it in this turn.
+  /** Writes INVOKE; `busy`: the sandbox has other calls, so that it may wait for what else is said to it in this turn;
+   *  `thawed`: it was frozen since the call before.
    *  Throws ProtocolError for a head that cannot travel; nothing was written then. */
-  send(call: SandboxCall, busy: boolean): void {
+  send(call: SandboxCall, busy: boolean, thawed = false): void {
     const { body } = call
     const whole = body === null || Buffer.isBuffer(body)
     const first: Buffer | null = Buffer.isBuffer(body)
@@ -66,7 +67,8 @@ export class Exchange implements SandboxExchange {
     const inline = first === null || first.length <= WINDOW_BYTES ? first : first.subarray(0, WINDOW_BYTES)
     const sent = inline?.length ?? 0
     const complete = body === null || (whole && sent === body.length)
-    this.#write(encodeInvoke(this.#id, complete ? FLAG.END : 0, call, inline), busy)
+    const flags = (complete ? FLAG.END : 0) | (thawed ? FLAG.THAWED : 0)
+    this.#write(encodeInvoke(this.#id, flags, call, inline), busy)
     if (complete || body === null) return
     if (!Buffer.isBuffer(body) && first !== null && sent < first.length) body.unshift(first.subarray(sent))
     this.#onlyInvoke = false

@@ -51,7 +51,8 @@ export interface Channel {
    *  come in time. Hostile bytes: for sandboxes of the same version only. Rejects RuntimeError `SANDBOX_STOPPED`. */
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
   /** Starts a call. What goes wrong is told to the sink, never thrown; NOT_SENT where the sandbox had ended before. */
-  invoke(call: SandboxCall, sink: CallSink): SandboxExchange
+  /** `thawed`: the process was frozen since the call before, and hears first what came meanwhile. */
+  invoke(call: SandboxCall, sink: CallSink, thawed?: boolean): SandboxExchange
   /** The sandbox is gone: every open call gets `failed` (where it had no end yet) and `idle(false)`, boot and load reject. */
   fail(fault: Fault): void
   /** `fail` with KILLED, and the socket is destroyed. Idempotent. */
@@ -191,7 +192,7 @@ class SocketChannel implements Channel {
     return this.#cache.promise
   }
 
-  invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
+  invoke(call: SandboxCall, sink: CallSink, thawed = false): SandboxExchange {
     const id = ++this.#lastId
     const exchange = new Exchange(this.#socket, id, sink, this.#forget)
     const end = this.#gone ?? this.#deaf
@@ -201,7 +202,7 @@ class SocketChannel implements Channel {
       return exchange
     }
     try {
-      exchange.send(call, this.#exchanges.size > 0)
+      exchange.send(call, this.#exchanges.size > 0, thawed)
       this.#exchanges.set(id, exchange)
     } catch (error) {
       // Nothing was written: the sandbox is as good as before.

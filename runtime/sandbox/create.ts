@@ -229,6 +229,7 @@ class Build {
       resources: cgroups.ociResources(limits),
       seccomp,
       volumes: this.#volumes,
+      bootEnv: this.#spec.bootEnv ?? {},
       networkNamespace: this.#link?.namespacePath ?? (this.#spec.network === 'host' ? 'host' : 'own'),
       scratchPath: limits.scratch === null ? null : this.#scratchPath(),
       hardLimits,

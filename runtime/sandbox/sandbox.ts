@@ -72,6 +72,8 @@ export class ContainerSandbox implements Sandbox {
   #state: SandboxState = 'creating'
   #reason: StopReason | null = null
   #limits: Limits
+  /** Frozen since the last call. */
+  #thawed = false
   #oomKillsBefore = 0
   #dying = false
   #ranSince = true
@@ -150,6 +152,7 @@ export class ContainerSandbox implements Sandbox {
     this.#log = log
     this.#oomKillsBefore = this.#cgroup.oomKills()
     await this.#channel.load(code, timeoutMs, log)
+    this.#thawed = false
     // ORDER: the CPU quota only now: with a quarter of a CPU a bundle would take half a second to load.
     this.#cgroup.enforceQuota()
   }
@@ -195,7 +198,9 @@ export class ContainerSandbox implements Sandbox {
     if (this.#reason !== null) return refuse(sink, this.#reason.fault)
     this.#expectRunning()
     this.#log = sink.log.bind(sink)
-    return this.#channel.invoke(call, sink)
+    const thawed = this.#thawed
+    this.#thawed = false
+    return this.#channel.invoke(call, sink, thawed)
   }
 
   async freeze(): Promise<number | null> {
@@ -212,6 +217,7 @@ export class ContainerSandbox implements Sandbox {
   thaw(): number {
     if (this.#state === 'stopped') return 0
     const us = this.#cgroup.thaw()
+    this.#thawed = true
     if (this.#state === 'frozen') this.#state = move(this.#state, 'running')
     this.#ranSince = true
     return us

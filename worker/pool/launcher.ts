@@ -16,6 +16,7 @@ import {
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import { type CodeCaches, cacheBytesFor } from '../code-caches.ts'
 import { messageOf } from '../failures.ts'
+import { bootVariables } from '../registry/boot-variables.ts'
 import { networkModeOf, networkOwner } from '../registry/network-text.ts'
 import type { SourceMaps } from '../source-maps/source-maps.ts'
 import { SourcePositions } from '../source-maps/source-positions.ts'
@@ -54,6 +55,7 @@ export async function launchSandbox(slot: Slot, host: LaunchHost): Promise<void>
     network: networkModeOf(pool.config.network),
     writableRootBytes: pool.config.writableRootBytes,
     ...volumesOf(pool.version),
+    bootEnv: bootVariables(pool.config.env),
   })
   await load(sandbox, slot, image, host)
 }

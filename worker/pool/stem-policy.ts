@@ -1,6 +1,7 @@
 // Which functions can become of a stem, and how many stems to keep of which kind. Pure; the mechanism is stems.ts.
 import { DEFAULT_LIMITS, memoryClassBytes, type NetworkMode } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
+import { bootReason } from '../registry/boot-variables.ts'
 import { networkModeOf } from '../registry/network-text.ts'
 
 /** What was fixed when a stem booted: two functions of the same kind can both become of it. */
@@ -21,6 +22,8 @@ export function stemKindOf(config: FunctionConfig): StemKind | string {
   if ((volumes?.length ?? 0) > 0) return 'volumes are mounted when a sandbox is created'
   if (limits.scratch !== null) return 'the scratch disk is mounted when a sandbox is created'
   if (limits.tmpfs !== DEFAULT_LIMITS.tmpfs) return 'a tmpfs of its own size is mounted when a sandbox is created'
+  const boot = bootReason(config.env)
+  if (boot !== null) return boot
   if (limits.ulimits.length > 0) return 'ulimits are set when the process starts'
   const memoryBytes = memoryClassBytes(limits.memory)
   const mode = networkModeOf(network)
@@ -28,7 +31,7 @@ export function stemKindOf(config: FunctionConfig): StemKind | string {
 }
 
 /** Why a function with add-on layers starts cold. */
-export const LAYERS_REASON = 'add-on layers (native packages) are mounted when a sandbox is created'
+export const LAYERS_REASON = 'packages and files that ship beside the code are mounted when a sandbox is created'
 
 /** The kind kept ready before any function asked for one. */
 export const DEFAULT_KIND: StemKind = {

@@ -177,6 +177,20 @@ const destination = z
 const bool = z.boolean({ error: (issue) => `expected true or false, got ${shown(issue.input)}` })
 const limitObject = z.custom<Readonly<Record<string, unknown>>>()
 
+const MOST_PATTERNS = 100
+/** Used where the code is bundled; the platform keeps nothing of it. */
+function patterns(example: string, mostChars: number) {
+  return z
+    .array(
+      z
+        .string({ error: (issue) => `expected a text, got ${shown(issue.input)}` })
+        .min(1)
+        .max(mostChars, { error: `expected at most ${mostChars} characters` }),
+      { error: (issue) => `expected a list such as ${example}, got ${shown(issue.input)}` },
+    )
+    .max(MOST_PATTERNS, { error: `expected at most ${MOST_PATTERNS} entries` })
+}
+
 /** The manifest; `limits` and `maxLimits` are parsed by the limits table, not here. */
 export const configShape = z.strictObject({
   name: z
@@ -192,6 +206,14 @@ export const configShape = z.strictObject({
     .optional()
     .describe('entry file; index.ts in a folder'),
   form: oneOf('web', 'lambda').optional().describe('how the entry exports its handler; found out at deploy'),
+  files: patterns('["public/**"]', 4096)
+    .optional()
+    .describe(
+      'files that ship beside the code, read-only: patterns below the folder; those the code names ship by themselves',
+    ),
+  external: patterns('["knex", "@nestjs/*"]', 256)
+    .optional()
+    .describe('packages that are not bundled and ship as they are installed'),
   timeout: duration(1, 15 * MINUTE)
     .optional()
     .describe('of a call, while its own code runs'),

@@ -15,6 +15,7 @@ import {
 import type { FunctionConfig, RetryPolicy } from '../api.ts'
 import { RETRY_DEFAULTS } from '../queue/retry-policy.ts'
 import { RegistryError } from './api.ts'
+import { bootReason, nodeOptionsProblems } from './boot-variables.ts'
 import { CONFIG_DEFAULTS, configKeys, configShape, INNER_KEYS } from './config-shape.ts'
 import { checkFunctionName } from './names.ts'
 import { networkModeOf } from './network-text.ts'
@@ -70,6 +71,9 @@ function contradictions({ sandboxConcurrency = 1, isolation, leftovers, secrets 
   if (sandboxConcurrency > 1 && isolation === 'call') problems.push(`isolation: "call" ${alone}`)
   if (sandboxConcurrency > 1 && leftovers === 'kill') problems.push(`leftovers: "kill" ${alone}`)
   for (const key of secrets.filter((one) => one in env)) problems.push(`secrets: ${key} is in env as well`)
+  for (const key of secrets.filter((one) => bootReason({ [one]: '' }) !== null))
+    problems.push(`secrets: ${key} is read when the process starts, before it has secrets; set it in env`)
+  problems.push(...nodeOptionsProblems(env.NODE_OPTIONS))
   return problems
 }
 

@@ -54,14 +54,43 @@ describe('code', () => {
       "
     `)
   })
-  test('with a top-level await is told where and what instead', async () => {
-    expect(await failure('broken/top-level-await.ts')).toMatchInlineSnapshot(`
+  test('whose CommonJS requires a module with a top-level await is told what instead', async () => {
+    expect(await failure('broken/requires-await.cjs')).toMatchInlineSnapshot(`
       "fn: the code does not bundle
-      broken/top-level-await.ts:2:18: top-level await is not supported: move the await into the handler, or into a function it calls
+      broken/awaited.ts:2:18: top-level await in a module that is required
         2 | const settings = await fetch('http://127.0.0.1:9/settings').then((response) => response.json())
           |                  ^^^^^
+      → a module with a top-level await can be imported, not required: use import, in an ES module
       "
     `)
+  })
+  test('with faults of several kinds is told all of them at once', async () => {
+    expect(await failure('broken/two-imports.ts')).toMatchInlineSnapshot(`
+      "fn: 2 errors
+      broken/two-imports.ts:2:21: Could not resolve "./not-there.ts"
+        2 | import { one } from './not-there.ts'
+          |                     ^^^^^^^^^^^^^^^^
+
+      broken/two-imports.ts:3:21: Could not resolve "not-installed-at-all"
+        3 | import { two } from 'not-installed-at-all'
+          |                     ^^^^^^^^^^^^^^^^^^^^^^
+      → is not-installed-at-all installed? npm install not-installed-at-all
+      "
+    `)
+  })
+  test.each([
+    ['npm:zod@3', 'import "zod" and run npm install zod'],
+    ['npm:@scope/name@1/sub', 'import "@scope/name" and run npm install @scope/name'],
+    ['jsr:@std/path@1', 'run npx jsr add @std/path, then import "@std/path"'],
+    ['cloudflare:workers', 'exists in Cloudflare\u2019s runtime only'.replace('\u2019', "'")],
+    ['bun:sqlite', 'exists in Bun only'],
+    ['bun', 'exists in Bun only'],
+  ])('that imports %s is told what instead', async (specifier, words) => {
+    const folder = mkdtempSync(join(tmpdir(), 'fn-scheme-'))
+    writeFileSync(join(folder, 'a.ts'), `import x from '${specifier}'\nexport default () => new Response(x)\n`)
+    const error = (await bundleHandler('a.ts', { cwd: folder }).catch((thrown) => thrown)) as CliError
+    rmSync(folder, { recursive: true })
+    expect(error.details).toContain(words)
   })
   test('that imports from the network is told what instead', async () => {
     expect(await failure('broken/remote-import.ts')).toMatchInlineSnapshot(`

@@ -17,7 +17,11 @@ const link = (name: string, linkname: string): TarEntry => ({ header: { name, si
 async function extract(entries: TarEntry[], bounds: { maxBytes?: number; maxMembers?: number }): Promise<void> {
   const tar = join(folder, 'add-on.tar')
   writeFileSync(tar, await packTar(entries))
-  const options = { prefix: 'node_modules', reroot: 'code/node_modules', maxBytes: 100, maxMembers: 10, ...bounds }
+  const roots = new Map([
+    ['node_modules', 'code/node_modules'],
+    ['files', 'code'],
+  ])
+  const options = { roots, maxBytes: 100, maxMembers: 10, ...bounds }
   await extractTar(tar, folder, options)
 }
 

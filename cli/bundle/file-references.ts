@@ -1,0 +1,138 @@
+// Which files code reads at run time by a name that stands in it: `readFileSync(join(__dirname, 'x'))`, `new URL('./x',
+// import.meta.url)` and the like. The one door to @vercel/nft, which knows the forms; only modules that ask where they lie, or
+// name a file, are looked at, each by itself. Nothing of the author's code runs.
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname, extname, relative, resolve, sep } from 'node:path'
+import { type Loader, transform } from 'esbuild'
+import { isOfPackage } from './own-sources.ts'
+import { owningPackage } from './package-folder.ts'
+
+export interface FileReferences {
+  /** The author's files by absolute path; true: a module that runs by itself (a worker thread, a plugin). */
+  readonly own: ReadonlyMap<string, boolean>
+  /** Folders of packages that read files of their own. */
+  readonly packages: ReadonlySet<string>
+  /** What is named and cannot ship, a sentence each. */
+  readonly notes: readonly string[]
+}
+
+/** Cheap signs that a module may name a file. */
+const NAMES_FILES =
+  /\bimport\.meta\b|\b__(?:dir|file)name\b|\bprocess\.cwd\b|\b(?:readFile|createReadStream|readdir|sendFile|static|Worker|fork)\w*\s*\(/
+/** A literal that has to be there: `new URL('./x', import.meta.url)`. */
+const LITERAL_URL = /\bnew URL\(\s*(['"`])(\.{1,2}\/[^'"`$]+)\1\s*,\s*import\.meta\.url\s*\)/g
+/** Never taken along unless `files` names them. */
+const PRIVATE = /(^|[\\/])(\.env[^\\/]*|\.git|\.fn|\.npmrc|\.ssh)([\\/]|$)/
+
+/** `inputs`: absolute paths of the modules of a bundle; `root`: the function's folder. */
+export async function findReferences(inputs: readonly string[], root: string): Promise<FileReferences> {
+  const texts = new Map<string, string>()
+  for (const path of inputs) {
+    if (!/\.[cm]?[jt]sx?$/.test(path)) continue
+    const text = readFileSync(path, 'utf8')
+    if (NAMES_FILES.test(text)) texts.set(path, text)
+  }
+  const notes = [...texts].flatMap(([path, text]) => (isOfPackage(path) ? [] : missingFiles(path, text, root)))
+  if (texts.size === 0) return { own: new Map(), packages: new Set(), notes }
+  const found = await trace([...texts.keys()], root)
+  const own = new Map<string, boolean>()
+  const packages = new Set<string>()
+  for (const { path, parents } of found) {
+    if (parents.some((parent) => isOfPackage(parent))) {
+      const owner = owningPackage(path)
+      if (owner !== null && parents.some((parent) => owningPackage(parent) === owner)) packages.add(owner)
+    } else if (inputs.includes(path) || isOfPackage(relative(root, path))) {
+    } else if (!isBelow(root, path)) notes.push(outside(path, root))
+    else if (PRIVATE.test(relative(root, path)))
+      notes.push(`${relative(root, path)} does not ship; name it in "files" of fn.json if it has to`)
+    else own.set(path, isModule(path) && parents.some((parent) => runs(texts.get(parent) ?? '', path)))
+  }
+  return { own, packages, notes: [...new Set(notes)] }
+}
+
+/** A script for browsers is served, not run here. */
+function isModule(path: string): boolean {
+  return /\.[cm]?[jt]sx?$/.test(path) && !/\.d\.[cm]?ts$|\.min\.js$|[\\/](public|static|assets|www)[\\/]/.test(path)
+}
+
+/** `require(name)`, `import(name)`: of a name that is made at run time. */
+const COMPUTED = /\b(?:require|import)\(\s*(?!['"`][^'"`$]*['"`]\s*[,)])/
+const STARTS = /\b(?:new\s+Worker|new\s+Piscina|fork|filename\s*:)[^;]{0,200}?['"`]([^'"`]+)['"`]/g
+
+/** Whether a module starts the file at `path`, as a thread, a process or a plugin. */
+function runs(text: string, path: string): boolean {
+  const name = basename(path)
+  return COMPUTED.test(text) || [...text.matchAll(STARTS)].some(([, named]) => named!.split('/').at(-1) === name)
+}
+
+interface Found {
+  readonly path: string
+  /** The modules that name it. */
+  readonly parents: readonly string[]
+}
+
+async function trace(modules: readonly string[], root: string): Promise<Found[]> {
+  const { nodeFileTrace } = await import('@vercel/nft')
+  const { reasons } = await nodeFileTrace([...modules], {
+    base: '/',
+    processCwd: root,
+    // Only what these modules name themselves: the bundle holds what they import.
+    resolve: async () => [],
+    readFile: (path) => plainText(path),
+  })
+  const start = new Set(modules.map((path) => path.slice(1)))
+  const found: Found[] = []
+  for (const [name, reason] of reasons) {
+    const parents = [...reason.parents].filter((parent) => start.has(parent)).map((parent) => `/${parent}`)
+    const isNamed = reason.type.includes('asset') || reason.type.includes('sharedlib') || !start.has(name)
+    // The package.json of each module's folder is looked at by the tracer itself.
+    const isOnlyLookedAt = reason.type.every((type) => type === 'resolve') && !asksForManifest(parents)
+    if (parents.length > 0 && isNamed && !isOnlyLookedAt && isFile(`/${name}`))
+      found.push({ path: `/${name}`, parents })
+  }
+  return found
+}
+
+const LOADERS: Readonly<Record<string, Loader>> = {
+  '.ts': 'ts',
+  '.mts': 'ts',
+  '.cts': 'ts',
+  '.tsx': 'tsx',
+  '.jsx': 'jsx',
+}
+
+/** As plain JavaScript; null where it cannot be read or parsed, which esbuild has said already. */
+async function plainText(path: string): Promise<string | null> {
+  try {
+    const text = readFileSync(path, 'utf8')
+    const loader = LOADERS[extname(path)]
+    return loader === undefined ? text : (await transform(text, { loader, format: 'esm', jsx: 'automatic' })).code
+  } catch {
+    return null
+  }
+}
+
+/** `require('./package.json')` of a require made at run time is told in the same way as the tracer's own look. */
+function asksForManifest(parents: readonly string[]): boolean {
+  return parents.some((path) => !isOfPackage(path) && /['"`][./]*package\.json['"`]/.test(readFileSync(path, 'utf8')))
+}
+
+function missingFiles(path: string, text: string, root: string): string[] {
+  return [...text.matchAll(LITERAL_URL)].flatMap(([, , named]) => {
+    const file = resolve(dirname(path), decodeURI(named!).replace(/[?#].*$/, ''))
+    return existsSync(file) ? [] : [`${relative(root, path)} names ${named}, which does not exist and so does not ship`]
+  })
+}
+
+function outside(path: string, root: string): string {
+  return `${relative(root, path)} lies outside the function's folder and does not ship; deploy a folder that holds both`
+}
+
+function isBelow(root: string, path: string): boolean {
+  const below = relative(root, path)
+  return below !== '' && below !== '..' && !below.startsWith(`..${sep}`)
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true
+}

@@ -1,0 +1,85 @@
+// The files that ship beside the code, read-only below /code: what `files` in fn.json lists, and what the code names. A file is
+// sent as it is; a module that runs by itself (a worker thread, a plugin) is bundled under its own name.
+import { globSync, realpathSync, statSync } from 'node:fs'
+import { dirname, join, posix, relative, sep } from 'node:path'
+import { CliError } from '../errors.ts'
+import { readPackageJson } from './package-folder.ts'
+
+/** One file beside the code. */
+export interface BesideFile {
+  /** Its path in the tar: `files/templates/a.html`. */
+  readonly member: string
+  /** Where it is here; null: `content` has it. */
+  readonly path: string | null
+  readonly content: Buffer | null
+  readonly mode: 0o644 | 0o755
+}
+
+/** Most files that ship beside the code of one function: those of packages do not count. */
+const MOST_FILES = 10_000
+const MOST_PATTERNS = 100
+
+/** Absolute paths, sorted, of what `files` of a manifest names. Throws CliError MANIFEST_INVALID for what is no list of patterns
+ *  below the folder, or for a pattern that no file fits. */
+export function listedFiles(files: unknown, root: string, shown: string): string[] {
+  if (files === undefined) return []
+  const invalid = (why: string) => new CliError('MANIFEST_INVALID', `${shown}: files: ${why}`)
+  if (!Array.isArray(files) || files.some((one) => typeof one !== 'string' || one === ''))
+    throw invalid(
+      `expected a list of patterns such as ["public/**", "templates/*.html"], got ${JSON.stringify(files)?.slice(0, 80)}`,
+    )
+  if (files.length > MOST_PATTERNS) throw invalid(`expected at most ${MOST_PATTERNS} patterns, got ${files.length}`)
+  const found = new Set<string>()
+  for (const pattern of files as string[]) {
+    if (pattern.startsWith('/') || pattern.split('/').includes('..'))
+      throw invalid(`${JSON.stringify(pattern)} leads out of the folder; name files below it`)
+    const wanted = isFolder(join(root, pattern)) ? posix.join(pattern, '**') : pattern
+    const fits = globSync(wanted, { cwd: root, exclude: (name) => /(^|[\\/])(node_modules|\.git|\.fn)$/.test(name) })
+    const paths = fits.map((name) => join(root, name)).filter((path) => !isFolder(path))
+    if (paths.length === 0) throw invalid(`no file fits ${JSON.stringify(pattern)} below ${root}`)
+    for (const path of paths) found.add(path)
+  }
+  if (found.size > MOST_FILES) throw invalid(`expected at most ${MOST_FILES} files, got ${found.size}`)
+  const real = realpathSync(root)
+  for (const path of found) {
+    const target = realpathSync(path)
+    if (!target.startsWith(real + sep)) throw invalid(`${relative(root, path)} is a link to outside the folder`)
+  }
+  return [...found].sort()
+}
+
+/** How each file ships. `named`: true for a module that runs by itself, which `bundle` makes one file of; `listed` files ship as
+ *  they are unless the code starts them. */
+export async function besideFiles(
+  listed: readonly string[],
+  named: ReadonlyMap<string, boolean>,
+  root: string,
+  bundle: (path: string, format: 'esm' | 'cjs') => Promise<Buffer>,
+): Promise<BesideFile[]> {
+  const paths = new Set([...listed, ...named.keys()])
+  const all: BesideFile[] = []
+  for (const path of [...paths].sort()) {
+    const member = posix.join('files', ...relative(root, path).split(sep))
+    if (named.get(path) === true) {
+      all.push({ member, path: null, content: await bundle(path, moduleFormat(path, root, paths)), mode: 0o644 })
+    } else {
+      all.push({ member, path, content: null, mode: statSync(path).mode & 0o111 ? 0o755 : 0o644 })
+    }
+  }
+  return all
+}
+
+/** What Node takes a module for inside, where only a package.json that ships counts. */
+function moduleFormat(path: string, root: string, shipped: ReadonlySet<string>): 'esm' | 'cjs' {
+  const kind = /\.([cm]?)[jt]sx?$/.exec(path)?.[1]
+  if (kind === 'm') return 'esm'
+  if (kind === 'c') return 'cjs'
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    if (shipped.has(join(folder, 'package.json'))) return readPackageJson(folder)?.type === 'module' ? 'esm' : 'cjs'
+    if (folder === root || folder === dirname(folder)) return 'cjs'
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}

@@ -1,0 +1,269 @@
+// Code as people have it: what is read at run time, threads, WebAssembly, decorators, awaits, links. Each bundle is made from
+// files written here and run as a sandbox does.
+import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { compileFunction } from 'node:vm'
+import { unpackTar } from 'modern-tar/fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { packBundle } from '../../../../cli/bundle/archive.ts'
+import { type Bundle, bundleHandler } from '../../../../cli/bundle/bundle.ts'
+
+let folder = ''
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fn-project-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+function write(files: Readonly<Record<string, string | Uint8Array>>): void {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), text)
+  }
+}
+/** A folder's bundle of these files. */
+async function bundleOf(files: Readonly<Record<string, string | Uint8Array>>): Promise<Bundle> {
+  write({ ...files })
+  return bundleHere()
+}
+const bundleHere = (path = '.'): Promise<Bundle> => bundleHandler(path, { cwd: folder, flags: { name: 'it' } })
+const members = ({ files }: Bundle): string[] => files.map(({ member }) => member)
+
+/** Runs a bundle as the sandbox does; a promise where the code awaits. */
+async function load({ source }: Bundle): Promise<{ default: (request?: Request) => Promise<Response> | Response }> {
+  const module = { exports: {} }
+  const run = compileFunction(source.toString(), ['exports', 'require', 'module', '__filename', '__dirname'])
+  run(module.exports, createRequire(join(folder, 'x.js')), module, '/code/index.js', '/code')
+  return (await module.exports) as never
+}
+const ANSWER = "export default () => new Response('ok')\n"
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: code of a handler
+const IN_TEMPLATE = 'readFileSync(`${__dirname}/a.txt`)'
+// biome-ignore lint/suspicious/noTemplateCurlyInString: code of a package
+const JSX_RUNTIME = 'exports.jsx = (tag, { children }) => `<${tag}>${children}</${tag}>`'
+
+describe('files the code reads', () => {
+  test.each([
+    ['readFileSync(new URL("./a.txt", import.meta.url))', 'a.txt'],
+    ['readFileSync(join(import.meta.dirname, "t/a.hbs"))', 't/a.hbs'],
+    ['readFileSync(join(__dirname, "a.txt"))', 'a.txt'],
+    [IN_TEMPLATE, 'a.txt'],
+    ['readFileSync(join(process.cwd(), "a.txt"))', 'a.txt'],
+    ['createRequire(import.meta.url)("./package.json")', 'package.json'],
+  ])('%s ships %s', async (expression, file) => {
+    const bundle = await bundleOf({
+      [file]: '{}',
+      'index.ts': `import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+export const used = [readFileSync, createRequire, join]
+const text = () => ${expression}
+export default () => new Response(String(text()))\n`,
+    })
+    expect(members(bundle)).toEqual([`files/${file}`])
+    expect(bundle.warnings).toEqual([])
+  })
+
+  test('each module knows its own place below /code, also in a folder of its own', async () => {
+    const bundle = await bundleOf({
+      'fn.json': '{"entry": "src/index.ts"}',
+      'src/index.ts': `import { where } from './lib/where.ts'\nexport default () => Response.json([where, import.meta.url, __dirname])\n`,
+      'src/lib/where.ts': 'export const where = [import.meta.filename, import.meta.dirname]\n',
+    })
+    const { default: handler } = await load(bundle)
+    expect(await (await handler()).json()).toEqual([
+      ['/code/src/lib/where.js', '/code/src/lib'],
+      'file:///code/src/index.js',
+      '/code/src',
+    ])
+  })
+
+  test('a module that makes __dirname itself keeps its own', async () => {
+    const bundle = await bundleOf({
+      'index.ts': `import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+const __dirname = dirname(fileURLToPath(import.meta.url))
+export default () => new Response(__dirname)\n`,
+    })
+    expect(await (await (await load(bundle)).default()).text()).toBe('/code')
+  })
+
+  test('files lists patterns and folders; what fits none, or lies outside, is refused', async () => {
+    write({ 'public/a.css': '', 'public/deep/b.js': '', 'note.md': '', 'index.ts': ANSWER, 'node_modules/x/a.css': '' })
+    write({ 'fn.json': '{"files": ["public", "*.md"]}' })
+    expect(members(await bundleHere())).toEqual(['files/note.md', 'files/public/a.css', 'files/public/deep/b.js'])
+    for (const [files, words] of [
+      ['["nothing/**"]', /fn\.json: files: no file fits "nothing\/\*\*"/],
+      ['["../x"]', /leads out of the folder/],
+      ['["/etc/passwd"]', /leads out of the folder/],
+      ['"public"', /expected a list of patterns/],
+    ] as const) {
+      write({ 'fn.json': `{"files": ${files}}` })
+      await expect(bundleHere()).rejects.toThrow(words)
+    }
+    symlinkSync('/etc/hostname', join(folder, 'public', 'link'))
+    write({ 'fn.json': '{"files": ["public/**"]}' })
+    await expect(bundleHere()).rejects.toThrow(/is a link to outside the folder/)
+  })
+
+  test('what is named and cannot ship is said: missing, outside, private', async () => {
+    write({ 'app/.env': 'SECRET=1', 'shared.txt': '' })
+    write({
+      'app/index.ts': `import { readFileSync } from 'node:fs'
+const read = () => [new URL('./gone.txt', import.meta.url), readFileSync(new URL('../shared.txt', import.meta.url)), readFileSync(new URL('./.env', import.meta.url))]
+export default () => new Response(String(read()))\n`,
+    })
+    const bundle = await bundleHandler('app', { cwd: folder })
+    expect(members(bundle)).toEqual([])
+    expect(bundle.warnings.join('\n')).toMatch(/index\.ts names \.\/gone\.txt, which does not exist/)
+    expect(bundle.warnings.join('\n')).toMatch(/shared\.txt lies outside the function's folder/)
+    expect(bundle.warnings.join('\n')).toMatch(/\.env does not ship; name it in "files"/)
+  })
+
+  test('a package that reads files of its own ships as it is installed', async () => {
+    const bundle = await bundleOf({
+      'node_modules/has-data/package.json': '{"name":"has-data","version":"1.0.0","main":"lib/i.js"}',
+      'node_modules/has-data/lib/i.js':
+        "module.exports = () => require('fs').readFileSync(__dirname + '/../d.txt', 'utf8')",
+      'node_modules/has-data/d.txt': 'its data',
+      'index.ts': "import d from 'has-data'\nexport default () => new Response(d())\n",
+    })
+    expect(bundle.packages.map(({ member }) => member)).toEqual(['node_modules/has-data'])
+    expect(await (await (await load(bundle)).default()).text()).toBe('its data')
+  })
+})
+
+describe('modules that run by themselves', () => {
+  test('a worker thread’s module is bundled under its own name, in the form Node takes it for', async () => {
+    const index = `import { Worker } from 'node:worker_threads'
+export default () => new Response(String(new Worker(new URL('./worker.ts', import.meta.url))))\n`
+    const worker = "import { greet } from './greet.ts'\nconsole.log(greet())\n"
+    const greet = "export const greet = () => 'hello'\n"
+    const asScript = await bundleOf({ 'index.ts': index, 'worker.ts': worker, 'greet.ts': greet })
+    expect(members(asScript)).toEqual(['files/worker.ts'])
+    expect(asScript.files[0]!.content!.toString()).toContain('hello')
+    expect(asScript.files[0]!.content!.toString()).not.toMatch(/^(import|export) /m)
+  })
+})
+
+describe('packages', () => {
+  test('one that another could use and that is not installed is left to run time, with a warning', async () => {
+    const bundle = await bundleOf({
+      'node_modules/knexlike/package.json': '{"name":"knexlike","version":"1.0.0","main":"i.js"}',
+      'node_modules/knexlike/i.js': "exports.pg = () => require('pg-not-here')\nexports.ok = () => 'ok'",
+      'index.ts': "import { ok } from 'knexlike'\nexport default () => new Response(ok())\n",
+    })
+    expect(await (await (await load(bundle)).default()).text()).toBe('ok')
+    expect(bundle.warnings).toEqual([
+      'package knexlike can use pg-not-here, which is not installed: code that needs it fails when it runs',
+    ])
+  })
+
+  test('external keeps a package out of the bundle: it ships when it is installed, and is missed when it is not', async () => {
+    const bundle = await bundleOf({
+      'fn.json': '{"external": ["plain", "@not/*"]}',
+      'node_modules/plain/package.json': '{"name":"plain","version":"1.0.0","type":"module","exports":"./i.js"}',
+      'node_modules/plain/i.js': "export default 'plain'\nexport const named = 'named'",
+      'index.ts': `import main, { named } from 'plain'
+export default async () => new Response([main, named, await import('@not/here').catch((e) => e.code)].join())\n`,
+    })
+    expect(bundle.packages.map(({ member }) => member)).toEqual(['node_modules/plain'])
+    expect(await (await (await load(bundle)).default()).text()).toBe('plain,named,MODULE_NOT_FOUND')
+    write({ 'fn.json': '{"external": "plain"}' })
+    await expect(bundleHere()).rejects.toThrow(/fn\.json: external: expected at most 100 names/)
+  })
+
+  test('files of several names, as pnpm installs them, and links are sent whole', async () => {
+    const store = join(folder, 'store.js')
+    write({ 'store.js': "module.exports = 'linked'", 'store.txt': 'by a link' })
+    write({
+      'node_modules/a/package.json': '{"name":"a","version":"1.0.0","gypfile":true}',
+      'index.ts': "import a from 'a'\nexport default () => new Response(a)\n",
+    })
+    linkSync(store, join(folder, 'node_modules/a/index.js'))
+    linkSync(store, join(folder, 'node_modules/a/again.js'))
+    symlinkSync(join(folder, 'store.txt'), join(folder, 'node_modules/a/note.txt'))
+    const out = join(folder, 'out')
+    const tar = packBundle(await bundleHere())
+    await pipeline(tar, unpackTar(out))
+    const { readFileSync, lstatSync } = await import('node:fs')
+    for (const name of ['index.js', 'again.js']) {
+      expect(readFileSync(join(out, 'node_modules/a', name), 'utf8')).toBe("module.exports = 'linked'")
+      expect(lstatSync(join(out, 'node_modules/a', name)).nlink).toBe(1)
+    }
+    expect(lstatSync(join(out, 'node_modules/a/note.txt')).isFile()).toBe(true)
+  })
+})
+
+describe('what esbuild alone does not make', () => {
+  const ADD = Uint8Array.from(
+    Buffer.from('0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b', 'hex'),
+  )
+
+  test('a .wasm import is a WebAssembly.Module, with ?bytes its bytes', async () => {
+    const bundle = await bundleOf({
+      'add.wasm': ADD,
+      'index.ts': `import add from './add.wasm'
+import bytes from './add.wasm?bytes'
+export default async () => {
+  const sync = new WebAssembly.Instance(add as never).exports as { add(a: number, b: number): number }
+  const { instance } = (await WebAssembly.instantiate(bytes as never)) as never as { instance: { exports: typeof sync } }
+  return Response.json([add instanceof WebAssembly.Module, sync.add(2, 3), instance.exports.add(1, 1)])
+}\n`,
+    })
+    expect(await (await (await load(bundle)).default()).json()).toEqual([true, 5, 2])
+  })
+
+  test('decorators have their metadata where tsconfig.json wants it, across modules and by extends', async () => {
+    const bundle = await bundleOf({
+      'base.json': '{"compilerOptions":{"experimentalDecorators":true,"emitDecoratorMetadata":true}}',
+      'tsconfig.json': '{"extends":"./base.json"}',
+      'service.ts': 'export class Service {}\n',
+      'index.ts': `import { Service } from './service.ts'
+const seen: unknown[] = []
+;(Reflect as any).metadata = (key: string, value: any) => () => { seen.push([key, value.map?.((one: any) => one.name)]) }
+const Injectable = (): ClassDecorator => () => {}
+@Injectable()
+export class Controller { constructor(readonly service: Service) {} }
+export default () => Response.json(seen)\n`,
+    })
+    expect(await (await (await load(bundle)).default()).json()).toEqual([['design:paramtypes', ['Service']]])
+    expect(JSON.parse(bundle.sourceMap.toString()).sources).toContain('index.ts')
+  })
+
+  test('a JSX pragma alone chooses the runtime', async () => {
+    const bundle = await bundleOf({
+      'node_modules/mini/package.json': '{"name":"mini","version":"1.0.0"}',
+      'node_modules/mini/jsx-runtime.js': JSX_RUNTIME,
+      'index.tsx': '/** @jsxImportSource mini */\nexport default () => new Response((<h1>hi</h1>) as never)\n',
+    })
+    expect(await (await (await load(bundle)).default()).text()).toBe('<h1>hi</h1>')
+  })
+
+  test('top-level await works, in the handler and in what it imports', async () => {
+    const bundle = await bundleOf({
+      'node_modules/waits/package.json': '{"name":"waits","version":"1.0.0","type":"module","main":"i.js"}',
+      'node_modules/waits/i.js':
+        "import { basename } from 'node:path'\nexport const word = await Promise.resolve(basename('/a/waited'))",
+      'index.ts': `import { readFileSync } from 'node:fs'
+import { word } from 'waits'
+const later = await new Promise((done) => setTimeout(done, 1, 'later'))
+export default () => new Response([word, later, typeof readFileSync].join())\n`,
+    })
+    expect(await (await (await load(bundle)).default()).text()).toBe('waited,later,function')
+  })
+
+  test('an entry that is a link is the code it leads to, under the link’s name', async () => {
+    write({
+      'real/a.ts': "import { word } from './word.ts'\nexport default () => new Response(word)\n",
+      'real/word.ts': "export const word = 'through a link'\n",
+    })
+    symlinkSync('real/a.ts', join(folder, 'link.ts'))
+    const bundle = await bundleHandler('link.ts', { cwd: folder })
+    expect(bundle.name).toBe('link')
+    expect(await (await (await load(bundle)).default()).text()).toBe('through a link')
+  })
+})
