@@ -91,6 +91,19 @@ export function readResultTtlMs(reading: Reading): number {
   return ttlMs ?? 0
 }
 
+/** Below this a busy machine would be taken for one that stands. */
+const LEAST_STALL_MS = 1000
+
+/** null: `off`. */
+export function readStallAfterMs(reading: Reading): number | null {
+  const text = reading.text('FN_STALL_AFTER')
+  if (text === 'off') return null
+  const ms = united(reading, 'FN_STALL_AFTER', parseDurationMs)
+  if (ms !== null && ms < LEAST_STALL_MS)
+    reading.problems.push(`FN_STALL_AFTER: expected a duration of 1s or more, or off, got ${quoted(text)}`)
+  return ms
+}
+
 export function readStems({ text, problems }: Reading): number {
   const stems = text('FN_STEMS')
   if (!/^\d{1,3}$/.test(stems) || Number(stems) > MOST_STEMS)

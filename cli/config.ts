@@ -16,6 +16,7 @@ import {
   readNameServers,
   readNamespace,
   readResultTtlMs,
+  readStallAfterMs,
   readStems,
   readTls,
   readUrl,
@@ -74,6 +75,8 @@ export interface Config {
   readonly nameServers: readonly string[]
   /** Functions may have the host's own network. */
   readonly hostNetwork: boolean
+  /** A stand of the event loop this long is ended by the watchdog; null: none is. */
+  readonly stallAfterMs: number | null
   /** OTLP over HTTP endpoint; null: tracing is off. */
   readonly otlpEndpoint: string | null
 }
@@ -161,6 +164,13 @@ const SETTINGS: readonly Setting[] = [
     '24h',
     'duration',
     'records and results of asynchronous calls stay so long after the end',
+  ),
+  setting(
+    'FN_STALL_AFTER',
+    null,
+    '5s',
+    'duration or off',
+    'the event loop stood for so long: the sandbox it stands over is killed, 2 s later the platform is started over',
   ),
   setting('FN_STEMS', 'stems', '2', 'number', 'booted sandboxes without a function kept ready, of each kind; 0: none'),
   setting(
@@ -272,6 +282,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     egressAllow: readAllowed(reading, 'FN_EGRESS_ALLOW'),
     nameServers: readNameServers(reading),
     hostNetwork: isOn(reading, 'FN_HOST_NETWORK'),
+    stallAfterMs: readStallAfterMs(reading),
     otlpEndpoint: readUrl(reading, 'OTEL_EXPORTER_OTLP_ENDPOINT', ['http:', 'https:']) || null,
   }
   if (problems.length > 0) throw new ConfigError(problems)

@@ -85,6 +85,7 @@ export const ERRORS = {
   FUNCTION_PROTOCOL: { status: 502, title: 'The function broke the sandbox protocol', component: 'function' },
   FUNCTION_TIMEOUT: { status: 504, title: 'The function ran out of time', component: 'function' },
   FUNCTION_KILLED: { status: 502, title: 'The sandbox was killed', component: 'sandbox' },
+  PLATFORM_STALLED: { status: 503, title: 'The platform stood still over the call', component: 'worker' },
   FUNCTION_BUSY: { status: 429, title: 'The function is at its own limit', component: 'queue', retryAfterS: 1 },
   HOST_FULL: { status: 503, title: 'The host has no room', component: 'worker', retryAfterS: 1 },
   SANDBOX_CREATE_FAILED: {

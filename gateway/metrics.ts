@@ -152,6 +152,18 @@ export class Metrics {
     const longest = 'Longest time the event loop stood since the last scrape'
     this.#gauge('thaw_event_loop_stand_max_seconds', longest, () => loop.takeLongestMs() / 1000)
     new Counter({
+      name: 'thaw_platform_stalls_total',
+      help: 'Times the event loop stood for so long that the watchdog ended it, by how',
+      labelNames: ['end'],
+      registers: [this.#registry],
+      collect() {
+        const { sandboxesKilled, restarts } = loop.stalls()
+        this.reset()
+        this.inc({ end: 'sandbox_killed' }, sandboxesKilled)
+        this.inc({ end: 'restarted' }, restarts)
+      },
+    })
+    new Counter({
       name: 'thaw_event_loop_core_wait_seconds_total',
       help: 'Time the event loop was ready to run and had no core',
       registers: [this.#registry],

@@ -203,7 +203,7 @@ export const API_SCHEMAS: Readonly<Record<string, object>> = Object.freeze({
   NewToken: object({ ...token, token: text }),
   HostReport: anything,
   Health: object({ status: { const: 'ok' }, version: text }),
-  Readiness: object({ ready: { type: 'boolean' }, reason: text }, ['reason']),
+  Readiness: object({ ready: { type: 'boolean' }, reason: text, warning: text }, ['reason', 'warning']),
   Setting: object({
     name: text,
     value: text,

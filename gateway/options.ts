@@ -48,7 +48,7 @@ export interface GatewayOptions {
   readonly checkLimits: (asked: Partial<Limits>) => void
   /** The configuration for people; nothing secret. */
   readonly config: object
-  readonly ready: () => { readonly ready: boolean; readonly reason?: string }
+  readonly ready: () => { readonly ready: boolean; readonly reason?: string; readonly warning?: string }
   /** True: `X-Forwarded-*` of the peer are believed and extended. */
   readonly behindProxy?: boolean
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }

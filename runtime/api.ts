@@ -70,6 +70,26 @@ export interface LoopStands {
   onStand(tell: (ms: number) => void): () => void
   /** ms since the start in which the loop was ready to run and had no core. */
   coreWaitMs(): number
+  /** What the watchdog did: sandboxes it killed since the start, and how often it started the platform over, before this start. */
+  stalls(): { readonly sandboxesKilled: number; readonly restarts: number }
+}
+
+/** A sandbox the watchdog kills when the event loop stands over it. */
+export interface WatchedSandbox {
+  readonly id: string
+  /** Our ends of its sockets. */
+  readonly descriptors: readonly number[]
+  /** Of its cgroup, one in each hierarchy. */
+  readonly directories: readonly string[]
+  /** Told once the loop turns again: its processes were killed after so many ms of standing. Must not throw. */
+  onKilled(stoodMs: number): void
+}
+
+/** Who is told whose bytes the event loop handles. */
+export interface SandboxWatch {
+  /** `handling` is called before bytes of the sandbox are handled and costs one store; `killedAfterMs` asks whether the watchdog has
+   *  killed it (`onKilled` is told then); `leave` ends it all. */
+  watch(sandbox: WatchedSandbox): { handling(): void; killedAfterMs(): number | null; leave(): void }
 }
 
 /** States of a sandbox: `creating → running ⇄ frozen; any → stopped` (runtime/sandbox/state.ts holds the table). */
@@ -149,6 +169,8 @@ export type FaultCode =
   | 'PROTOCOL'
   /** killed from outside (operator, shutdown, cancel) */
   | 'KILLED'
+  /** killed by the watchdog: the platform's event loop stood over it */
+  | 'STALLED'
   /** the sandbox had ended before the call was written: nothing of it ran, another sandbox may take it */
   | 'NOT_SENT'
   /** the request's own body stream failed before its end */

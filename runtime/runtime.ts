@@ -2,7 +2,7 @@
 // Takes no state lock (the caller does, first) and reads no environment.
 import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
-import type { Clock, HostReport, Logger, Runtime } from './api.ts'
+import type { Clock, HostReport, Logger, Runtime, SandboxWatch } from './api.ts'
 import {
   bfqDisks,
   type CgroupHost,
@@ -83,6 +83,8 @@ export interface RuntimeOptions {
   readonly hostNetwork?: boolean
   /** Creations at once. Default: one a core. */
   readonly maxLaunches?: number
+  /** Told of sandboxes and whose bytes are handled. Default: nobody. */
+  readonly watch?: SandboxWatch
   /** Called after each step of a creation; throwing there fails it (tests). */
   readonly afterStep?: (name: string) => void
 }
@@ -153,6 +155,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
       oomScoreAdj: Number(readFileSync('/proc/self/oom_score_adj', 'utf8')),
       clock,
       logger,
+      ...(options.watch === undefined ? {} : { watch: options.watch }),
       ...(options.afterStep === undefined ? {} : { afterStep: options.afterStep }),
     },
     options.maxLaunches ?? facts.cores,

@@ -24,6 +24,8 @@ export type FailureCode =
   | 'FUNCTION_TIMEOUT'
   /** killed by an operator or on cancel */
   | 'FUNCTION_KILLED'
+  /** the platform's event loop stood over the call's sandbox, which was killed for it */
+  | 'PLATFORM_STALLED'
   /** the function's own queue is full, or a call waited longer in it than it may */
   | 'FUNCTION_BUSY'
   /** the host has no room (sandboxes, memory, host-wide queue) */

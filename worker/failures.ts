@@ -17,6 +17,7 @@ export const FAILURES: Readonly<
   FUNCTION_PROTOCOL: { component: 'function', status: 502 },
   FUNCTION_TIMEOUT: { component: 'function', status: 504 },
   FUNCTION_KILLED: { component: 'sandbox', status: 502 },
+  PLATFORM_STALLED: { component: 'worker', status: 503 },
   FUNCTION_BUSY: { component: 'queue', status: 429 },
   HOST_FULL: { component: 'worker', status: 503 },
   SANDBOX_CREATE_FAILED: { component: 'sandbox', status: 503 },
@@ -54,6 +55,7 @@ const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
   OUT_OF_MEMORY: 'FUNCTION_OUT_OF_MEMORY',
   PROTOCOL: 'FUNCTION_PROTOCOL',
   KILLED: 'FUNCTION_KILLED',
+  STALLED: 'PLATFORM_STALLED',
   // Only when it happened twice: the first time another sandbox takes the call.
   NOT_SENT: 'FUNCTION_CRASHED',
   BODY_ABORTED: 'BODY_ABORTED',
@@ -73,7 +75,7 @@ export function failureOfLaunch(error: unknown): InvocationFailure {
   const { fault } = error
   if (fault !== null && fault.code === 'OUT_OF_MEMORY') return failureOfFault(fault)
   if (error.code === 'LOAD_FAILED' || (fault !== null && error.code === 'SANDBOX_STOPPED')) {
-    if (fault?.code === 'KILLED') return failureOfFault(fault)
+    if (fault?.code === 'KILLED' || fault?.code === 'STALLED') return failureOfFault(fault)
     const { message, ...more } =
       fault === null ? { message: error.message } : failureOfFault({ ...fault, code: 'LOAD_FAILED' })
     return failure('FUNCTION_INIT_FAILED', message, more)

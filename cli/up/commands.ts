@@ -5,6 +5,7 @@ import { programName, withProgram } from '../program-name.ts'
 import { runExample } from './example.ts'
 import type { Platform } from './platform.ts'
 import { isAway, whyRedisIsAway } from './redis-reach.ts'
+import { afterRestart, restartsOf } from './restarted.ts'
 
 export interface UpOptions extends Omit<Flags, 'url' | 'namespace'> {
   /** Deploy `functions/hello.ts` and call it once up. */
@@ -76,6 +77,8 @@ async function runInForeground(
   }
   let reloadTls: (() => void) | null = null
   const stop = stopSignal(() => reloadTls)
+  const ended = await afterRestart(verb, restartsOf(process.env), stop)
+  if (ended !== null) return ended
   const startedMs = performance.now()
   let started: Running & { example?: () => Promise<void> }
   try {

@@ -10,6 +10,7 @@ import type { ConfigRow } from '../config.ts'
 import { maxConnections } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { type ProcessBase, packageVersion } from './process-parts.ts'
+import { restartsOf, restartWarning } from './restarted.ts'
 import { TlsRenewal } from './tls-renewal.ts'
 import { ensureToken } from './token.ts'
 
@@ -97,7 +98,9 @@ export async function openFront({ config, steps, logger, loop }: ProcessBase, pa
         config: settings,
         ready: () => {
           const reason = trouble()
-          return reason === null ? { ready: true } : { ready: false, reason }
+          const warning = restartWarning(restartsOf(process.env))
+          const more = warning === null ? {} : { warning }
+          return reason === null ? { ready: true, ...more } : { ready: false, reason, ...more }
         },
         behindProxy: config.behindProxy,
         maxConnections: maxConnections(),

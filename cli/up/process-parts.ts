@@ -3,11 +3,11 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type Logger, type LoopStands, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { type Logger, type Runtime, RuntimeError } from '../../runtime/api.ts'
 import { makeFolder, sweepDrafts } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
-import { watchLoop } from '../../runtime/host/loop-stands.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
+import { startWatchdog, type Watchdog } from '../../runtime/watchdog/watchdog.ts'
 import type { Deployer, FunctionVersion, Worker } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
@@ -28,6 +28,7 @@ import { type Config, PROJECT_ROOT } from '../config.ts'
 import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { createLogger } from './logger.ts'
+import { sameCommand } from './restarted.ts'
 import { secretKey } from './secret-key.ts'
 import { createSteps, type Steps } from './steps.ts'
 import { createTracing } from './tracing.ts'
@@ -40,7 +41,7 @@ export interface ProcessBase {
   readonly config: Config
   readonly steps: Steps
   readonly logger: Logger
-  readonly loop: LoopStands
+  readonly loop: Watchdog
   /** Told each step of some length as it begins. */
   readonly progress: (step: string) => void
 }
@@ -64,8 +65,20 @@ export async function startProcess<T>(
       () => outliveErrors(logger),
       (made) => made.stop(),
     )
-    const loop = await steps.run('event loop', watchLoop, (made) => made.close())
-    return await compose({ config, steps, logger, loop, progress })
+    const watchdog = { logger, afterMs: config.stallAfterMs, restart: sameCommand() }
+    const loop = await steps.run(
+      'event loop',
+      () => startWatchdog(watchdog),
+      (made) => made.close(),
+    )
+    const made = await compose({ config, steps, logger, loop, progress })
+    // Only now: a start does much at once, and so does a stop.
+    await steps.run(
+      'watchdog',
+      () => loop.arm(),
+      () => loop.disarm(),
+    )
+    return made
   } catch (error) {
     await steps.close()
     throw error
@@ -83,7 +96,7 @@ export async function lockState({ config, steps }: ProcessBase): Promise<void> {
   await sweepDrafts(config.stateDir)
 }
 
-export async function openRuntime({ config, steps, logger, progress }: ProcessBase): Promise<Runtime> {
+export async function openRuntime({ config, steps, logger, loop, progress }: ProcessBase): Promise<Runtime> {
   const { stateDir } = config
   progress('preparing the runtime')
   const bootstrap = await steps.run('bootstrap', () => buildBootstrap(join(stateDir, 'cache')))
@@ -101,6 +114,7 @@ export async function openRuntime({ config, steps, logger, progress }: ProcessBa
         nodeBinary: process.execPath,
         logger,
         clock: systemClock,
+        watch: loop,
         ...(config.zramBytes === null ? {} : { zramBytes: config.zramBytes }),
         totals: { memoryBytes: config.pool.sandboxMemoryBytes ?? sandboxMemoryBytes(), pids: highestPids() },
         reserve: { cpuShares: PLATFORM_SHARES, memoryBytes: PLATFORM_MEMORY_BYTES },

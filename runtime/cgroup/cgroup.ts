@@ -33,6 +33,8 @@ export interface CgroupHost {
   support(scratchAvailable: boolean, missingForNetwork?: string | null): Record<LimitName, LimitSupport>
   /** `cgroupsPath` of the OCI configuration: `/thaw-<platformId>/<sandboxId>`. */
   path(sandboxId: string): string
+  /** The sandbox's directory in every hierarchy, existing or not. */
+  directories(sandboxId: string): string[]
   /** `linux.resources` of the OCI configuration. The CPU quota is not in it: it comes after load. */
   ociResources(limits: Limits): OciResources
   /** What a sandbox with this memory limit may take of the host in all: on cgroup v1 socket buffers count beside the limit. */
@@ -151,6 +153,7 @@ export function openCgroupHost(options: CgroupHostOptions): CgroupHost {
         missingForNetwork,
       }),
     path: (sandboxId) => `/${parent}/${sandboxId}`,
+    directories: (sandboxId) => tree.hierarchies.map((root) => join(root, parent, sandboxId)),
     hostBytes: (memoryBytes) => memoryBytes + sockets.beside(memoryBytes),
     boundsSockets: sockets.enforced,
     memoryVersion: tree.place('memory')?.version ?? 2,

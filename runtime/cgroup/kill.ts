@@ -1,5 +1,5 @@
 // Killing what lives in cgroup directories, waiting until they are empty, and removing them. Used for one sandbox and for sweeps.
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
@@ -35,6 +35,36 @@ export function killPids(pids: Iterable<number>): void {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
+  }
+}
+
+/** Rounds of reading and killing, against tasks that fork meanwhile. */
+const KILL_ROUNDS = 4
+
+/** SIGKILL to all in these directories of one cgroup, frozen or not, by names alone: for a thread that has no open control files.
+ *  Never throws. */
+export function killDirectories(directories: readonly string[]): void {
+  for (const directory of directories) tryWrite(join(directory, 'cgroup.kill'), '1')
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    try {
+      killPids(new Set(directories.flatMap(pidsIn)))
+    } catch {
+      // one that may not be killed keeps none of the others
+    }
+    // v1 holds the signals of frozen tasks back.
+    for (const directory of directories) {
+      tryWrite(join(directory, 'freezer.state'), 'THAWED')
+      tryWrite(join(directory, 'cgroup.freeze'), '0')
+    }
+  }
+}
+
+/** Where there is no such file none is made: a directory of cgroupfs takes none. */
+function tryWrite(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { flag: 'r+' })
+  } catch {
+    // not there, or gone
   }
 }
 

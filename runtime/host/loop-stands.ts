@@ -18,7 +18,7 @@ export interface LoopClock {
 }
 
 /** The figures, moved on by `look`. Waiting for a core is not the loop's own doing: it is counted apart. */
-export class LoopMeter implements LoopStands {
+export class LoopMeter implements Omit<LoopStands, 'stalls'> {
   readonly #clock: LoopClock
   readonly #listeners = new Set<(ms: number) => void>()
   #lastMs: number
@@ -62,11 +62,15 @@ export class LoopMeter implements LoopStands {
   }
 }
 
-/** Measures this process's main thread, by which it must be called, until `close`. */
-export function watchLoop(): LoopStands & { close(): void } {
+/** Measures this process's main thread, by which it must be called, until `close`; `onLook` is called each `LOOK_MS` with it. */
+export function watchLoop(onLook: () => void = () => {}): Omit<LoopStands, 'stalls'> & { close(): void } {
   const waits = openCoreWaits()
   const meter = new LoopMeter({ monotonicMs: () => performance.now(), coreWaitMs: waits.read })
-  const timer = setInterval(() => meter.look(), LOOK_MS).unref()
+  const look = (): void => {
+    meter.look()
+    onLook()
+  }
+  const timer = setInterval(look, LOOK_MS).unref()
   return {
     takeLongestMs: () => meter.takeLongestMs(),
     onStand: (tell) => meter.onStand(tell),

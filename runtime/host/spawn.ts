@@ -37,6 +37,8 @@ export interface SpawnedProcess {
   readonly stdout: Readable | null
   readonly stderr: Readable | null
   readonly socket: Duplex | null
+  /** Descriptors of our ends, where `wireBuffer` was given: wire, stdout, stderr. */
+  readonly descriptors: readonly number[]
   /** Resolves when the process itself has ended, whoever still holds its streams. Never rejects. */
   readonly exited: Promise<ProcessExit>
   /** Sends a signal (default SIGTERM); false when the process is already gone. */
@@ -75,6 +77,7 @@ export function spawn(command: string, args: readonly string[], options: SpawnOp
     stdin: child.stdin,
     stdout: own?.stdout ?? child.stdout,
     stderr: own?.stderr ?? child.stderr,
+    descriptors: own?.ownFds ?? [],
     socket: own?.wire ?? (child.stdio[3] as Duplex | null | undefined) ?? null,
     exited,
     kill: (signal) => child.kill(signal),
@@ -87,6 +90,7 @@ interface OwnSockets {
   /** Null where they are no pipes. */
   readonly stdout: Socket | null
   readonly stderr: Socket | null
+  readonly ownFds: readonly number[]
   /** What the child inherits. */
   readonly peerFds: readonly number[]
 }
@@ -94,21 +98,23 @@ interface OwnSockets {
 /** Makes them, and names what the child inherits in `stdio`. All or none. */
 function openSockets(stdio: Exclude<StdioOptions, string>, wireBuffer: Buffer): OwnSockets {
   const sockets: Socket[] = []
+  const ownFds: number[] = []
   const peerFds: number[] = []
-  const keep = <T extends Socket>(nth: number, socket: T, peerFd: number): T => {
+  const keep = <T extends Socket>(nth: number, socket: T, ends: { ownFd: number; peerFd: number }): T => {
     sockets.push(socket)
-    peerFds.push(peerFd)
-    stdio[nth] = peerFd
+    ownFds.push(ends.ownFd)
+    peerFds.push(ends.peerFd)
+    stdio[nth] = ends.peerFd
     return socket
   }
   const openOutlet = (nth: number): Socket | null => {
     if (stdio[nth] !== 'pipe') return null
-    const { outlet, peerFd } = createOutlet()
-    return keep(nth, outlet, peerFd)
+    const { outlet, ...ends } = createOutlet()
+    return keep(nth, outlet, ends)
   }
   try {
-    const { wire, peerFd } = createWire(wireBuffer)
-    return { wire: keep(3, wire, peerFd), stdout: openOutlet(1), stderr: openOutlet(2), peerFds }
+    const { wire, ...ends } = createWire(wireBuffer)
+    return { wire: keep(3, wire, ends), stdout: openOutlet(1), stderr: openOutlet(2), ownFds, peerFds }
   } catch (error) {
     for (const socket of sockets) socket.destroy()
     for (const fd of peerFds) closeSync(fd)

@@ -155,6 +155,13 @@ export function reap(pid: number): ReapedExit | 'running' | 'not-ours' {
   return signal === 0 ? { code: (word >> 8) & 0xff, signal: null } : { code: null, signal }
 }
 
+/** waitpid(2) on any child, without waiting. Only for a process that has started none itself: the exits of libuv's would be lost. */
+export function reapAny(): 'reaped' | 'running' | 'none' {
+  const WNOHANG = 1
+  const result = call.waitpid(-1, Buffer.alloc(4), WNOHANG)
+  return result > 0 ? 'reaped' : result === 0 ? 'running' : 'none'
+}
+
 /** ioctl(2) with a number; returns its result. */
 export function ioctlNumber(fd: number, request: number, argument: number, path: string): number {
   return checked(call.ioctlNumber(fd, request, argument), 'ioctl', path)

@@ -90,27 +90,33 @@ export class WireSocket extends Socket {
   }
 }
 
-/** A connected pair: our end, and the other's descriptor, which the caller closes once it was inherited. */
-export function createWire(readBuffer: Buffer): { readonly wire: WireSocket; readonly peerFd: number } {
-  const { made: wire, peerFd } = connected((fd) => new WireSocket(fd, readBuffer))
-  return { wire, peerFd }
+/** Descriptors of a pair: the socket's, which it owns, and the other's, which the caller closes once it was inherited. */
+interface Ends {
+  readonly ownFd: number
+  readonly peerFd: number
+}
+
+/** A connected pair. */
+export function createWire(readBuffer: Buffer): { readonly wire: WireSocket } & Ends {
+  const { made: wire, ...ends } = connected((fd) => new WireSocket(fd, readBuffer))
+  return { wire, ...ends }
 }
 
 /** The same for what only comes out of a sandbox, its stdout and stderr. A socket and no pipe: who writes into a pipe holds its lock
  *  while the kernel copies from his memory, and a page of it that is slow to come makes our read wait (pipe_write, Linux 6.18). */
-export function createOutlet(): { readonly outlet: Socket; readonly peerFd: number } {
-  const { made: outlet, peerFd } = connected((fd) => new Socket({ fd, readable: true, writable: false }))
-  return { outlet, peerFd }
+export function createOutlet(): { readonly outlet: Socket } & Ends {
+  const { made: outlet, ...ends } = connected((fd) => new Socket({ fd, readable: true, writable: false }))
+  return { outlet, ...ends }
 }
 
 /** SECURITY: our end refuses descriptors before anybody has the other. */
-function connected<T>(make: (fd: number) => T): { readonly made: T; readonly peerFd: number } {
-  const [ours, peerFd] = socketPair()
+function connected<T>(make: (fd: number) => T): { readonly made: T } & Ends {
+  const [ownFd, peerFd] = socketPair()
   try {
-    refuseDescriptors(ours)
-    return { made: make(ours), peerFd }
+    refuseDescriptors(ownFd)
+    return { made: make(ownFd), ownFd, peerFd }
   } catch (error) {
-    closeSync(ours)
+    closeSync(ownFd)
     closeSync(peerFd)
     throw error
   }

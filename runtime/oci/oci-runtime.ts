@@ -17,6 +17,8 @@ export interface Container {
   readonly socket: WireSocket
   readonly stdout: Readable
   readonly stderr: Readable
+  /** Of the three. */
+  readonly descriptors: readonly number[]
 }
 
 export interface OciRuntime {
@@ -100,7 +102,7 @@ async function runContainer(
     const how = exit.signal === null ? `exit ${exit.code}` : `killed by ${exit.signal}`
     throw new RuntimeError('CREATE_FAILED', `${options.path} run: ${how}: ${words === '' ? 'no message' : words}`)
   }
-  return { pid: Number(await readFile(pidFile, 'utf8')), socket, stdout, stderr }
+  return { pid: Number(await readFile(pidFile, 'utf8')), socket, stdout, stderr, descriptors: child.descriptors }
 }
 
 /** The runtime's own, and not the container's. One thread for its Go code: it has nothing to do side by side, its threads only

@@ -36,6 +36,8 @@ export interface ChannelOptions {
   readonly onBug?: (error: unknown) => void
   /** What Lambda handlers see as their memory, asked when the code is sent; 128 MiB when left out. */
   readonly memoryBytes?: () => number
+  /** Called before anything that was read is handled. */
+  readonly handling?: () => void
 }
 
 export interface Channel {
@@ -267,6 +269,7 @@ class SocketChannel implements Channel {
   }
 
   #onChunk(chunk: Buffer): void {
+    this.#options.handling?.()
     if (this.#deaf !== null) return
     try {
       this.#decoder.push(chunk)

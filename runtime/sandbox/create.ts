@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock, Logger, SandboxSpec } from '../api.ts'
+import type { Clock, Logger, SandboxSpec, SandboxWatch } from '../api.ts'
 import type { CgroupHost, SandboxCgroup } from '../cgroup/cgroup.ts'
 import { RuntimeError } from '../errors.ts'
 import { diskFull } from '../host/durable-file.ts'
@@ -51,6 +51,8 @@ export interface SandboxHost {
   readonly oomScoreAdj: number
   readonly clock: Clock
   readonly logger: Logger
+  /** Not given: nothing looks whether the event loop stands. */
+  readonly watch?: SandboxWatch
   /** Called after each step; throwing there fails the creation (tests). */
   readonly afterStep?: (name: string) => void
 }
@@ -269,8 +271,10 @@ class Build {
     const onBug = (error: unknown) =>
       logger.error({ err: error, sandbox: id }, 'what a sandbox sent could not be handled')
     const ownNetwork = this.#spec.network !== 'host'
-    const cgroup = this.#cgroup
-    this.#sandbox = new ContainerSandbox({ id, container, cgroup, link, limits, ownNetwork, clock, onBug })
+    const watch = this.#host.watch
+    const directories = cgroups.directories(id)
+    const parts = { id, container, cgroup: this.#cgroup, link, limits, ownNetwork, clock, onBug }
+    this.#sandbox = new ContainerSandbox({ ...parts, ...(watch === undefined ? {} : { watch, directories }) })
   }
 
   async #removeCgroup(): Promise<void> {

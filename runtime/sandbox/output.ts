@@ -19,6 +19,8 @@ export interface OutputOptions {
   readonly onLine: CallSink['log']
   /** Told of what `onLine` threw, once. */
   readonly onBug?: (error: unknown) => void
+  /** Called before anything that was read is handled. */
+  readonly handling?: () => void
 }
 
 export interface Output {
@@ -82,6 +84,7 @@ function readStream(
     partial = ''
   }
   stream.on('data', (chunk: Buffer) => {
+    options.handling?.()
     const text = decoder.write(chunk)
     onText(text)
     const pieces = (partial + text).split('\n')

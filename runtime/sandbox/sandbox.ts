@@ -12,6 +12,7 @@ import type {
   SandboxCall,
   SandboxExchange,
   SandboxState,
+  SandboxWatch,
   StopReason,
 } from '../api.ts'
 import type { SandboxCgroup } from '../cgroup/cgroup.ts'
@@ -49,6 +50,10 @@ export interface SandboxParts {
   readonly clock: Clock
   /** Told of errors of the platform's own while it handled what came from inside. */
   readonly onBug?: (error: unknown) => void
+  /** Not given: nothing looks whether the event loop stands over it. */
+  readonly watch?: SandboxWatch
+  /** Of its cgroup, for `watch`. */
+  readonly directories?: readonly string[]
 }
 
 export class ContainerSandbox implements Sandbox {
@@ -81,6 +86,7 @@ export class ContainerSandbox implements Sandbox {
   #log: CallSink['log'] | null = null
   #release: () => Promise<void> = async () => {}
   #destroyed: Promise<void> | null = null
+  readonly #watched: ReturnType<SandboxWatch['watch']> | null
 
   constructor(parts: SandboxParts) {
     this.id = parts.id
@@ -98,8 +104,11 @@ export class ContainerSandbox implements Sandbox {
       this.#resolveGone = resolve
     })
     const { stdout, stderr, socket } = parts.container
+    this.#watched = this.#watchedBy(parts)
+    const handling = this.#watched?.handling ?? (() => {})
     this.#output = readOutput(stdout, stderr, {
       clock: parts.clock,
+      handling,
       onLine: (stream, line) => this.#log?.(stream, line),
       ...(parts.onBug === undefined ? {} : { onBug: parts.onBug }),
     })
@@ -107,9 +116,15 @@ export class ContainerSandbox implements Sandbox {
       clock: parts.clock,
       // The function's own only once it is known: a stem boots with those of its class.
       memoryBytes: () => this.#limits.memory,
+      handling,
       onFault: (fault) => this.#onFault(fault),
       ...(parts.onBug === undefined ? {} : { onBug: parts.onBug }),
     })
+  }
+
+  #watchedBy({ id, container, watch, directories = [] }: SandboxParts): ReturnType<SandboxWatch['watch']> | null {
+    const onKilled = (stoodMs: number) => this.kill(stalled(stoodMs))
+    return watch?.watch({ id, descriptors: container.descriptors, directories, onKilled }) ?? null
   }
 
   get state(): SandboxState {
@@ -272,6 +287,7 @@ export class ContainerSandbox implements Sandbox {
   async #tearDown(): Promise<void> {
     this.kill({ code: 'KILLED', message: 'the sandbox was destroyed' })
     await this.#release()
+    this.#watched?.leave()
     this.#output.close()
     this.#log = null
     this.#resolveGone()
@@ -279,6 +295,8 @@ export class ContainerSandbox implements Sandbox {
 
   /** The channel is unusable: the process ended, or broke the protocol. */
   #onFault(fault: Fault): void {
+    // ORDER: asked first: what the watchdog killed has closed its socket, too, and it is not the function's doing.
+    this.#watched?.killedAfterMs()
     if (this.#state === 'stopped' || this.#dying) return
     if (fault.code !== 'EXITED') {
       this.kill(fault)
@@ -324,6 +342,12 @@ export class ContainerSandbox implements Sandbox {
     const fault = this.#reason?.fault ?? { code: 'KILLED', message: 'stopped' }
     return new RuntimeError('SANDBOX_STOPPED', `sandbox ${this.id} has stopped: ${fault.message}`, { fault })
   }
+}
+
+function stalled(stoodMs: number): Fault {
+  const seconds = (stoodMs / 1000).toFixed(1)
+  const message = `the platform stood for ${seconds} s over what this sandbox sent, and killed it`
+  return { code: 'STALLED', message, data: { stoodMs: Math.round(stoodMs) } }
 }
 
 /** A call to a sandbox that has stopped: nothing of it was written. */

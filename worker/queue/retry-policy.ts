@@ -22,6 +22,7 @@ const CAUSES: Partial<Record<FailureCode, RetryCause>> = {
   FUNCTION_CRASHED: 'crash',
   FUNCTION_PROTOCOL: 'crash',
   FUNCTION_KILLED: 'crash',
+  PLATFORM_STALLED: 'crash',
   FUNCTION_OUT_OF_MEMORY: 'oom',
   FUNCTION_TIMEOUT: 'timeout',
 }

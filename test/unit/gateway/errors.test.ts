@@ -79,6 +79,7 @@ describe('the table of errors', () => {
         "503 DRAINING worker",
         "503 HOST_FULL worker",
         "503 NOT_READY gateway",
+        "503 PLATFORM_STALLED worker",
         "503 QUEUE_FULL queue",
         "503 QUEUE_UNAVAILABLE queue",
         "503 REGISTRY_UNAVAILABLE queue",
