@@ -26,7 +26,7 @@ return found`
 
 // The call is queued again, its record says so and the entry goes: all of it or nothing. Only while the entry is still the one
 // that was read: another redrive may have been faster.
-const REDRIVE = `${ADD_JOB}
+export const REDRIVE = `${ADD_JOB}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('ZADD', KEYS[5], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])

@@ -163,6 +163,7 @@ class Lane implements DurableLane {
       recover: () => this.#maintenance.recover(),
       begin: () => this.#dispatcher.start(),
       isOver: () => this.#draining,
+      clock: options.clock,
       logger: options.logger,
     })
     this.#reconciler = this.#createReconciler()

@@ -1,5 +1,5 @@
 // Once, before the first fetch: calls that ran when the platform died wait again, in front and uncounted.
-import type { Logger } from '../../runtime/api.ts'
+import type { Clock, Logger } from '../../runtime/api.ts'
 
 export interface RecoveryParts {
   /** Resolves to how many calls wait again. */
@@ -8,13 +8,17 @@ export interface RecoveryParts {
   readonly begin: () => void
   /** Nothing is to begin any more. */
   readonly isOver: () => boolean
+  readonly clock: Clock
   readonly logger: Logger
 }
+
+const AGAIN_MS = 1_000
 
 export class Recovery {
   readonly #parts: RecoveryParts
   #running: Promise<void> | null = null
   #done = false
+  #said = false
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts
@@ -24,7 +28,7 @@ export class Recovery {
     return this.#done
   }
 
-  /** Never rejects: when it fails, the next connection tries again. Never two at once: the second would take what the first has
+  /** Never rejects: when it fails it is tried again, in a second or with the next connection. Never two at once: the second would take what the first has
    *  just let run. */
   run(): Promise<void> {
     if (this.#done || this.#parts.isOver()) return Promise.resolve()
@@ -35,14 +39,17 @@ export class Recovery {
   }
 
   async #try(): Promise<void> {
-    const { recover, begin, isOver, logger } = this.#parts
+    const { recover, begin, isOver, clock, logger } = this.#parts
     try {
       const moved = await recover()
       this.#done = true
       if (moved > 0) logger.info({ calls: moved }, 'calls that were running are queued again')
       if (!isOver()) begin()
     } catch (error) {
-      logger.warn({ reason: (error as Error).message }, 'queued calls cannot be run yet')
+      // Once: it is tried until it works.
+      logger[this.#said ? 'debug' : 'warn']({ reason: (error as Error).message }, 'queued calls cannot be run yet')
+      this.#said = true
+      clock.after(AGAIN_MS, () => void this.run())
     }
   }
 }

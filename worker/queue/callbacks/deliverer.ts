@@ -41,6 +41,11 @@ const MOST_PENDING = 50_000
 const NAMESPACES = 500
 const OUTBOX_PAGE = 100
 const LOOK_MS = 5_000
+/** The platform could not try it: no try at all, and soon again. */
+const NOT_NOW_MS = 2_000
+/** Shorter than a follow-up is held by who tries it. */
+const WRITE_MS = 15_000
+const WRITE_AGAIN_MS = 500
 const PREVIOUS_SECRET_MS = 24 * 3_600_000
 
 /** Sends nothing before `start`. Owns a subscription and a timer until `close`, not the connection. */
@@ -210,7 +215,7 @@ class Deliverer implements Callbacks {
       const { secret, previous, previousUntilMs } = await this.#secret(namespace)
       const secrets = previous !== null && previousUntilMs > clock.now() ? [secret, previous] : [secret]
       const outcome = await tryDelivery(delivery, secrets, { ...this.#options, signal: this.#stop.signal })
-      if (outcome.kind === 'not-now') return
+      if (outcome.kind === 'not-now') return await this.#write(delivery, clock.now() + NOT_NOW_MS)
       if (outcome.kind === 'stopped') return await this.#store.put(delivery, clock.now())
       const nowMs = clock.now()
       const tries = delivery.tries + 1
@@ -220,11 +225,26 @@ class Deliverer implements Callbacks {
       const atMs = delayMs === null ? null : nowMs + delayMs
       const ended = state === 'pending' ? null : isoTime(nowMs)
       const nextAt = atMs === null ? null : isoTime(atMs)
-      await this.#store.put({ ...delivery, state, tries, status, error, nextAt, endedAt: ended }, atMs)
+      await this.#write({ ...delivery, state, tries, status, error, nextAt, endedAt: ended }, atMs)
       if (state === 'failed')
         logger.warn({ invocation: delivery.invocation, destination: delivery.destination, error }, 'a follow-up failed')
     } catch (error) {
-      logger.debug({ id: delivery.id, reason: (error as Error).message }, 'a follow-up could not be written down')
+      logger.debug({ id: delivery.id, reason: (error as Error).message }, 'a follow-up could not be tried')
+      await this.#write(delivery, clock.now() + NOT_NOW_MS)
+    }
+  }
+
+  /** What became of it, tried until Redis took it, or for as long as no other would try it. Never rejects. */
+  async #write(delivery: StoredDelivery, atMs: number | null): Promise<void> {
+    const { clock, logger } = this.#options
+    for (const endMs = clock.monotonicMs() + WRITE_MS; !this.#loop.closed; ) {
+      try {
+        return await this.#store.put(delivery, atMs)
+      } catch (error) {
+        const reason = (error as Error).message
+        if (clock.monotonicMs() > endMs) return logger.debug({ id: delivery.id, reason }, 'a follow-up was not written')
+        await new Promise<void>((resolve) => clock.after(WRITE_AGAIN_MS, resolve))
+      }
     }
   }
 

@@ -28,7 +28,7 @@ local function first()
 end`
 
 // What the outbox owes; it gives it up for this.
-const ADD = alsoWhenFull(`${FIRST_OF}
+export const ADD = alsoWhenFull(`${FIRST_OF}
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 if ARGV[5] ~= '' and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[6]) then return -1 end
 redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
@@ -40,7 +40,7 @@ if ARGV[5] ~= '' then
 end
 return 1`)
 
-const TAKE = alsoWhenFull(`${FIRST_OF}
+export const TAKE = alsoWhenFull(`${FIRST_OF}
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[4])
 local found = {}
 for _, id in ipairs(ids) do
@@ -53,7 +53,7 @@ end
 first()
 return found`)
 
-const PUT = alsoWhenFull(`${FIRST_OF}
+export const PUT = alsoWhenFull(`${FIRST_OF}
 redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
 if ARGV[5] == '' then redis.call('ZREM', KEYS[1], ARGV[4]) else redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4]) end
 first()`)
