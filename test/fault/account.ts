@@ -39,6 +39,8 @@ export interface Seen {
   readonly listed: readonly string[]
   readonly runs: readonly Run[]
   readonly faults: readonly Fault[]
+  /** Ids that are still queued or running when all is well and nothing has moved for long, whoever sent them. */
+  readonly open?: readonly string[]
 }
 
 export interface Account {
@@ -56,6 +58,7 @@ export interface Account {
   readonly rerunMs: readonly number[]
   /** Sentences; all empty is a clean account. */
   readonly lost: readonly string[]
+  readonly stuck: readonly string[]
   readonly unexpected: readonly string[]
   readonly unexplained: readonly string[]
   readonly wrong: readonly string[]
@@ -80,14 +83,15 @@ export function account(seen: Seen): Account {
     duplicates: repeats.duplicates,
     rerunMs: repeats.rerunMs,
     lost: findLost(acknowledged, seen),
+    stuck: (seen.open ?? []).map((id) => `${id}: queued or running, though all is well and idle`),
     unexpected: findUnexpected(known, seen),
     unexplained: repeats.unexplained,
     wrong: [...findWrong(acknowledged, seen), ...repeats.wrong],
   }
 }
 
-export function isClean({ lost, unexpected, unexplained, wrong }: Account): boolean {
-  return lost.length + unexpected.length + unexplained.length + wrong.length === 0
+export function isClean({ lost, stuck, unexpected, unexplained, wrong }: Account): boolean {
+  return lost.length + stuck.length + unexpected.length + unexplained.length + wrong.length === 0
 }
 
 function countStates(acknowledged: readonly Submitted[], fates: Seen['fates']) {

@@ -75,6 +75,20 @@ export async function askList(house: Asked, name?: string): Promise<string[]> {
   return ids
 }
 
+/** Ids of calls that are not over, once none has been for `ms`: those of clients who were refused end as well. */
+export async function askOpen(house: Asked, ms: number): Promise<string[]> {
+  const deadline = performance.now() + ms
+  for (;;) {
+    const open: string[] = []
+    for (const state of OPEN) {
+      const response = await ask(house, `/v1/invocations?limit=${PAGE}&state=${state}`)
+      open.push(...((await response.json()) as { id: string }[]).map(({ id }) => id))
+    }
+    if (open.length === 0 || performance.now() > deadline) return open
+    await sleep(500)
+  }
+}
+
 /** All runs that the function wrote down. */
 export async function askJournal(house: Asked, name: string): Promise<Run[]> {
   const response = await ask(house, `/fn/${name}`)

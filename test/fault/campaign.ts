@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from '../support/platform.ts'
 import { type Account, account, type Fault, isClean } from './account.ts'
-import { askFates, askJournal, askList } from './ask.ts'
+import { askFates, askJournal, askList, askOpen } from './ask.ts'
 import { Clients } from './clients.ts'
 import type { FaultKind, FaultScale } from './faults.ts'
 import { House, type HouseKind } from './house.ts'
@@ -58,7 +58,13 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   const { kinds } = options
   const needs = (what: string): boolean => kinds.some((kind) => kind.needs === what)
   const { house: kind, logFile } = options
-  const house = await House.open({ kind, ownDisk: needs('disk'), ownClock: needs('clock'), logFile })
+  const house = await House.open({
+    kind,
+    ownDisk: needs('disk'),
+    ownClock: needs('clock'),
+    ownWire: needs('wire'),
+    logFile,
+  })
   const troubles: string[] = []
   const running = new Running(options, house)
   let counted: Account | null = null
@@ -130,6 +136,7 @@ class Running {
     this.#options.say(`faults are over: ${this.faults.length}; waiting for ${this.#clients.acknowledged} calls to end`)
     await this.#house.ready()
     const fates = await askFates(this.#house, submitted, DRAIN_MS)
+    const open = await askOpen(this.#house, DRAIN_MS)
     const listed = await askList(this.#house)
     const runs = (await askJournal(this.#house, FUNCTIONS[0])).filter(({ key }) => key !== PROBE)
     return account({
@@ -138,6 +145,7 @@ class Running {
       listed: listed.filter((id) => !this.probes.includes(id)),
       runs,
       faults: this.faults,
+      open,
     })
   }
 

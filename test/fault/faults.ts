@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processesOf } from '../support/platform-leftovers.ts'
+import type { CommandFault } from '../support/redis-proxy.ts'
 import { until } from '../support/until.ts'
 import type { House, HouseKind, Member } from './house.ts'
 import { untilMoved } from './own-clock.ts'
@@ -17,7 +18,7 @@ export interface FaultKind {
   readonly what: string
   /** A run that it ends counts as an attempt. */
   readonly endsAttempts: boolean
-  readonly needs?: 'disk' | 'clock'
+  readonly needs?: 'disk' | 'clock' | 'wire'
   /** Where it can strike, first where it does unless asked otherwise. */
   readonly houses: readonly HouseKind[]
   /** False: there was nothing to strike. */
@@ -86,6 +87,21 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     endsAttempts: false,
     houses: BOTH,
     strike: tearRedis,
+  },
+  {
+    name: 'full',
+    what: 'maxmemory of Redis below what it holds for 0.2 to 4 s, by little or by all',
+    endsAttempts: false,
+    houses: BOTH,
+    strike: fillRedis,
+  },
+  {
+    name: 'command',
+    what: 'one command to Redis refused, lost before or after it was executed, or answered late',
+    endsAttempts: false,
+    houses: ['apart'],
+    needs: 'wire',
+    strike: harmCommand,
   },
   {
     name: 'disk',
@@ -191,6 +207,46 @@ async function tearRedis(house: House, chance: Chance): Promise<boolean> {
     if (supervisor !== null) signal(supervisor, 'SIGCONT')
   }
   await house.redisIsBack(pid)
+  return true
+}
+
+async function fillRedis(house: House, chance: Chance): Promise<boolean> {
+  const memory = await say(house.redisSocket, 'INFO memory')
+  const used = Number(/^used_memory:(\d+)/m.exec(memory)?.[1] ?? 0)
+  if (used === 0) return false
+  // Refuses everything; or has a little room that is kept for ends.
+  const maximum = chance.next() < 0.5 ? 1 : Math.round(used * (0.95 + 0.2 * chance.next()))
+  await say(house.redisSocket, `CONFIG SET maxmemory ${maximum}`)
+  await sleep(200 + chance.below(3_800))
+  await say(house.redisSocket, 'CONFIG SET maxmemory 0')
+  await house.ready()
+  return true
+}
+
+/** So many commands pass before one is harmed, at most. */
+const COMMANDS_BEFORE = 60
+const REFUSALS = [
+  "OOM command not allowed when used memory > 'maxmemory'.",
+  'LOADING Redis is loading the dataset in memory',
+  "READONLY You can't write against a read only replica.",
+  'MISCONF Errors writing to the AOF file: No space left on device',
+  'BUSY Redis is busy running a script.',
+]
+
+async function harmCommand(house: House, chance: Chance): Promise<boolean> {
+  const { wire } = house
+  if (wire === null) return false
+  const faults: CommandFault[] = [
+    { kind: 'refused', error: chance.pick(REFUSALS) },
+    { kind: 'lost request' },
+    { kind: 'lost answer' },
+    { kind: 'delayed', ms: 50 + chance.below(7_000) },
+  ]
+  const fault = chance.pick(faults)
+  wire.arm({ after: chance.below(COMMANDS_BEFORE), fault })
+  await until('a command was harmed', () => wire.struck !== null, DEAD_MS)
+  if (fault.kind === 'delayed') await sleep(fault.ms)
+  await house.ready()
   return true
 }
 

@@ -12,6 +12,7 @@ import { clockEnvironment, removeClockShares, writeOffset } from './own-clock.ts
 import { leaveFolder, mountSeenByAll } from './own-disk.ts'
 import { redisArguments, say } from './redis-wire.ts'
 import { isDead, Server } from './server.ts'
+import { Wire } from './wire.ts'
 
 /** `together`: fn up with its own Redis. `apart`: fn gateway, two fn worker and a Redis of the campaign's. */
 export type HouseKind = 'together' | 'apart'
@@ -22,6 +23,8 @@ export interface HouseOptions {
   readonly ownDisk: boolean
   /** Its clock can be moved (`setClock`). */
   readonly ownClock: boolean
+  /** Its processes reach their Redis through a wire on which single commands can be harmed (apart only). */
+  readonly ownWire?: boolean
   /** All that its processes print goes there, too. */
   readonly logFile?: string | undefined
 }
@@ -55,6 +58,7 @@ export class House {
   readonly workers: readonly Member[]
   /** null: fn up has its own. */
   readonly redis: Server | null
+  readonly wire: Wire | null
   readonly #folder: string
   readonly #clockFile: string
   #token = ''
@@ -70,13 +74,15 @@ export class House {
     // The user inside, as whom a writable folder of the host is bound.
     chownSync(this.journalDir, SANDBOX_USER, SANDBOX_USER)
     const isApart = options.kind === 'apart'
+    const redisSocket = join(folder, 'redis.sock')
+    this.wire = isApart && options.ownWire === true ? new Wire(join(folder, 'wire.sock'), redisSocket) : null
     const base = {
       PATH: PLAIN_PATH,
       HOME: folder,
       FN_VOLUME_ROOTS: folder,
       FN_STEMS: '1',
       ...(options.ownClock ? clockEnvironment(this.#clockFile) : {}),
-      ...(isApart ? { REDIS_URL: `unix://${join(folder, 'redis.sock')}` } : {}),
+      ...(isApart ? { REDIS_URL: `unix://${this.wire?.socketPath ?? redisSocket}` } : {}),
     }
     const { logFile } = options
     const member = (verb: string, stateDir: string, more: Readonly<Record<string, string>>): Member => {
@@ -92,7 +98,7 @@ export class House {
     const numbers = isApart ? Array.from({ length: WORKERS }, (_, index) => index + 1) : []
     this.workers = numbers.map((number) => member('worker', join(folder, `worker-${number}`), {}))
     if (isApart) mkdirSync(this.redisDir)
-    const args = redisArguments(this.redisDir, join(folder, 'redis.sock'))
+    const args = redisArguments(this.redisDir, redisSocket)
     this.redis = isApart
       ? new Server({ name: 'redis', command: 'redis-server', args, env: { PATH: PLAIN_PATH }, logFile })
       : null
@@ -105,6 +111,7 @@ export class House {
     const house = new House(folder, await freePort(), disk, options)
     house.setClock(0)
     try {
+      await house.wire?.open()
       await house.start()
       for (const member of [house.front, ...house.workers])
         member.id = readFileSync(join(member.stateDir, 'id'), 'utf8').trim()
@@ -229,6 +236,7 @@ export class House {
       const left = (): string[] => (id === '' ? [] : leftovers(id, member.stateDir))
       await until('nothing is left', () => left().join(', ') || true, 10_000).catch(() => wrong.push(...left()))
     }
+    await this.wire?.close()
     if (this.disk !== null) {
       await this.disk.unmount().catch((error: Error) => wrong.push(error.message))
       await leaveFolder(this.#folder)

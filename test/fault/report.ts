@@ -15,6 +15,7 @@ export function reportOf(results: readonly CampaignResult[]): string {
     'cancelled',
     'expired',
     'lost',
+    'stuck',
     'unexpected',
     'duplicates',
     'unexplained',
@@ -38,6 +39,7 @@ function rowOf({ house, kinds, kills, account, backMs }: CampaignResult): (strin
     account.cancelled,
     account.expired,
     account.lost.length,
+    account.stuck.length,
     account.unexpected.length,
     account.duplicates,
     account.unexplained.length,
@@ -55,6 +57,7 @@ function faultsOf({ house, kinds, seed, account, troubles, clean }: CampaignResu
   return [
     `not clean: ${nameOf(house, kinds)} (--seed ${seed})`,
     ...said('lost', account.lost),
+    ...said('stuck', account.stuck),
     ...said('unexpected', account.unexpected),
     ...said('unexplained', account.unexplained),
     ...said('wrong', account.wrong),

@@ -70,6 +70,11 @@ describe('what was acknowledged', () => {
     expect(accountOf({ submitted, fates: new Map([['1', fate(state)]]) }).wrong).toHaveLength(1)
   })
 
+  test('is stuck when it has not ended although all is idle, acknowledged or not', () => {
+    const found = accountOf({ open: ['2'] })
+    expect([found.stuck.length, isClean(found)]).toEqual([1, false])
+  })
+
   test('may be a dead letter when the platform died under it more than twenty times, and not before', () => {
     const why = 'attempt 0, the worker ended again and again while it ran this call'
     const fates = new Map([['1', fate('failed', { why })]])
