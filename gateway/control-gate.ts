@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { QuotaRate } from '../worker/registry/quota-rates.ts'
 import type { AuditLog } from './auth/audit-log.ts'
+import type { HeldRequests } from './auth/held-requests.ts'
 import { isLoopbackAddress } from './auth/known-host.ts'
 import type { TokenRates } from './auth/rate.ts'
 import { expectScope, namespaceFor } from './auth/scopes.ts'
@@ -26,6 +27,7 @@ export interface ControlGateOptions {
   readonly rates: TokenRates
   /** Requests of each namespace; null: none is counted. */
   readonly requests: QuotaRate | null
+  readonly held: HeldRequests
   readonly audit: AuditLog
   readonly watch: UploadWatch
   readonly isKnownHost: (host: string) => boolean
@@ -96,6 +98,7 @@ export class ControlGate {
     if (caller.namespace !== null) this.#options.requests?.expect(caller.namespace)
     namespaceFor(caller, namespaceOf(headers.own))
     expectScope(caller, incoming.method ?? '', path)
+    if (caller.namespace !== null) this.#options.held.take(caller.namespace, outgoing)
   }
 
   // Behind a proxy everybody comes from loopback.

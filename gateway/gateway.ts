@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/api.ts'
 import { QuotaRate } from '../worker/registry/quota-rates.ts'
 import { createControl } from './app.ts'
 import { AuditLog } from './auth/audit-log.ts'
+import { HeldRequests } from './auth/held-requests.ts'
 import { createHostCheck } from './auth/known-host.ts'
 import { TokenRates } from './auth/rate.ts'
 import { TokenCheck } from './auth/token.ts'
@@ -77,6 +78,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     tokens,
     rates,
     requests,
+    held: new HeldRequests(quotas ?? null),
     audit,
     watch,
     isKnownHost: createHostCheck(options.listen.host, options.hosts),

@@ -5,6 +5,7 @@ import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client'
 import type { Clock, LoopStands } from '../runtime/api.ts'
 import type { InvocationRecord, Worker } from '../worker/api.ts'
 import type { DurableLane } from '../worker/queue/api.ts'
+import { FunctionLabelBook } from './function-labels.ts'
 import { DurationHistogram, observe } from './histogram.ts'
 import type { GatewayOptions } from './options.ts'
 import { registerQuotaMetrics } from './quota-metrics.ts'
@@ -22,6 +23,7 @@ export class Metrics {
   /** `namespace/function/outcome/start` → count; turned into prom-client's form when scraped. */
   readonly #counts = new Map<string, { readonly labels: Readonly<Record<string, string>>; count: number }>()
   readonly #phases = new DurationHistogram('thaw_invocation_phase_seconds', 'Phases of invocations')
+  readonly #labels = new FunctionLabelBook()
   readonly #usage: UsageMetrics
   readonly #unsubscribes: (() => void)[] = []
 
@@ -31,7 +33,7 @@ export class Metrics {
     this.#lane = lane
     this.#clock = clock
     this.#define()
-    this.#usage = new UsageMetrics(this.#registry)
+    this.#usage = new UsageMetrics(this.#registry, this.#labels)
     if (loop) this.#defineLoop(loop)
     if (quotas !== undefined) registerQuotaMetrics(this.#registry, quotas)
     const unsubscribe = worker.subscribe((event) => {
@@ -58,10 +60,11 @@ export class Metrics {
     this.#usage.add(record)
     const outcome = record.error === null ? record.state : record.error.code
     const start = record.start ?? 'none'
-    const key = `${record.namespace}/${record.function}/${outcome}/${start}`
+    const labelled = this.#labels.of(record.namespace, record.function)
+    const key = `${labelled.namespace}/${labelled.function}/${outcome}/${start}`
     const known = this.#counts.get(key)
     if (known === undefined) {
-      const labels = { namespace: record.namespace, function: record.function, outcome, start }
+      const labels = { ...labelled, outcome, start }
       this.#counts.set(key, { labels, count: 1 })
     } else known.count++
     for (const phase of PHASES) {

@@ -3,6 +3,7 @@
 import { Counter, type Registry } from 'prom-client'
 import type { Metering } from '../runtime/api.ts'
 import type { InvocationRecord } from '../worker/api.ts'
+import type { FunctionLabelBook, FunctionLabels } from './function-labels.ts'
 
 interface UsageCounter {
   readonly name: string
@@ -62,9 +63,11 @@ const PARTS = COUNTERS.flatMap((counter) => counter.parts)
 
 /** Totals by function since the start of the platform. */
 export class UsageMetrics {
-  readonly #usages = new Map<string, Usage>()
+  readonly #labels: FunctionLabelBook
+  readonly #usages = new Map<FunctionLabels, Usage>()
 
-  constructor(registry: Registry) {
+  constructor(registry: Registry, labels: FunctionLabelBook) {
+    this.#labels = labels
     let first = 0
     for (const counter of COUNTERS) {
       this.#define(registry, counter, first)
@@ -77,11 +80,11 @@ export class UsageMetrics {
     const { metering } = record
     if (metering === null) return
     const own = metering.unshared === undefined ? metering : { ...metering, ...metering.unshared }
-    const key = `${record.namespace}/${record.function}`
-    let usage = this.#usages.get(key)
+    const labels = this.#labels.of(record.namespace, record.function)
+    let usage = this.#usages.get(labels)
     if (usage === undefined) {
-      usage = { namespace: record.namespace, function: record.function, sums: new Float64Array(PARTS.length) }
-      this.#usages.set(key, usage)
+      usage = { ...labels, sums: new Float64Array(PARTS.length) }
+      this.#usages.set(labels, usage)
     }
     for (let index = 0; index < PARTS.length; index++) usage.sums[index]! += PARTS[index]!.of(own)
   }

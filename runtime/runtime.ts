@@ -12,6 +12,7 @@ import {
   type SandboxTotals,
   usesBfq,
 } from './cgroup/cgroup.ts'
+import { DiskPromises } from './host/disk-promises.ts'
 import { keepGuard, stopOldGuard } from './host/guard.ts'
 import {
   canMakeDisks,
@@ -128,7 +129,9 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   unwind.defer('networks', () => networks.close())
   const limits = limitsOfHost(cgroups, networks, hardLimits)
   const budgets = holdBudgets(options, platformId, cgroups, ownLimits, unwind)
+  const promises = new DiskPromises(stateDir)
   const volumes = await openVolumeStore({
+    promises,
     imagesDir: folders.volumeImages,
     mountsDir: folders.volumes,
     bindRoots: options.volumeRoots ?? [],
@@ -145,6 +148,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
       networks,
       layersDir: folders.layers,
       weightedDisk: () => weighted.open(),
+      promises,
       baseLayers,
       layerFolder: (digest) => images.layerFolder(digest),
       uids,

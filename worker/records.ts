@@ -1,30 +1,44 @@
-// The records of the last synchronous invocations, in memory.
+// The records of the last synchronous invocations, in memory. When there is no room for another, the oldest one of the namespace with
+// most goes: what one namespace calls does not push out what others can look up.
 import type { InvocationRecord, RecordQuery } from './api.ts'
 import { RecordColumns, type RecordInstants } from './record-columns.ts'
 
 export const RECORDS_KEPT = 10_000
+const NONE = -1
 
-/** A ring: the oldest record goes when a new one comes. */
+/** Rows of one namespace, oldest first: a list through `#after`. */
+interface Rows {
+  oldest: number
+  newest: number
+  count: number
+}
+
 export class Records {
   readonly #capacity: number
   readonly #columns: RecordColumns
   /** Row of the latest attempt. */
   readonly #rows = new Map<string, number>()
-  #next = 0
+  readonly #namespaces = new Map<string, Rows>()
+  /** The row that came next in the same namespace. */
+  readonly #after: Int32Array
+  #used = 0
 
   constructor(capacity = RECORDS_KEPT) {
     this.#capacity = capacity
     this.#columns = new RecordColumns(capacity)
+    this.#after = new Int32Array(capacity)
   }
 
   /** A later attempt of an invocation takes the earlier one's place in `get`. `instants` are those of the record. */
   add(record: InvocationRecord, instants: RecordInstants): void {
-    const row = this.#next
-    const old = this.#columns.idAt(row)
-    if (old !== undefined && this.#rows.get(old) === row) this.#rows.delete(old)
+    const own = this.#rowsOf(record.namespace)
+    const row = this.#used < this.#capacity ? this.#used++ : this.#giveUp(own)
     this.#columns.set(row, record, instants)
     this.#rows.set(record.id, row)
-    this.#next = (row + 1) % this.#capacity
+    if (own.count === 0) own.oldest = row
+    else this.#after[own.newest] = row
+    own.newest = row
+    own.count++
   }
 
   get(id: string): InvocationRecord | null {
@@ -46,5 +60,32 @@ export class Records {
     }
     found.sort((a, b) => (columns.idAt(a)! < columns.idAt(b)! ? 1 : -1))
     return found.slice(0, query.limit).map((row) => columns.get(row))
+  }
+
+  #rowsOf(namespace: string): Rows {
+    let rows = this.#namespaces.get(namespace)
+    if (rows === undefined) {
+      rows = { oldest: NONE, newest: NONE, count: 0 }
+      this.#namespaces.set(namespace, rows)
+    }
+    return rows
+  }
+
+  /** The row of the oldest record of who has most, free now. `own`: who needs it, and keeps its place though it has none left. */
+  #giveUp(own: Rows): number {
+    const giver = own.count * this.#namespaces.size >= this.#capacity ? own : this.#largest()
+    const row = giver.oldest
+    const id = this.#columns.idAt(row)!
+    if (this.#rows.get(id) === row) this.#rows.delete(id)
+    giver.oldest = this.#after[row]!
+    giver.count--
+    if (giver.count === 0 && giver !== own) this.#namespaces.delete(this.#columns.namespaceAt(row))
+    return row
+  }
+
+  #largest(): Rows {
+    let largest: Rows | null = null
+    for (const rows of this.#namespaces.values()) if (largest === null || rows.count > largest.count) largest = rows
+    return largest!
   }
 }

@@ -4,6 +4,7 @@ import { parseBytes, type Volume } from '../../runtime/api.ts'
 import type { VolumeUse } from '../../worker/api.ts'
 import { functionsThat } from '../../worker/registry/deployed.ts'
 import { isDnsLabel } from '../../worker/registry/names.ts'
+import { VolumeQuota } from '../../worker/registry/volume-quota.ts'
 import { GatewayError } from '../errors.ts'
 import { answerByName, namespaceOf, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
@@ -12,6 +13,8 @@ const DEFAULT_SIZE = '1g'
 const Body = z.strictObject({ size: z.union([z.string(), z.number()]).optional() })
 
 export function volumeRoutes(parts: ControlParts): Route[] {
+  const { volumes, quotas = null } = parts
+  const volumeQuota = volumes === undefined ? null : new VolumeQuota(volumes, quotas)
   return [
     {
       method: 'GET',
@@ -55,7 +58,8 @@ export function volumeRoutes(parts: ControlParts): Route[] {
         if (!parsed.success) throw new GatewayError('BAD_REQUEST', 'expected {"size": "1g"}', { cause: parsed.error })
         const { size = DEFAULT_SIZE } = parsed.data
         const bytes = typeof size === 'number' ? size : parseBytes(size)
-        const { volume, created } = await storeOf(parts).create(`${namespaceOf(context)}/${name}`, bytes)
+        storeOf(parts)
+        const { volume, created } = await volumeQuota!.create(namespaceOf(context), name, bytes)
         return context.json(view(volume, parts), created ? 201 : 200)
       },
     },

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Clock, Logger, SandboxSpec, SandboxWatch } from '../api.ts'
 import type { CgroupHost, SandboxCgroup } from '../cgroup/cgroup.ts'
 import { RuntimeError } from '../errors.ts'
+import type { DiskPromises } from '../host/disk-promises.ts'
 import { diskFull } from '../host/durable-file.ts'
 import { mountOwnDisk, mountWeightedDisk, type ScratchDisk } from '../host/scratch-disk.ts'
 import { reap } from '../host/syscalls.ts'
@@ -17,6 +18,7 @@ import type { SandboxLink } from '../network/sandbox-link.ts'
 import { type HardLimits, INNER_UID, ociConfig, type VolumeSource } from '../oci/config.ts'
 import type { Container, OciRuntime } from '../oci/oci-runtime.ts'
 import type { SeccompProfile } from '../oci/seccomp.ts'
+import { WEIGHTED_IMAGE } from '../platform-folders.ts'
 import { mountPointLayer } from '../volumes/mount-points.ts'
 import { SandboxVolumes } from '../volumes/sandbox-volumes.ts'
 import type { HostVolumes } from '../volumes/volume-store.ts'
@@ -33,6 +35,8 @@ export interface SandboxHost {
   readonly scratchDir: string
   /** The disk that scratch disks with an I/O weight share, made at first use. */
   weightedDisk(): Promise<WeightedDisk>
+  /** What is promised of the disk scratch disks lie on. */
+  readonly promises: DiskPromises
   /** Folders of the layers every sandbox has, lowest first. */
   readonly baseLayers: readonly string[]
   /** Folder of an unpacked add-on layer. */
@@ -157,20 +161,24 @@ class Build {
   }
 
   #scratchStep(sizeBytes: number): Step {
-    const image = join(this.#host.scratchDir, `sandbox-${this.#id}.img`)
+    const { scratchDir, promises } = this.#host
+    const image = join(scratchDir, `sandbox-${this.#id}.img`)
+    const isWeighted = this.#spec.limits.blkioWeight !== null
+    let promise: { release(): void } | null = null
     return {
       name: 'scratch',
       run: async () => {
+        promise = promises.reserve(isWeighted ? join(scratchDir, WEIGHTED_IMAGE) : image, sizeBytes, 'a scratch disk')
         const request = { sizeBytes, target: this.#scratchPath(), uid: this.#uidBase + INNER_UID }
         mkdirSync(request.target)
-        this.#scratch =
-          this.#spec.limits.blkioWeight === null
-            ? await mountOwnDisk(this.#host.scratchDir, image, request)
-            : await mountWeightedDisk(await this.#host.weightedDisk(), request)
+        this.#scratch = isWeighted
+          ? await mountWeightedDisk(await this.#host.weightedDisk(), request)
+          : await mountOwnDisk(scratchDir, image, request)
       },
       undo: async () => {
         unmountAll(this.#scratchPath())
         await this.#scratch?.release()
+        promise?.release()
       },
     }
   }

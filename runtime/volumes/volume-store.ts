@@ -1,9 +1,10 @@
 // Named volumes: each an ext4 image of its size under the state directory, mounted on the host while a sandbox may want it.
 // What lasts is the image alone; a platform that is killed leaves nothing to repair (the journal is replayed at the next mount).
 import { mkdirSync } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
+import type { DiskPromises } from '../host/disk-promises.ts'
 import { diskFull, draftName, syncFolder } from '../host/durable-file.ts'
 import { attachLoop, detachLoop, loopsUnder } from '../host/loop.ts'
 import { mountExt4, mountsUnder, unmount } from '../host/mounts.ts'
@@ -30,6 +31,8 @@ export interface VolumeStoreOptions {
   readonly mountsDir: string
   /** Folders of the host below which bind volumes may lie. */
   readonly bindRoots: readonly string[]
+  /** What is promised of the disk they lie on. */
+  readonly promises: DiskPromises
 }
 
 /** A volume somebody uses: mounted at `path` until every holder has released it and the store is closed. */
@@ -58,7 +61,9 @@ export async function openVolumeStore(options: VolumeStoreOptions): Promise<Host
       if (name.endsWith('.mnt')) await rmdir(join(options.imagesDir, scope, name)).catch(() => undefined)
     }
   }
-  return new ImageVolumes(options)
+  const volumes = new ImageVolumes(options)
+  await volumes.holdPromised()
+  return volumes
 }
 
 class ImageVolumes implements HostVolumes {
@@ -73,6 +78,11 @@ class ImageVolumes implements HostVolumes {
   constructor(options: VolumeStoreOptions) {
     this.#options = options
     this.bindRoots = options.bindRoots
+  }
+
+  /** What is there keeps its size, whatever else is on the disk. */
+  async holdPromised(): Promise<void> {
+    for (const { id, sizeBytes } of await this.list()) this.#options.promises.hold(this.#imageOf(id), sizeBytes)
   }
 
   create(id: string, sizeBytes: number): Promise<{ volume: Volume; created: boolean }> {
@@ -115,7 +125,8 @@ class ImageVolumes implements HostVolumes {
 
   remove(id: string): Promise<void> {
     return this.#turns.take(id, async () => {
-      if ((await this.get(id)) === null) throw unknown(id)
+      const volume = await this.get(id)
+      if (volume === null) throw unknown(id)
       const holders = this.#holders.get(id) ?? 0
       if (holders > 0)
         throw new RuntimeError(
@@ -125,6 +136,7 @@ class ImageVolumes implements HostVolumes {
       this.#unmount(id)
       const image = this.#imageOf(id)
       await rm(image)
+      this.#options.promises.release(image, volume.sizeBytes)
       await syncFolder(dirname(image))
     })
   }
@@ -159,9 +171,9 @@ class ImageVolumes implements HostVolumes {
     checkNew(id, sizeBytes)
     const image = this.#imageOf(id)
     const draft = draftName(image)
+    const promise = this.#options.promises.reserve(image, sizeBytes, 'a volume')
     try {
       await mkdir(dirname(image), { recursive: true, mode: 0o700 })
-      await this.#expectSpace(sizeBytes)
       const file = await open(draft, 'wx', 0o600)
       try {
         await file.truncate(sizeBytes)
@@ -175,20 +187,10 @@ class ImageVolumes implements HostVolumes {
       await rename(draft, image)
       await syncFolder(dirname(image))
     } catch (error) {
+      promise.release()
       await rm(draft, { force: true })
       throw diskFull(error, image)
     }
-  }
-
-  /** The image is sparse, so this promises nothing about later: it catches what could never be. */
-  async #expectSpace(sizeBytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#options.imagesDir)
-    const freeBytes = bavail * bsize
-    if (sizeBytes > freeBytes)
-      throw new RuntimeError(
-        'DISK_FULL',
-        `a volume of ${formatBytes(sizeBytes)} does not fit: the state directory's disk has ${formatBytes(freeBytes)} free`,
-      )
   }
 
   #mount(id: string): string {

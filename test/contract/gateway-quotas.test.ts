@@ -1,18 +1,23 @@
 // The routes of namespaces and quotas, who may use them, and the rate of requests, over HTTP on fakes.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { MOST_HELD } from '../../gateway/auth/held-requests.ts'
 import { Tokens } from '../../worker/registry/tokens.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { quotasInMemory } from '../support/quota-book.ts'
 import { realClock } from '../support/real-clock.ts'
+import { until } from '../support/until.ts'
 
 let gateway: TestGateway
 let quotas: ReturnType<typeof quotasInMemory>
 let token: string
+let deployer: string
 beforeEach(async () => {
   quotas = quotasInMemory()
   const tokens = new Tokens(documentsInMemory() as never, realClock)
-  token = (await tokens.create({ namespace: 'shop', name: 'ci', scopes: ['invoke'], expiresInMs: null, rate: null }))
-    .value
+  const make = async (name: string, scope: 'invoke' | 'deploy') =>
+    (await tokens.create({ namespace: 'shop', name, scopes: [scope], expiresInMs: null, rate: null })).value
+  token = await make('ci', 'invoke')
+  deployer = await make('deployer', 'deploy')
   gateway = await TestGateway.start({ quotas, tokens })
 })
 afterEach(() => gateway.stop())
@@ -59,7 +64,7 @@ describe('quotas over HTTP', () => {
   test('a token of the namespace reads them and sets none; of another it sees nothing', async () => {
     const read = await gateway.fetch('/v1/namespaces/shop', { headers: as() })
     expect(read.status).toBe(200)
-    expect(await read.json()).toMatchObject({ name: 'shop', tokens: 1, quotas: { functions: { bound: 2000 } } })
+    expect(await read.json()).toMatchObject({ name: 'shop', tokens: 2, quotas: { functions: { bound: 2000 } } })
     expect((await put('shop', { functions: 'none' }, as())).status).toBe(403)
     for (const path of ['/v1/namespaces/mall', '/v1/namespaces/mall/quotas'])
       expect((await gateway.fetch(path, { headers: as() })).status).toBe(403)
@@ -123,6 +128,24 @@ describe('requests a second', () => {
     expect((await put('shop', { requestsPerSecond: 'none' })).status).toBe(200)
     expect((await gateway.fetch('/v1/functions', { headers: as() })).status).toBe(200)
   })
+})
+
+test('control calls of one namespace that stay open are bounded; another’s and the platform’s own are not held up', async () => {
+  await put('shop', { requestsPerSecond: 'none' })
+  const abort = new AbortController()
+  const open: Response[] = []
+  for (let count = 0; count < MOST_HELD; count++)
+    open.push(
+      await gateway.fetch('/v1/events', { headers: { authorization: `Bearer ${deployer}` }, signal: abort.signal }),
+    )
+  expect(open.every(({ status }) => status === 200)).toBe(true)
+  const refused = await gateway.fetch('/v1/functions', { headers: as() })
+  expect(refused.status).toBe(429)
+  expect(refused.headers.get('retry-after')).toBe('1')
+  expect(await refused.json()).toMatchObject({ quota: 'controlRequests', bound: MOST_HELD, inUse: MOST_HELD })
+  expect((await gateway.fetch('/v1/functions')).status).toBe(200)
+  abort.abort()
+  await until('they are over', async () => (await gateway.fetch('/v1/functions', { headers: as() })).status === 200)
 })
 
 async function until429(call: () => Promise<Response>): Promise<Response> {

@@ -45,7 +45,7 @@ export function expectWarmFits(quotas: Quotas, next: FunctionVersion, live: Live
 export function expectAliasFits(quotas: Quotas, stored: StoredFunction | undefined, alias: string): void {
   if (stored === undefined || Object.hasOwn(stored.aliases, alias)) return
   const { namespace, name, aliases } = stored
-  quotas.expectFixed(namespace, 'aliases', MOST_ALIASES, Object.keys(aliases).length, name)
+  quotas.expectFixed(namespace, 'aliases', MOST_ALIASES, Object.keys(aliases).length, { owner: name })
 }
 
 /** Sandboxes kept warm, all functions together. */

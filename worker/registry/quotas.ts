@@ -87,13 +87,20 @@ export class Quotas {
     return new QuotaExceeded(message, { namespace, quota: key, bound, inUse }, retryAfterS)
   }
 
-  /** As `expect`, for what has a fixed bound that is no quota of the table. `owner`: the function it is about. */
-  expectFixed(namespace: string, what: string, bound: number, inUse: number, owner: string | null = null): void {
+  /** As `expect`, for what has a fixed bound that is no quota of the table. `owner`: the function it is about. `retryAfterS`: as
+   *  there. */
+  expectFixed(
+    namespace: string,
+    what: string,
+    bound: number,
+    inUse: number,
+    { owner = null, retryAfterS = null }: { readonly owner?: string | null; readonly retryAfterS?: number | null } = {},
+  ): void {
     if (inUse < bound) return
     this.countRefusal(namespace, what)
     const who = owner === null ? `namespace ${namespace}` : `function ${owner} of namespace ${namespace}`
-    const message = `${who} has ${inUse} ${what}, which is the most; remove some first`
-    throw new QuotaExceeded(message, { namespace, quota: what, bound, inUse })
+    const message = `${who} has ${inUse} ${what}, which is the most; ${retryAfterS === null ? 'remove some first' : 'try again when some are over'}`
+    throw new QuotaExceeded(message, { namespace, quota: what, bound, inUse }, retryAfterS)
   }
 
   /** Counts something that was refused, put off or cut without an error. */

@@ -24,6 +24,22 @@ describe('records', () => {
     expect(records.query({ namespace: 'default', limit: 10 }).map(({ id }) => id)).toEqual(['4', '3', '2'])
   })
 
+  test('of a namespace that calls often push out its own, and no other’s', () => {
+    const records = new Records(10)
+    const kept = (namespace: string) => records.query({ namespace, limit: 100 }).map(({ id }) => id)
+    for (let index = 0; index < 4; index++) add(records, sampleRecord(`good-${index}`, { namespace: 'good' }))
+    for (let index = 0; index < 1000; index++) add(records, sampleRecord(`evil-${1000 + index}`, { namespace: 'evil' }))
+    expect(kept('good')).toEqual(['good-3', 'good-2', 'good-1', 'good-0'])
+    expect(kept('evil')).toEqual(['evil-1999', 'evil-1998', 'evil-1997', 'evil-1996', 'evil-1995', 'evil-1994'])
+    // Room that one namespace has alone is given back to those who come.
+    for (let index = 4; index < 9; index++) add(records, sampleRecord(`good-${index}`, { namespace: 'good' }))
+    expect([kept('good').length, kept('evil').length]).toEqual([5, 5])
+    for (let index = 0; index < 6; index++) add(records, sampleRecord(`third-${index}`, { namespace: 'third' }))
+    expect(kept('good').length + kept('evil').length + kept('third').length).toBe(10)
+    for (const namespace of ['good', 'evil', 'third']) expect(kept(namespace).length).toBeGreaterThanOrEqual(3)
+    expect(records.get('good-8')?.id).toBe('good-8')
+  })
+
   test('are newest first, filtered and paged', () => {
     const records = new Records()
     add(records, sampleRecord('1', { function: 'a' }))
