@@ -1,5 +1,6 @@
 // Owns how many uploads are taken at once: each may hold some hundred megabytes until its version is kept or refused. In order
-// of arrival; a namespace has at most half of the places, so that one cannot shut the others out. Reads nothing itself.
+// of arrival; a namespace has at most half of the places, and while the queue is full only one with less than an even part of it
+// gets in, so that one cannot shut the others out. Reads nothing itself.
 import { GatewayError } from '../errors.ts'
 import type { GatewayResponse } from '../response.ts'
 
@@ -44,8 +45,8 @@ export class UploadTurns {
   }
 
   async #wait(namespace: string, outgoing: GatewayResponse): Promise<void> {
-    if (this.#waiting.size >= MOST_WAITING)
-      throw new GatewayError('HOST_FULL', `${MOST_WAITING} deploys wait for their turn already; try again`)
+    if (this.#waiting.size >= MOST_WAITING && this.#hasItsPart(namespace))
+      throw new GatewayError('HOST_FULL', `${this.#waiting.size} deploys wait for their turn already; try again`)
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         this.#waiting.delete(waiter)
@@ -59,6 +60,17 @@ export class UploadTurns {
       this.#waiting.add(waiter)
       outgoing.once('close', leave)
     })
+  }
+
+  /** True when the namespace has an even part of all that may wait, or more. */
+  #hasItsPart(namespace: string): boolean {
+    const namespaces = new Set([namespace])
+    let own = 0
+    for (const waiter of this.#waiting) {
+      namespaces.add(waiter.namespace)
+      if (waiter.namespace === namespace) own++
+    }
+    return own >= MOST_WAITING / namespaces.size
   }
 
   #end(namespace: string): void {

@@ -41,3 +41,17 @@ test('a caller that leaves while it waits is forgotten, and beyond 64 that wait 
   await settle()
   expect([turns.waiting, waiting[0]!.failure]).toEqual([63, expect.objectContaining({ code: 'CLIENT_GONE' })])
 })
+
+test('a namespace whose deploys fill the queue keeps no other out of it', async () => {
+  const turns = new UploadTurns()
+  for (let count = 0; count < 68; count++) ask(turns, 'evil')
+  const others = Array.from({ length: 5 }, () => ask(turns, 'good'))
+  await settle()
+  expect(others.map(({ begun, failure }) => [begun, failure])).toEqual([
+    ...Array.from({ length: 4 }, () => [true, null]),
+    [false, null],
+  ])
+  const more = ask(turns, 'evil')
+  await settle()
+  expect(more.failure).toMatchObject({ code: 'HOST_FULL' })
+})
