@@ -125,6 +125,8 @@ export interface Code {
   readonly version: string
   /** What `codeCache` gave of the same code of the same version; null or absent: none. One that V8 rejects does no harm. */
   readonly cache?: Buffer | null
+  /** Sandboxes of one tenant share a budget of what they make the host read; absent: this one has only its own. */
+  readonly tenant?: string
   /** The process inside ends itself after a call that leaves timers or children; absent: they stay. */
   readonly leftovers?: 'kill'
 }

@@ -103,9 +103,13 @@ export function createWire(readBuffer: Buffer): { readonly wire: WireSocket } & 
 }
 
 /** The same for what only comes out of a sandbox, its stdout and stderr. A socket and no pipe: who writes into a pipe holds its lock
- *  while the kernel copies from his memory, and a page of it that is slow to come makes our read wait (pipe_write, Linux 6.18). */
+ *  while the kernel copies from his memory, and a page of it that is slow to come makes our read wait (pipe_write, Linux 6.18).
+ *  Paused it reads once more at most: what is not read is what holds the writer back. */
 export function createOutlet(): { readonly outlet: Socket } & Ends {
-  const { made: outlet, ...ends } = connected((fd) => new Socket({ fd, readable: true, writable: false }))
+  const { made: outlet, ...ends } = connected((fd) => {
+    const options = { fd, readable: true, writable: false, highWaterMark: 1 }
+    return new Socket(options)
+  })
   return { outlet, ...ends }
 }
 

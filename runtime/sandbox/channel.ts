@@ -23,9 +23,10 @@ import {
   parseFault,
   parseLog,
 } from '../protocol/messages.ts'
-import { FrameBudget } from './channel-budget.ts'
 import { CacheIntake } from './channel-cache.ts'
 import { Exchange } from './channel-exchange.ts'
+import type { ReadBudget } from './read-budget.ts'
+import { WireCharges } from './wire-charges.ts'
 
 export interface ChannelOptions {
   readonly clock: Clock
@@ -61,10 +62,10 @@ export interface Channel {
   close(): void
   /** Calls between `invoke` and `idle`. */
   readonly inFlight: number
+  /** From now on what comes is charged to a budget of many sandboxes, too. */
+  share(budget: ReadBudget): void
 }
 
-/** Below this, credits do not pay for what a DATA frame costs to handle. */
-const SMALL_FRAME_BYTES = 512
 const DEFAULT_MEMORY_BYTES = 128 * 1024 ** 2
 const CLOSED: Fault = { code: 'KILLED', message: 'the sandbox was destroyed' }
 
@@ -100,7 +101,7 @@ class SocketChannel implements Channel {
   readonly #socket: Duplex
   readonly #options: ChannelOptions
   readonly #decoder: FrameDecoder
-  readonly #budget: FrameBudget
+  readonly #charges: WireCharges
   readonly #exchanges = new Map<number, Exchange>()
   readonly #forget = (id: number): void => {
     this.#exchanges.delete(id)
@@ -126,7 +127,7 @@ class SocketChannel implements Channel {
   constructor(socket: Duplex, options: ChannelOptions) {
     this.#socket = socket
     this.#options = options
-    this.#budget = new FrameBudget(options.clock)
+    this.#charges = new WireCharges(options.clock)
     this.#decoder = new FrameDecoder(SANDBOX_FRAMES, (type, id, payload, own) => this.#onFrame(type, id, payload, own))
     const ended = () => this.#goDeaf({ code: 'EXITED', message: 'the process inside has ended' })
     socket.on('end', ended).on('close', ended)
@@ -194,8 +195,13 @@ class SocketChannel implements Channel {
     return this.#cache.promise
   }
 
+  share(budget: ReadBudget): void {
+    this.#charges.share(budget)
+  }
+
   invoke(call: SandboxCall, sink: CallSink, thawed = false): SandboxExchange {
     const id = ++this.#lastId
+    this.#charges.beginCall()
     const exchange = new Exchange(this.#socket, id, sink, this.#forget)
     const end = this.#gone ?? this.#deaf
     if (end !== null || this.#phase !== 'loaded') {
@@ -271,13 +277,14 @@ class SocketChannel implements Channel {
   #onChunk(chunk: Buffer): void {
     this.#options.handling?.()
     if (this.#deaf !== null) return
+    this.#charges.beginRead()
     try {
       this.#decoder.push(chunk)
     } catch (error) {
       this.#goDeaf(this.#faultOf(error))
       return
     }
-    const pauseMs = this.#budget.pauseMs()
+    const pauseMs = this.#charges.pauseMs(chunk.length)
     if (pauseMs > 0 && this.#deaf === null) this.#stopReading(pauseMs)
   }
 
@@ -311,14 +318,9 @@ class SocketChannel implements Channel {
     else {
       const exchange = this.#exchanges.get(id)
       if (exchange === undefined) throw new ProtocolError(`${frameName(type)} for invocation ${id}, which is not open`)
-      if (type === FRAME.LOG || payload.length < SMALL_FRAME_BYTES) this.#charge(type, payload)
+      this.#charges.frame(type, payload)
       exchange.onFrame(type, payload, own || !this.#reused)
     }
-  }
-
-  /** At most one each of the other kinds fits into a call: those need no budget. */
-  #charge(type: number, payload: Buffer): void {
-    if (type === FRAME.LOG || type === FRAME.DATA || type === FRAME.CREDIT) this.#budget.charge(payload.length)
   }
 
   /** Frames of the sandbox itself: boot, load, and lines printed outside of every call. */
@@ -330,7 +332,7 @@ class SocketChannel implements Channel {
       this.#isPrepared = true
       this.#prepared?.resolve()
     } else if (this.#cache?.open && (type === FRAME.DATA || type === FRAME.END)) {
-      this.#budget.charge(type === FRAME.DATA ? payload.length : 0)
+      this.#charges.pay(type === FRAME.DATA ? payload.length : 0)
       this.#cache.onFrame(type, payload)
     } else if (type === FRAME.LOADED && this.#phase === 'loading') {
       this.#phase = 'loaded'
@@ -342,7 +344,7 @@ class SocketChannel implements Channel {
       this.#loadLog = null
       this.#loaded?.reject(new RuntimeError('LOAD_FAILED', fault.message, { fault: { ...fault, code: 'LOAD_FAILED' } }))
     } else if (type === FRAME.LOG) {
-      this.#budget.charge(payload.length)
+      this.#charges.pay(payload.length)
       const { stream, line } = parseLog(payload)
       this.#loadLog?.(stream, line)
     } else throw new ProtocolError(`${frameName(type)} while ${this.#phase}`)

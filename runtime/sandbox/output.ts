@@ -1,16 +1,12 @@
 // Native output of a sandbox: what its process and its children write to stdout and stderr, as bounded lines.
-// A flood holds the writer back, never the platform. Whose line it is, is decided by whoever set the sink.
+// A flood holds the writer back, never the platform, and so does a trickle: each read is charged as what it costs the host.
+// Whose line it is, is decided by whoever set the sink.
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type { CallSink, Clock } from '../api.ts'
+import { LineSplitter } from './line-splitter.ts'
+import { LINE_COST_BYTES, OUTPUT_READ_COST_BYTES, ReadBudget } from './read-budget.ts'
 
-/** A longer line is cut into pieces of this size. */
-const LINE_MAX_CHARS = 16 * 1024
-/** Per stream and window; what is read above it is paid back by not reading in the windows that follow. */
-const WINDOW_BYTES = 512 * 1024
-const WINDOW_MS = 100
-/** What handling a line costs beside its bytes. */
-const LINE_COST_BYTES = 128
 const TAIL_MAX_CHARS = 8 * 1024
 
 export interface OutputOptions {
@@ -28,6 +24,8 @@ export interface Output {
   stderrTail(): string
   /** Resolves when both streams have ended: every writer inside is dead. */
   readonly ended: Promise<void>
+  /** From now on what comes is charged to a budget of many sandboxes, too. */
+  share(budget: ReadBudget): void
   /** Stops reading and closes both. */
   close(): void
 }
@@ -35,14 +33,18 @@ export interface Output {
 /** Takes over both streams. */
 export function readOutput(stdout: Readable, stderr: Readable, given: OutputOptions): Output {
   const options = { ...given, onLine: guarded(given) }
+  const budget = new ReadBudget(given.clock)
   let tail = ''
   const onError = (text: string) => {
-    tail = (tail + text).slice(-TAIL_MAX_CHARS)
+    tail += text
+    // Not each time: a byte more must not copy all that was there.
+    if (tail.length > 2 * TAIL_MAX_CHARS) tail = tail.slice(-TAIL_MAX_CHARS)
   }
-  const out = readStream(stdout, options, 'stdout', () => {})
-  const err = readStream(stderr, options, 'stderr', onError)
+  const out = readStream(stdout, options, budget, 'stdout', () => {})
+  const err = readStream(stderr, options, budget, 'stderr', onError)
   return {
-    stderrTail: () => tail,
+    stderrTail: () => tail.slice(-TAIL_MAX_CHARS),
+    share: (shared) => budget.share(shared),
     ended: Promise.all([out.ended, err.ended]).then(() => {}),
     close: () => {
       out.close()
@@ -66,41 +68,32 @@ function guarded({ onLine, onBug }: OutputOptions): CallSink['log'] {
 
 function readStream(
   stream: Readable,
-  options: OutputOptions,
+  { clock, onLine, handling }: OutputOptions,
+  budget: ReadBudget,
   name: 'stdout' | 'stderr',
   onText: (text: string) => void,
 ): { readonly ended: Promise<void>; close(): void } {
   const decoder = new StringDecoder('utf8')
-  let partial = ''
-  let spentBytes = 0
-  let cancelWindow: (() => void) | null = null
-  const nextWindow = () => {
-    spentBytes = Math.max(0, spentBytes - WINDOW_BYTES)
-    cancelWindow = spentBytes === 0 ? null : options.clock.after(WINDOW_MS, nextWindow)
-    if (spentBytes <= WINDOW_BYTES) stream.resume()
-  }
-  const flush = () => {
-    if (partial !== '') options.onLine(name, partial)
-    partial = ''
+  const lines = new LineSplitter((line) => onLine(name, line))
+  let cancelPause: (() => void) | null = null
+  const goOn = () => {
+    cancelPause = null
+    stream.resume()
   }
   stream.on('data', (chunk: Buffer) => {
-    options.handling?.()
+    handling?.()
     const text = decoder.write(chunk)
     onText(text)
-    const pieces = (partial + text).split('\n')
-    partial = pieces.pop() ?? ''
-    for (const line of pieces) emitCut(line, name, options.onLine)
-    while (partial.length > LINE_MAX_CHARS) {
-      options.onLine(name, partial.slice(0, LINE_MAX_CHARS))
-      partial = partial.slice(LINE_MAX_CHARS)
-    }
-    spentBytes += chunk.length + pieces.length * LINE_COST_BYTES
-    cancelWindow ??= options.clock.after(WINDOW_MS, nextWindow)
-    if (spentBytes > WINDOW_BYTES) stream.pause()
+    const given = lines.push(text)
+    budget.charge(Math.max(chunk.length, OUTPUT_READ_COST_BYTES) + given * LINE_COST_BYTES)
+    const pauseMs = budget.pauseMs()
+    if (pauseMs === 0 || cancelPause !== null) return
+    stream.pause()
+    cancelPause = clock.after(pauseMs, goOn)
   })
   const ended = new Promise<void>((resolve) => {
     const finish = () => {
-      flush()
+      lines.flush()
       resolve()
     }
     stream.once('end', finish)
@@ -109,14 +102,8 @@ function readStream(
     stream.once('close', finish)
   })
   const close = () => {
-    cancelWindow?.()
+    cancelPause?.()
     stream.destroy()
   }
   return { ended, close }
-}
-
-function emitCut(line: string, name: 'stdout' | 'stderr', onLine: CallSink['log']): void {
-  for (let start = 0; start === 0 || start < line.length; start += LINE_MAX_CHARS) {
-    onLine(name, line.slice(start, start + LINE_MAX_CHARS))
-  }
 }

@@ -26,6 +26,7 @@ import type { Container } from '../oci/oci-runtime.ts'
 import { type Channel, createChannel } from './channel.ts'
 import { awaitExit, explainDeath } from './death.ts'
 import { type Output, readOutput } from './output.ts'
+import type { TenantBudgets } from './read-budget.ts'
 import { move } from './state.ts'
 import type { StepTime } from './steps.ts'
 
@@ -47,6 +48,8 @@ export interface SandboxParts {
   readonly limits: Limits
   /** False: it uses the host's own network. Default true. */
   readonly ownNetwork?: boolean
+  /** Absent: only its own budget bounds what it makes the host read. */
+  readonly tenants?: TenantBudgets
   readonly clock: Clock
   /** Told of errors of the platform's own while it handled what came from inside. */
   readonly onBug?: (error: unknown) => void
@@ -80,6 +83,7 @@ export class ContainerSandbox implements Sandbox {
   /** Frozen since the last call. */
   #thawed = false
   #oomKillsBefore = 0
+  readonly #tenants: TenantBudgets | null
   #dying = false
   #ranSince = true
   /** Receives native output: of the load, then of the call begun last. */
@@ -97,6 +101,7 @@ export class ContainerSandbox implements Sandbox {
     this.#link = parts.link ?? null
     this.#limits = parts.limits
     this.ownNetwork = parts.ownNetwork ?? true
+    this.#tenants = parts.tenants ?? null
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })
@@ -164,12 +169,22 @@ export class ContainerSandbox implements Sandbox {
 
   async load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {
     this.#expectRunning()
+    this.#joinTenant(code.tenant)
     this.#log = log
     this.#oomKillsBefore = this.#cgroup.oomKills()
     await this.#channel.load(code, timeoutMs, log)
     this.#thawed = false
     // ORDER: the CPU quota only now: with a quarter of a CPU a bundle would take half a second to load.
     this.#cgroup.enforceQuota()
+  }
+
+  /** Whose it is, is known with the code: a stem is nobody's. */
+  #joinTenant(tenant: string | undefined): void {
+    if (tenant === undefined || this.#tenants === null) return
+    const { budget, leave } = this.#tenants.join(tenant)
+    this.#channel.share(budget)
+    this.#output.share(budget)
+    this.gone.then(leave, leave)
   }
 
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null> {

@@ -17,6 +17,7 @@ export const FAMILIES = {
   processes: 'Processes and what they share',
   sockets: 'Sockets and the platform’s own interface',
   bombs: 'Resource bombs',
+  budgets: 'Budgets of the whole machine',
   time: 'Time and signals',
   output: 'Output',
   wire: 'The wire to the platform',

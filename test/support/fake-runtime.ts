@@ -309,9 +309,7 @@ export class FakeRuntime implements Runtime {
     return sandbox
   }
 
-  hostBytes(memoryBytes: number): number {
-    return memoryBytes
-  }
+  readonly hostBytes = (memoryBytes: number): number => memoryBytes
 
   checkLimits(asked: Partial<Limits>): void {
     this.onCheckLimits(asked)

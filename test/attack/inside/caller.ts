@@ -1,6 +1,6 @@
 // Makes any system call from inside a sandbox, past Node and the C library: writes a static program of 190 bytes of code
 // (its source: caller.s) to /tmp and feeds it calls. x86_64 only. Inside a sandbox only.
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
@@ -51,13 +51,13 @@ const ERRORS = new Map(Object.entries(constants.errno).map(([name, number]) => [
 
 /** Makes the calls one after the other, in one process of its own. */
 export function makeCalls(calls: readonly KernelCall[]): CallsOutcome {
-  const path = '/tmp/caller'
-  if (!existsSync(path)) {
-    writeFileSync(path, program())
-    chmodSync(path, 0o755)
-  }
   const stdio = ['pipe', 'pipe', 'pipe', 3, 1, 2] as const
-  const child = spawnSync(path, { input: encode(calls), timeout: 5000, maxBuffer: 1024 ** 2, stdio: [...stdio] })
+  const child = spawnSync(programPath(), {
+    input: encode(calls),
+    timeout: 5000,
+    maxBuffer: 1024 ** 2,
+    stdio: [...stdio],
+  })
   if (child.error !== undefined && child.signal === null) throw child.error
   const resultBytes = child.signal === null ? calls.length * 8 : 0
   const at = child.stdout.length - resultBytes
@@ -67,6 +67,22 @@ export function makeCalls(calls: readonly KernelCall[]): CallsOutcome {
     results.push(value < 0n && value > -4096n ? (ERRORS.get(Number(-value)) ?? `errno ${-value}`) : 'ok')
   }
   return { results, signal: child.signal, output: child.stdout.toString('latin1', 0, at) }
+}
+
+/** The same beside others, for what is held while it runs; what came of it is not told. */
+export function startCalls(calls: readonly KernelCall[]): ChildProcess {
+  const child = spawn(programPath(), [], { stdio: ['pipe', 'ignore', 'ignore'] })
+  child.stdin.on('error', () => {}).end(encode(calls))
+  return child
+}
+
+function programPath(): string {
+  const path = '/tmp/caller'
+  if (!existsSync(path)) {
+    writeFileSync(path, program())
+    chmodSync(path, 0o755)
+  }
+  return path
 }
 
 /** ELF64, one segment that may be read, written and run. */

@@ -1,5 +1,6 @@
 // The function that the attack tests deploy: what it does is asked for by path, one attack a request.
 import { startBomb } from './bombs.ts'
+import { drip, fill } from './budgets.ts'
 import { type KernelCall, makeCalls } from './caller.ts'
 import { speak } from './forged.ts'
 import { leave } from './leave.ts'
@@ -15,6 +16,8 @@ export default async (request: Request, ctx: { waitUntil(promise: Promise<unknow
   if (kind === 'calls') return Response.json(makeCalls((await request.json()) as KernelCall[]))
   if (kind === 'steps') return Response.json(await takeSteps((await request.json()) as Step[]))
   if (kind === 'bomb') return Response.json(await startBomb(name))
+  if (kind === 'fill') return Response.json(await fill(name))
+  if (kind === 'drip') return new Response(await drip(Number(name), 1500))
   if (kind === 'leave') return leave(name)
   if (kind === 'wire') return speak(name, calls)
   if (kind === 'poison') return poison(name, ctx)

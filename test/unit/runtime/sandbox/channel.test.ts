@@ -381,20 +381,3 @@ describe('uploads', () => {
     expect([body.listenerCount('data'), body.listenerCount('close') <= 1, body.destroyed]).toEqual([0, true, false])
   })
 })
-
-describe('budget', () => {
-  test('a flood of small frames stops the reading until the bucket refills', async () => {
-    await loaded()
-    const { sink, recorded } = recordingSink()
-    channel.invoke(callOf(), sink)
-    const lines = Buffer.concat(Array.from({ length: 500 }, () => encodeLog(1, 'stdout', 'x')))
-    for (let index = 0; index < 20; index++) await say(lines)
-    const before = recorded.lines.length
-    expect(before).toBeGreaterThanOrEqual(2048)
-    expect(before).toBeLessThan(4000)
-    expect(clock.pending).toBe(1)
-    await clock.advance(1000)
-    for (let index = 0; index < 20; index++) await clock.advance(100)
-    expect(recorded.lines.length).toBe(10_000)
-  })
-})

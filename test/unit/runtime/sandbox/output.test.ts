@@ -1,26 +1,23 @@
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { readOutput } from '../../../../runtime/sandbox/output.ts'
+import { ReadBudget } from '../../../../runtime/sandbox/read-budget.ts'
+import { FakeClock, settle } from '../../../support/fake-clock.ts'
 
-function harness() {
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+function harness(clock = new FakeClock()) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const lines: string[] = []
-  const timers: (() => void)[] = []
-  const clock = {
-    now: () => 0,
-    monotonicMs: () => 0,
-    after: (_ms: number, fire: () => void) => {
-      timers.push(fire)
-      return () => {}
-    },
-  }
   const output = readOutput(stdout, stderr, { clock, onLine: (stream, line) => lines.push(`${stream}: ${line}`) })
   const end = async () => {
     stdout.end()
     stderr.end()
+    // Held back, it ends when it is read on.
+    await clock.advance(2000)
     await output.ended
   }
-  return { stdout, stderr, lines, timers, output, end }
+  return { stdout, stderr, lines, clock, output, end }
 }
 
 describe('native output', () => {
@@ -49,20 +46,58 @@ describe('native output', () => {
   })
 
   test.each([
-    ['bytes', `${'y'.repeat(9999)}\n`.repeat(60)],
-    ['lines', '\n'.repeat(10_000)],
+    ['bytes', `${'y'.repeat(9999)}\n`.repeat(200)],
+    ['lines', '\n'.repeat(20_000)],
   ])('holds back a writer of many %s until it has paid them back', async (_what, flood) => {
-    const { stdout, timers, end } = harness()
+    const { stdout, clock, end } = harness()
     stdout.write(flood)
-    await new Promise((resolve) => setImmediate(resolve))
+    await settle()
     expect(stdout.isPaused()).toBe(true)
-    let windows = 0
-    while (stdout.isPaused() && windows < 100) {
-      windows++
-      for (const fire of timers.splice(0)) fire()
-    }
-    expect(windows).toBe(Math.ceil((flood.length + flood.split('\n').length * 128 - 128) / (512 * 1024)) - 1)
+    const cost = flood.length + (flood.split('\n').length - 1) * 128
+    // A megabyte is free, what is above it and a quarter more are paid back, 10 KiB each millisecond.
+    const pausedMs = Math.ceil((cost - 768 * 1024) / (10 * 1024))
+    await clock.advance(pausedMs - 5)
+    expect(stdout.isPaused()).toBe(true)
+    await clock.advance(10)
+    expect(stdout.isPaused()).toBe(false)
     await end()
+  })
+
+  test('that comes byte by byte is read some 640 times a second, and none of it is lost', async () => {
+    const { stdout, stderr, clock, lines, end } = harness()
+    let reads = 0
+    stdout.on('data', () => reads++)
+    stderr.on('data', () => reads++)
+    let written = 0
+    for (let ms = 0; ms < 2000; ms += 4) {
+      // A writer that is not read waits; one that is, is read at each byte.
+      for (const stream of [stdout, stderr]) {
+        for (let byte = 0; byte < 20 && !stream.isPaused(); byte++) {
+          written++
+          stream.write('x')
+          await turn()
+        }
+      }
+      await clock.advance(4)
+    }
+    expect(reads).toBeLessThanOrEqual(64 + 2 * 640 + 64)
+    expect(reads).toBeGreaterThan(640)
+    await end()
+    expect(lines.join('').replaceAll(/std(out|err): /g, '')).toHaveLength(written)
+  })
+
+  test('of all sandboxes of a tenant is charged to them together', async () => {
+    const clock = new FakeClock()
+    const shared = new ReadBudget(clock, { capacityBytes: 100_000, refillBytesPerMs: 1000, resumeBytes: 1 })
+    const [one, other] = [harness(clock), harness(clock)]
+    for (const { output } of [one, other]) output.share(shared)
+    one.stdout.write('x'.repeat(60_000))
+    await settle()
+    expect(one.stdout.isPaused()).toBe(false)
+    other.stdout.write('x'.repeat(60_000))
+    await settle()
+    expect([one.stdout.isPaused(), other.stdout.isPaused()]).toEqual([false, true])
+    for (const { end } of [one, other]) await end()
   })
 
   test('on which its receiver throws costs that line alone, and is told once', async () => {
