@@ -10,6 +10,7 @@ import type { VolumeMount, VolumeStore } from './volumes/api.ts'
 export { RuntimeError, type RuntimeErrorCode } from './errors.ts'
 export { writeDurable } from './host/durable-file.ts'
 export { type SpawnedProcess, type SpawnOptions, spawn } from './host/spawn.ts'
+export { type TextChange, TextMapFile, type TextMapForm } from './host/text-map-file.ts'
 export { Turns } from './host/turns.ts'
 export type { ImageParts, ImageStore, StoredImage } from './image/api.ts'
 export {

@@ -243,13 +243,23 @@ export class WorkerError extends Error {
   }
 }
 
+export interface VersionName {
+  readonly namespace: string
+  readonly name: string
+  readonly version: number
+}
+
+/** `superseded`: no alias names it; who calls it by its number starts it again, and it goes soon after. `gone`: never again. */
+export type VersionFate = 'kept' | 'superseded' | 'gone'
+
 export interface Worker {
   /** Never throws; every outcome goes to the sink and the record. */
   invoke(request: InvocationRequest, sink: InvocationSink): Invocation
   /** Loads the version once in a sandbox, which then joins the pool; the handler is not called. Throws WorkerError. */
   verify(version: FunctionVersion): Promise<void>
-  /** Destroys idle sandboxes of versions that `keep` refuses, and busy ones when their calls end. */
-  retire(keep: (version: { namespace: string; name: string; version: number }) => boolean): Promise<void>
+  /** Destroys idle sandboxes of versions that are not `kept`, and busy ones when their calls end. `of`: only this function's are
+   *  looked at. */
+  retire(fate: (version: VersionName) => VersionFate, of?: { namespace: string; name: string }): Promise<void>
   /** Replaces the sandboxes of these versions: idle ones now, busy ones when their calls end. */
   renew(which: (version: FunctionVersion) => boolean): void
   /** Ids of the calls that run in a sandbox now, those whose response has ended included. Absent: nobody asks here. */

@@ -34,6 +34,8 @@ export class CodeCaches {
   readonly #options: CodeCachesOptions
   /** By file name, the least recently used first; null: there is no (good) file. */
   readonly #known = new Map<string, Buffer | null>()
+  /** Names of the files there are, by `<namespace>.<function>`; null: the folder was not read yet. */
+  #files: Map<string, Set<string>> | null = null
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: CodeCachesOptions) {
@@ -64,17 +66,27 @@ export class CodeCaches {
       await writeFile(draft, Buffer.concat([this.#checksum(version, cache), cache]), { mode: 0o600 })
       // No fsync: a file that a crash cut short fails its checksum, and is made again.
       await rename(draft, join(directory, name))
+      noteFile(await this.#filesByFunction(), name)
     })
   }
 
-  /** Removes the caches of versions that `keep` refuses. */
-  retire(keep: (version: { namespace: string; name: string; version: number }) => boolean): void {
+  /** Removes the caches of versions that `keep` refuses; `of`: only this function's are looked at. */
+  retire(
+    keep: (version: { namespace: string; name: string; version: number }) => boolean,
+    of?: { namespace: string; name: string },
+  ): void {
     this.#inTurn(async () => {
-      for (const file of await readdir(this.#options.directory).catch(() => [])) {
-        const [namespace = '', name = '', version = ''] = file.split('.')
-        if (!file.endsWith('.tmp') && keep({ namespace, name, version: Number(version) })) continue
-        this.#known.delete(file)
-        await rm(join(this.#options.directory, file), { force: true })
+      const files = await this.#filesByFunction()
+      const only = of === undefined ? null : `${of.namespace}.${of.name}`
+      for (const key of only === null ? [...files.keys()] : [only]) {
+        for (const file of files.get(key) ?? []) {
+          const [namespace = '', name = '', version = ''] = file.split('.')
+          if (!file.endsWith('.tmp') && keep({ namespace, name, version: Number(version) })) continue
+          this.#known.delete(file)
+          files.get(key)?.delete(file)
+          await rm(join(this.#options.directory, file), { force: true })
+        }
+        if (files.get(key)?.size === 0) files.delete(key)
       }
     })
   }
@@ -82,6 +94,14 @@ export class CodeCaches {
   /** Waits for what is being written. */
   async close(): Promise<void> {
     await this.#last
+  }
+
+  async #filesByFunction(): Promise<Map<string, Set<string>>> {
+    if (this.#files !== null) return this.#files
+    const files = new Map<string, Set<string>>()
+    for (const file of await readdir(this.#options.directory).catch(() => [])) noteFile(files, file)
+    this.#files = files
+    return files
   }
 
   async #read(version: FunctionVersion, name: string): Promise<Buffer | null> {
@@ -120,6 +140,13 @@ export class CodeCaches {
 /** The image's digest stands for its source: the same name and version may come again with another one. */
 function keyOf({ namespace, name, version, image }: FunctionVersion): string {
   return `${namespace}/${name}@${version}#${image}`
+}
+
+function noteFile(files: Map<string, Set<string>>, file: string): void {
+  const key = file.split('.', 2).join('.')
+  const known = files.get(key) ?? new Set<string>()
+  known.add(file)
+  files.set(key, known)
 }
 
 /** Namespace, name and version can be read off it: names are DNS labels, without dots. */

@@ -17,6 +17,7 @@ import { WorkerError } from './api.ts'
 import { messageOf } from './failures.ts'
 import { type Registry, RegistryError } from './registry/api.ts'
 import { expectMaxima, parseFunctionConfig } from './registry/config.ts'
+import { fateIn } from './registry/deployed.ts'
 import { parseDestination } from './registry/destinations.ts'
 import { networkModeOf, networkNameOf } from './registry/network-text.ts'
 import { SourceMapError } from './source-maps/map-bounds.ts'
@@ -47,9 +48,15 @@ class HostDeployer implements Deployer {
   /** Images of deploys under way: the registry does not know them yet. */
   readonly #images = new Map<string, number>()
   readonly #candidates = new Set<FunctionVersion>()
+  /** What a killed process left was looked for. */
+  #isPruned = false
 
   constructor(options: DeployerOptions) {
     this.#options = options
+    options.registry.onChange((change) => {
+      if (change === null) this.#isPruned = false
+      else if (change.unusedImages.length > 0) void this.#discard(change.unusedImages)
+    })
   }
 
   async deploy(request: DeployRequest): Promise<DeployResult> {
@@ -80,8 +87,8 @@ class HostDeployer implements Deployer {
       return { version: await this.#keep(version, request.alias), created: true }
     } finally {
       this.#letGo(image)
-      // A broken version leaves nothing behind; images of functions removed since go on the way.
-      await this.#prune()
+      // A broken version leaves nothing behind.
+      await this.#discard([image])
     }
   }
 
@@ -93,7 +100,10 @@ class HostDeployer implements Deployer {
       await worker.verify(version)
       return await registry.commit(version, alias)
     } catch (error) {
-      await worker.retire((other) => !isSame(other, version))
+      await worker.retire((other) => {
+        if (isSame(other, version)) return 'gone'
+        return this.isDeploying(other) ? 'kept' : fateIn(registry, other)
+      }, version)
       throw error
     } finally {
       this.#candidates.delete(version)
@@ -170,12 +180,19 @@ class HostDeployer implements Deployer {
     else this.#images.set(image, uses)
   }
 
-  /** Forgets images that neither the registry nor a deploy under way uses. Never beside a `put`, never throws. */
-  #prune(): Promise<void> {
+  /** Forgets images that neither the registry nor a deploy under way uses; before the first, all such that are there. Never
+   *  beside a `put`, never throws. */
+  #discard(images: readonly string[]): Promise<void> {
     return this.#turns.take('', async () => {
       const { registry, runtime, logger } = this.#options
       try {
+        if (this.#isPruned) {
+          const unused = images.filter((image) => !registry.hasImage(image) && !this.#images.has(image))
+          if (unused.length > 0) await runtime.images.remove(unused)
+          return
+        }
         await runtime.images.prune(new Set([...registry.images(), ...this.#images.keys()]))
+        this.#isPruned = true
       } catch (error) {
         logger.warn({ error: messageOf(error) }, 'unused images could not be removed')
       }

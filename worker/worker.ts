@@ -42,6 +42,7 @@ import { KeptRetention } from './pool/retention-file.ts'
 import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
 import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
+import { setFate } from './pool/version-fate.ts'
 import type { VersionPool } from './pool/version-pool.ts'
 import type { RecordInstants } from './record-columns.ts'
 import { Records } from './records.ts'
@@ -78,6 +79,8 @@ export interface WorkerOptions {
   readonly quotas?: Quotas
   /** Closed with the worker; default: its own. */
   readonly sourceMaps?: SourceMaps
+  /** Whether an alias names the version; default: one does. */
+  readonly isPointedAt?: PoolOptions['isPointedAt']
 }
 
 const DEFAULT_QUEUE: QueueBounds = { perFunction: 1000, perHost: 10_000, maxWaitMs: 60_000 }
@@ -131,6 +134,7 @@ class HostWorker implements Worker, CallHost {
       sourceMaps: this.#sourceMaps,
       ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
       ...(options.quotas === undefined ? {} : { quotas: options.quotas }),
+      ...(options.isPointedAt === undefined ? {} : { isPointedAt: options.isPointedAt }),
       queue: options.queue ?? DEFAULT_QUEUE,
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
       wakeAt: (atMs) => this.wakeAt(atMs),
@@ -162,6 +166,7 @@ class HostWorker implements Worker, CallHost {
     if (this.#draining) return Promise.reject(workerError(draining()))
     const pool = this.pool.of(version)
     pool.retired = false
+    pool.superseded = false
     // A version that turns out not to load takes nothing from the one that works.
     const keepWarm = () => {
       pool.fn.newest = pool
@@ -191,19 +196,18 @@ class HostWorker implements Worker, CallHost {
     })
   }
 
-  async retire(keep: Parameters<Worker['retire']>[0]): Promise<void> {
-    this.#caches.retire(keep)
+  async retire(fate: Parameters<Worker['retire']>[0], of?: Parameters<Worker['retire']>[1]): Promise<void> {
+    this.#caches.retire((version) => fate(version) === 'kept', of)
+    const fn = of === undefined ? null : this.pool.functions.get(`${of.namespace}/${of.name}`)
     const destroyed: Promise<void>[] = []
-    for (const pool of this.pool.versions.values()) {
-      if (keep(pool.version)) continue
-      pool.retired = true
-      for (const slot of pool.slots) if (slot.resting) destroyed.push(this.pool.supply.discard(slot))
-    }
+    for (const pool of [...(fn === null ? this.pool.versions.values() : (fn?.versions ?? []))])
+      destroyed.push(...setFate(this.pool, pool, fate(pool.version)))
+    if (destroyed.length > 0) this.wakeAt(this.clock.monotonicMs())
     await Promise.all(destroyed)
   }
 
   renew(which: (version: FunctionVersion) => boolean): void {
-    for (const pool of this.pool.versions.values()) {
+    for (const pool of this.pool.active) {
       if (!which(pool.version)) continue
       for (const slot of [...pool.slots]) {
         // One that is loading may have the old already: it goes when it is loaded, after the call it was started for.
@@ -260,11 +264,10 @@ class HostWorker implements Worker, CallHost {
 
   stats(): WorkerStats {
     const sandboxes = Object.fromEntries(SLOT_STATES.map((state) => [state, 0])) as Record<SlotState, number>
-    let running = 0
-    for (const pool of this.pool.versions.values()) for (const slot of pool.slots) sandboxes[slot.state]++
-    sandboxes.stem += this.pool.supply.stems.size
-    for (const fn of this.pool.functions.values()) running += fn.running
-    return { sandboxes, waiting: this.pool.waiting, running, memoryBytes: this.pool.supply.room.usedBytes }
+    const { supply, waiting } = this.pool
+    for (const pool of this.pool.active) for (const slot of pool.slots) sandboxes[slot.state]++
+    sandboxes.stem += supply.stems.size
+    return { sandboxes, waiting, running: supply.running, memoryBytes: supply.room.usedBytes }
   }
 
   async drain(ms: number): Promise<void> {

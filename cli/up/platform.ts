@@ -78,7 +78,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const fleet = isShared ? await openFleet(base, { redis, role: 'platform', secrets, images, machine }) : null
   const runtime = fleet === null ? ownRuntime : { ...ownRuntime, images: pulledImages(images, fleet.files) }
   const tracing = await openTracing(base)
-  const worker = await openWorker(base, runtime, secrets, tracing, quotas)
+  const worker = await openWorker(base, runtime, registry, secrets, tracing, quotas)
   const deployer = await openDeployer(base, { runtime, worker, registry, secrets, networks })
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))

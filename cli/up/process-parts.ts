@@ -8,11 +8,11 @@ import { makeFolder, sweepDrafts } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import { startWatchdog, type Watchdog } from '../../runtime/watchdog/watchdog.ts'
-import type { Deployer, FunctionVersion, Worker } from '../../worker/api.ts'
+import type { Deployer, FunctionVersion, VersionFate, VersionName, Worker } from '../../worker/api.ts'
 import { createDeployer } from '../../worker/deploy.ts'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import { createDurableLane, type DurableLaneOptions } from '../../worker/queue/durable-lane.ts'
-import { isDeployed } from '../../worker/registry/deployed.ts'
+import { fateIn, isPointedAt } from '../../worker/registry/deployed.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { FunctionNetworks, type StoredNetwork } from '../../worker/registry/networks.ts'
 import type { Quotas } from '../../worker/registry/quotas.ts'
@@ -131,15 +131,17 @@ export function openRedis({ steps, logger }: ProcessBase, target: RedisTarget): 
   )
 }
 
-/** `more`: `images`, where a copy of the registry lies (null: nowhere), and how long to wait for Redis. */
+/** `images`: of a process that keeps a copy of the registry in its state directory; null: it keeps none. `startWaitMs`: how long
+ *  to wait for Redis. */
 export function openRegistry(
-  { steps, logger }: ProcessBase,
+  { config, steps, logger }: ProcessBase,
   redis: RedisStore,
-  more: Pick<RegistryOptions, 'images' | 'startWaitMs' | 'quotas'>,
+  { images, ...more }: Pick<RegistryOptions, 'startWaitMs' | 'quotas'> & { readonly images: Runtime['images'] | null },
 ): Promise<Registry> {
+  const copy = images === null ? null : { stateDir: config.stateDir, images }
   return steps.run(
     'registry',
-    () => createRegistry({ redis, logger, clock: systemClock, ...more }),
+    () => createRegistry({ redis, logger, clock: systemClock, copy, ...more }),
     (made) => made.close(),
   )
 }
@@ -191,6 +193,7 @@ export async function openBooks(
 export async function openWorker(
   { config, steps, logger }: ProcessBase,
   runtime: Runtime,
+  registry: Registry,
   secrets: Secrets,
   tracing: Tracing | null,
   quotas: Quotas,
@@ -210,6 +213,7 @@ export async function openWorker(
         ceilings: config.ceilings,
         quotas,
         secretsOf: secrets.valuesOf,
+        isPointedAt: (version) => isPointedAt(registry, version),
         reclaimAfterMs: config.reclaimAfterMs,
         stems: config.stems,
       }),
@@ -247,20 +251,21 @@ export async function openDeployer(
   })
 }
 
-/** Sandboxes of versions the registry knows no more are destroyed, but for those `spared`. */
+/** Sandboxes of versions that no alias names, or that the registry knows no more, are destroyed, but for those `spared`. */
 export async function followRegistry(
   { steps, logger }: ProcessBase,
   registry: Registry,
   worker: Worker,
-  spared: (version: { namespace: string; name: string; version: number }) => boolean,
+  spared: (version: VersionName) => boolean,
 ): Promise<void> {
+  const fateOf = (version: VersionName): VersionFate => (spared(version) ? 'kept' : fateIn(registry, version))
   await steps.run(
     'registry news',
     () =>
       registry.onChange(
-        () =>
+        (change) =>
           void worker
-            .retire((version) => spared(version) || isDeployed(registry, version))
+            .retire(fateOf, change ?? undefined)
             .catch((error) => logger.warn({ error: String(error) }, 'could not retire sandboxes')),
       ),
     (stop) => stop(),

@@ -3,7 +3,6 @@ import { statfs } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import type { Runtime } from '../../runtime/api.ts'
 import type { Registry } from '../../worker/api.ts'
-import { warmIn } from '../../worker/registry/deploy-quotas.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { namespaceOfOwner } from '../../worker/registry/network-text.ts'
 import { QuotaRate } from '../../worker/registry/quota-rates.ts'
@@ -60,12 +59,12 @@ export async function openQuotas({ config, steps, logger }: ProcessBase, redis: 
 /** What can be counted from memory alone. Others report theirs where they are made. */
 export function countHeld(quotas: Quotas, parts: { readonly registry: Registry; readonly secrets: Secrets }): void {
   const { registry, secrets } = parts
-  quotas.report('functions', (namespace) => registry.list(namespace).length)
+  quotas.report('functions', (namespace) => registry.count(namespace))
   quotas.report('versions', (namespace) =>
     registry.list(namespace).reduce((most, { versions }) => Math.max(most, versions.length), 0),
   )
-  quotas.report('minWarm', (namespace) => warmIn(registry.list(namespace)))
-  quotas.report('secrets', (namespace) => secrets.list(namespace).length)
+  quotas.report('minWarm', (namespace) => registry.warm(namespace))
+  quotas.report('secrets', (namespace) => secrets.count(namespace))
 }
 
 /** Names that sandboxes look up: a rate for each namespace, whose sandboxes share what can be open by name. */

@@ -70,7 +70,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })
   const runtime = { ...ownRuntime, images: pulledImages(images, fleet.files) }
   const tracing = await openTracing(base)
-  const worker = await openWorker(base, runtime, secrets, tracing, quotas)
+  const worker = await openWorker(base, runtime, registry, secrets, tracing, quotas)
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => candidates.has(version))
   const lane = await openLane(base, { target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })

@@ -1,7 +1,7 @@
 // Owns the routes of functions, versions and aliases. How they look: function-view.ts; deploying: deploy.ts.
 import { z } from 'zod'
 import { type FunctionEntry, RegistryError } from '../../worker/registry/api.ts'
-import { isDeployed } from '../../worker/registry/deployed.ts'
+import { fateIn } from '../../worker/registry/deployed.ts'
 import { GatewayError } from '../errors.ts'
 import { deployRoute } from './deploy.ts'
 import { functionView, queueView, startsView, versionView } from './function-view.ts'
@@ -24,7 +24,8 @@ export function functionRoutes(parts: ControlParts): Route[] {
         const view = async (entry: FunctionEntry) => {
           return { ...functionView(entry, context, parts), queue: await queueView(entry, parts.lane) }
         }
-        return await answerByName(context, registry.list(namespaceOf(context)), view)
+        const page = (after: string | null, limit: number) => registry.page(namespaceOf(context), after, limit)
+        return await answerByName(context, page, view)
       },
     },
     deployRoute(parts),
@@ -128,7 +129,7 @@ async function removeVersion(context: ControlContext, parts: ControlParts): Prom
   // Each of them runs the version it was accepted for.
   await expectNoneQueued(namespace, name, parts)
   await registry.removeVersion(namespace, name, version)
-  await worker.retire((kept) => isDeployed(registry, kept))
+  await worker.retire((kept) => fateIn(registry, kept), { namespace, name })
   return context.body(null, 204)
 }
 
@@ -147,6 +148,6 @@ async function removeFunction(context: ControlContext, parts: ControlParts): Pro
   await registry.removeFunction(namespace, name)
   // A function of this name that is deployed later is another one, and nobody paused it.
   await lane?.pauseFunction(namespace, name, false)
-  await worker.retire((version) => isDeployed(registry, version))
+  await worker.retire((version) => fateIn(registry, version), { namespace, name })
   return context.body(null, 204)
 }

@@ -6,7 +6,7 @@ import { isQuotaKey, parseQuota, QUOTAS } from '../../worker/registry/quota-tabl
 import type { QuotaChanges } from '../../worker/registry/quotas.ts'
 import { didYouMean } from '../../worker/registry/suggest.ts'
 import { GatewayError } from '../errors.ts'
-import { answerByName, nameOf, readJson } from './query.ts'
+import { answerByName, nameOf, pageIn, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const EXPECTED = '{"functions": 20, "memory": "1g", "sandboxes": "none"}; "default" goes back to the default'
@@ -23,7 +23,8 @@ export function namespaceRoutes(parts: ControlParts): Route[] {
       answers: { 200: { doc: 'namespaces', schema: 'NamespaceSummary[]' } },
       handle: async (context) => {
         const sandboxes = await sandboxesIn(context.env.outgoing.caller?.namespace ?? null, parts)
-        return await answerByName(context, await namesFor(context, parts), (one) => summary(one, sandboxes, parts))
+        const names = pageIn(await namesFor(context, parts))
+        return await answerByName(context, names, (one) => summary(one, sandboxes, parts))
       },
     },
     {
@@ -124,9 +125,9 @@ function summary(
 ) {
   return {
     name,
-    functions: registry.list(name).length,
-    secrets: secrets?.list(name).length ?? 0,
-    tokens: tokens?.list(name).length ?? 0,
+    functions: registry.count(name),
+    secrets: secrets?.count(name) ?? 0,
+    tokens: tokens?.count(name) ?? 0,
     sandboxes: sandboxes.get(name) ?? 0,
   }
 }

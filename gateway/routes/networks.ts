@@ -15,7 +15,11 @@ export function networkRoutes(parts: ControlParts): Route[] {
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'networks', schema: 'Network[]' } },
       handle: (context) =>
-        answerByName(context, bookOf(parts).list(namespaceOf(context)), (network) => view(network, parts)),
+        answerByName(
+          context,
+          (after, limit) => bookOf(parts).page(namespaceOf(context), after, limit),
+          (network) => view(network, parts),
+        ),
     },
     {
       method: 'GET',

@@ -75,16 +75,21 @@ export function answerPage<T>(
   return context.json(shown as never)
 }
 
-/** Answers one page of a whole list that is sorted by name. Only what is shown is viewed. */
+/** Answers one page of what is sorted by name. Only what is shown is read and viewed, and one more. */
 export async function answerByName<T extends Named, V extends Named>(
   context: ControlContext,
-  all: readonly T[],
+  read: (after: string | null, limit: number) => readonly T[] | Promise<readonly T[]>,
   view: (one: T) => V | Promise<V>,
 ): Promise<Response> {
   const page = pageOf(context)
-  const left = all.filter(({ name }) => page.after === null || name > page.after)
-  const shown = await Promise.all(left.slice(0, page.limit + 1).map(view))
+  const found = await read(page.after, page.limit + 1)
+  const shown = await Promise.all(found.map(view))
   return answerPage(context, shown, page, ({ name }) => name)
+}
+
+/** One page of a whole list that is short by its nature and sorted by name. */
+export function pageIn<T extends Named>(all: readonly T[]): (after: string | null, limit: number) => readonly T[] {
+  return (after, limit) => all.filter(({ name }) => after === null || name > after).slice(0, limit)
 }
 
 /** What a query says under a name; null when it says nothing. */

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { QueueError, type Schedule, type Schedules } from '../../worker/queue/api.ts'
 import { GatewayError } from '../errors.ts'
-import { answerByName, functionOf, readJson } from './query.ts'
+import { answerByName, functionOf, pageIn, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'] as const
@@ -86,7 +86,7 @@ export function scheduleRoutes(parts: ControlParts): Route[] {
 async function list(context: ControlContext, parts: ControlParts): Promise<Response> {
   const { namespace, name } = namesOf(context, parts)
   const keeper = keeperOf(parts)
-  return await answerByName(context, await keeper.list(namespace, name), (one) => view(one, keeper))
+  return await answerByName(context, pageIn(await keeper.list(namespace, name)), (one) => view(one, keeper))
 }
 
 async function set(context: ControlContext, parts: ControlParts): Promise<Response> {

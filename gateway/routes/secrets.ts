@@ -1,5 +1,4 @@
 // Owns the routes of secrets: set, list, show that one is there, remove. A value goes in and never comes back.
-import { functionsThat } from '../../worker/registry/deployed.ts'
 import type { SecretView } from '../../worker/registry/secrets.ts'
 import { GatewayError } from '../errors.ts'
 import { RequestBody } from '../invocation/request-body.ts'
@@ -19,7 +18,11 @@ export function secretRoutes(parts: ControlParts): Route[] {
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'secrets', schema: 'Secret[]' } },
       handle: (context) =>
-        answerByName(context, secretsOf(parts).list(namespaceOf(context)), (secret) => view(secret, parts)),
+        answerByName(
+          context,
+          (after, limit) => secretsOf(parts).page(namespaceOf(context), after, limit),
+          (secret) => view(secret, parts),
+        ),
     },
     {
       method: 'GET',
@@ -100,5 +103,5 @@ function view(secret: SecretView, parts: ControlParts) {
 
 /** Functions with a version that names the secret. */
 function usersOf(namespace: string, name: string, { registry }: ControlParts): string[] {
-  return functionsThat(({ secrets }) => secrets?.includes(name) ?? false, registry, namespace)
+  return registry.users(namespace, 'secret', name)
 }

@@ -62,9 +62,8 @@ export function tokenRoutes(parts: ControlParts): Route[] {
 
 function list(context: ControlContext, parts: ControlParts): Response {
   const page = pageOf(context)
-  const all = tokensOf(parts).list(givenNamespace(context))
-  const left = all.filter((token) => page.after === null || tokenKey(token) > page.after)
-  return answerPage(context, left.slice(0, page.limit + 1), page, tokenKey)
+  const found = tokensOf(parts).page(givenNamespace(context), page.after, page.limit + 1)
+  return answerPage(context, found as never[], page, tokenKey)
 }
 
 async function create(context: ControlContext, parts: ControlParts): Promise<Response> {

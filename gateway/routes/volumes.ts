@@ -1,12 +1,10 @@
 // Owns the routes of named volumes: make, list, show, remove. Which functions use one is read from the registry.
 import { z } from 'zod'
 import { parseBytes, type Volume } from '../../runtime/api.ts'
-import type { VolumeUse } from '../../worker/api.ts'
-import { functionsThat } from '../../worker/registry/deployed.ts'
 import { isDnsLabel } from '../../worker/registry/names.ts'
 import { VolumeQuota } from '../../worker/registry/volume-quota.ts'
 import { GatewayError } from '../errors.ts'
-import { answerByName, namespaceOf, readJson } from './query.ts'
+import { answerByName, namespaceOf, pageIn, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const DEFAULT_SIZE = '1g'
@@ -25,12 +23,8 @@ export function volumeRoutes(parts: ControlParts): Route[] {
       answers: { 200: { doc: 'volumes', schema: 'Volume[]' } },
       handle: async (context) => {
         const namespace = namespaceOf(context)
-        const all = (await storeOf(parts).list()).filter((volume) => volume.id.startsWith(`${namespace}/`))
-        return answerByName(
-          context,
-          all.map((volume) => view(volume, parts)),
-          (shown) => shown,
-        )
+        const all = (await storeOf(parts).list(namespace)).map((volume) => ({ name: nameIn(volume), volume }))
+        return answerByName(context, pageIn(all), ({ volume }) => view(volume, parts))
       },
     },
     {
@@ -108,9 +102,12 @@ async function volumeOf(context: ControlContext, parts: ControlParts): Promise<V
 
 /** Functions with a version that names the volume. */
 function usersOf(id: string, { registry }: ControlParts): string[] {
-  const [namespace = '', name] = id.split('/')
-  const isIt = (use: VolumeUse) => use.kind === 'named' && use.name === name
-  return functionsThat(({ volumes }) => volumes?.some(isIt) ?? false, registry, namespace)
+  const [namespace = '', name = ''] = id.split('/')
+  return registry.users(namespace, 'volume', name)
+}
+
+function nameIn({ id }: Volume): string {
+  return id.slice(id.indexOf('/') + 1)
 }
 
 function view(volume: Volume, parts: ControlParts) {

@@ -35,9 +35,11 @@ export interface ImageStore {
   adopt(digest: string, read: (blob: string) => Promise<Readable>): Promise<void>
   /** Path of a blob's file, for whoever adopts it; it may not be there. */
   blobFile(digest: string): string
-  /** Forgets every image whose digest is not in `keep`, with blobs and layers nobody uses. */
+  /** Forgets images, with blobs and layers that no other uses. */
+  remove(digests: readonly string[]): Promise<void>
+  /** Forgets every image whose digest is not in `keep`, with blobs and layers nobody uses, those a crash left included. */
   prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }>
-  /** A small JSON document kept in the layout's `index.json` as an annotation (the registry's copy). */
-  writeAnnotation(key: string, value: string): Promise<void>
+  /** What an earlier release kept in the layout's `index.json` beside the images; null: nothing. */
   readAnnotation(key: string): Promise<string | null>
+  forgetAnnotation(key: string): Promise<void>
 }

@@ -1,5 +1,6 @@
 // The image store: an OCI image layout on disk (oci-layout, index.json, blobs/sha256), one image per deployed bundle.
-// Bytes are packed, hashed and unpacked in the layer thread; here: which blobs belong together, and the index.
+// Bytes are packed, hashed and unpacked in the layer thread; which blobs belong together: image-index.ts. What a change costs does
+// not depend on how many images there are.
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -8,22 +9,9 @@ import { makeFolder, writeDurable } from '../host/durable-file.ts'
 import { exists } from '../host/paths.ts'
 import { AdoptedBlobs } from './adopted-blobs.ts'
 import type { ImageParts, ImageStore, StoredImage } from './api.ts'
+import { ImageIndex } from './image-index.ts'
 import { createLayerThread, type LayerThread } from './layer-thread.ts'
-import {
-  type Blob,
-  canonicalJson,
-  configJson,
-  digestOf,
-  documentOf,
-  EMPTY_INDEX,
-  hexOf,
-  type Index,
-  MANIFEST_TYPE,
-  type Manifest,
-  manifestJson,
-  parseIndex,
-  parseManifest,
-} from './manifest.ts'
+import { type Blob, configJson, digestOf, documentOf, hexOf, manifestJson, parseManifest } from './manifest.ts'
 
 /** The store as the rest of runtime/ sees it. */
 export interface LayeredImageStore extends ImageStore {
@@ -56,23 +44,20 @@ export async function openImageStore(stateDir: string): Promise<LayeredImageStor
   }
   const layoutFile = join(stateDir, 'oci-layout')
   if (!(await exists(layoutFile))) await writeDurable(layoutFile, '{"imageLayoutVersion":"1.0.0"}\n')
-  const indexFile = join(stateDir, 'index.json')
-  const index = (await exists(indexFile)) ? parseIndex(await readFile(indexFile, 'utf8')) : EMPTY_INDEX
-  return new DiskImageStore(folders, indexFile, index)
+  const index = await ImageIndex.open(join(stateDir, 'index.json'), (digest) => readBlob(folders.blobs, digest))
+  return new DiskImageStore(folders, index)
 }
 
 class DiskImageStore implements LayeredImageStore {
   readonly #folders: ImageFolders
-  readonly #indexFile: string
+  readonly #index: ImageIndex
   readonly #thread: LayerThread
   readonly #cache = new Map<string, StoredImage>()
-  #index: Index
   /** Changes happen one after another. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(folders: ImageFolders, indexFile: string, index: Index) {
+  constructor(folders: ImageFolders, index: ImageIndex) {
     this.#folders = folders
-    this.#indexFile = indexFile
     this.#index = index
     this.#thread = createLayerThread(folders)
   }
@@ -81,27 +66,34 @@ class DiskImageStore implements LayeredImageStore {
     return this.#inTurn(async () => {
       // Somebody may have removed it under a running platform.
       await makeFolder(this.#folders.blobs, 0o700)
-      const before = new Set(await readdir(this.#folders.blobs))
+      const written: string[] = []
       try {
-        return await this.#put(parts)
+        return await this.#put(parts, written)
       } catch (error) {
         // A full disk is not helped by half an image.
-        await this.#removeBlobs((name) => !before.has(name))
+        const isKnown = await this.#index.known().then(
+          () => true,
+          () => false,
+        )
+        if (isKnown) await this.#removeBlobs(written.filter((blob) => !this.#index.isUsed(blob)))
         throw error
       }
     })
   }
 
-  async #put(parts: ImageParts): Promise<{ readonly digest: string }> {
-    const layers: Blob[] = []
-    if (parts.addonTar !== null) layers.push(await this.#thread.ask({ kind: 'store-add-on', tarPath: parts.addonTar }))
-    layers.push(await this.#thread.ask({ kind: 'store-code', source: parts.source, map: parts.sourceMap }))
-    const config = await this.#writeJson(configJson(layers, parts.config))
-    const manifest = await this.#writeJson(manifestJson(config, layers))
-    if (!this.#has(manifest.digest)) {
-      const entry = { mediaType: MANIFEST_TYPE, ...manifest }
-      await this.#writeIndex({ ...this.#index, manifests: [...this.#index.manifests, entry] })
+  /** Names in `written` the blobs it has stored so far. */
+  async #put(parts: ImageParts, written: string[]): Promise<{ readonly digest: string }> {
+    const stored = (blob: Blob): Blob => {
+      written.push(blob.digest)
+      return blob
     }
+    const layers: Blob[] = []
+    if (parts.addonTar !== null)
+      layers.push(stored(await this.#thread.ask({ kind: 'store-add-on', tarPath: parts.addonTar })))
+    layers.push(stored(await this.#thread.ask({ kind: 'store-code', source: parts.source, map: parts.sourceMap })))
+    const config = stored(await this.#writeJson(configJson(layers, parts.config)))
+    const manifest = stored(await this.#writeJson(manifestJson(config, layers)))
+    await this.#index.add(manifest, written)
     return { digest: manifest.digest }
   }
 
@@ -111,7 +103,7 @@ class DiskImageStore implements LayeredImageStore {
       this.#remember(digest, cached)
       return cached
     }
-    if (!this.#has(digest)) throw new RuntimeError('IMAGE_NOT_FOUND', `no image ${digest} in this state directory`)
+    if (!this.has(digest)) throw new RuntimeError('IMAGE_NOT_FOUND', `no image ${digest} in this state directory`)
     const manifest = parseManifest(await this.#readJson(digest))
     const config = documentOf(await this.#readJson(manifest.config.digest))
     const layers = manifest.layers.slice(0, -1).map((layer) => layer.digest)
@@ -129,7 +121,7 @@ class DiskImageStore implements LayeredImageStore {
   }
 
   has(digest: string): boolean {
-    return this.#has(digest)
+    return this.#index.has(digest)
   }
 
   blobFile(digest: string): string {
@@ -137,13 +129,13 @@ class DiskImageStore implements LayeredImageStore {
   }
 
   async adopt(digest: string, read: (blob: string) => Promise<Readable>): Promise<void> {
-    if (this.#has(digest)) return
+    if (this.has(digest)) return
     const adopted = new AdoptedBlobs(this.#folders.adopted, read)
     try {
       // Not in turn: a slow sender holds up nobody else.
       const { digests, bytes } = await adopted.fetchImage(digest, (blob) => exists(this.blobFile(blob)))
       await this.#inTurn(async () => {
-        if (this.#has(digest)) return
+        if (this.has(digest)) return
         await makeFolder(this.#folders.blobs, 0o700)
         await adopted.moveTo(this.#folders.blobs)
         // What was here when we asked may have been pruned since.
@@ -151,39 +143,40 @@ class DiskImageStore implements LayeredImageStore {
           if (!(await exists(this.blobFile(blob))))
             throw new RuntimeError('IMAGE_CORRUPT', `blob ${blob} of image ${digest} is gone`)
         }
-        const entry = { mediaType: MANIFEST_TYPE, digest, size: bytes }
-        await this.#writeIndex({ ...this.#index, manifests: [...this.#index.manifests, entry] })
+        await this.#index.add({ digest, size: bytes }, await this.#blobsOf(digest))
       })
     } finally {
       await adopted.discard()
     }
   }
 
-  prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }> {
+  remove(digests: readonly string[]): Promise<void> {
     return this.#inTurn(async () => {
-      const kept = this.#index.manifests.filter((entry) => keep.has(entry.digest))
-      const removed = this.#index.manifests.length - kept.length
-      const used = new Set<string>()
-      for (const { digest } of kept) {
-        const manifest = parseManifest(await this.#readJson(digest))
-        for (const blob of [digest, manifest.config.digest, ...layersOf(manifest)]) used.add(hexOf(blob))
-      }
       // ORDER: the index first: a crash in between leaves blobs nobody names, not names without blobs.
-      if (removed > 0) await this.#writeIndex({ ...this.#index, manifests: kept })
-      for (const digest of this.#cache.keys()) if (!keep.has(digest)) this.#cache.delete(digest)
-      const bytes = await this.#removeBlobs((name) => !used.has(name))
-      for (const name of await readdir(this.#folders.layers)) {
-        if (!/^[0-9a-f]{64}$/.test(name) || used.has(name)) continue
-        await rm(join(this.#folders.layers, name), { recursive: true, force: true })
-      }
-      return { removed, bytes }
+      const unused = await this.#index.remove(digests)
+      for (const digest of digests) this.#cache.delete(digest)
+      await this.#removeBlobs(unused)
     })
   }
 
-  writeAnnotation(key: string, value: string): Promise<void> {
-    return this.#inTurn(() =>
-      this.#writeIndex({ ...this.#index, annotations: { ...this.#index.annotations, [key]: value } }),
-    )
+  prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }> {
+    return this.#inTurn(async () => {
+      await this.#index.known()
+      const gone = this.#index.digests().filter((digest) => !keep.has(digest))
+      await this.#index.remove(gone)
+      for (const digest of gone) this.#cache.delete(digest)
+      const isUnused = (name: string) => !this.#index.isUsed(`sha256:${name}`)
+      const bytes = await this.#removeBlobs((await readdir(this.#folders.blobs)).filter(isUnused))
+      for (const name of await readdir(this.#folders.layers)) {
+        if (!/^[0-9a-f]{64}$/.test(name) || !isUnused(name)) continue
+        await rm(join(this.#folders.layers, name), { recursive: true, force: true })
+      }
+      return { removed: gone.length, bytes }
+    })
+  }
+
+  forgetAnnotation(key: string): Promise<void> {
+    return this.#inTurn(() => this.#index.forgetAnnotation(key))
   }
 
   async readAnnotation(key: string): Promise<string | null> {
@@ -202,6 +195,7 @@ class DiskImageStore implements LayeredImageStore {
 
   async close(): Promise<void> {
     await this.#last
+    await this.#index.close()
     await this.#thread.close()
   }
 
@@ -209,15 +203,6 @@ class DiskImageStore implements LayeredImageStore {
     const turn = this.#last.then(change)
     this.#last = turn.catch(() => {})
     return turn
-  }
-
-  #has(digest: string): boolean {
-    return this.#index.manifests.some((entry) => entry.digest === digest)
-  }
-
-  async #writeIndex(index: Index): Promise<void> {
-    await writeDurable(this.#indexFile, `${canonicalJson(index)}\n`)
-    this.#index = index
   }
 
   async #writeJson(text: string): Promise<Blob> {
@@ -228,24 +213,28 @@ class DiskImageStore implements LayeredImageStore {
     return blob
   }
 
-  async #readJson(digest: string): Promise<string> {
-    let text: string
-    try {
-      text = await readFile(join(this.#folders.blobs, hexOf(digest)), 'utf8')
-    } catch (error) {
-      throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} is missing`, { cause: error })
-    }
-    if (digestOf(text) !== digest) throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} has other content`)
-    return text
+  #readJson(digest: string): Promise<string> {
+    return readBlob(this.#folders.blobs, digest)
   }
 
-  async #removeBlobs(isGone: (name: string) => boolean): Promise<number> {
+  async #blobsOf(digest: string): Promise<string[]> {
+    const manifest = parseManifest(await this.#readJson(digest))
+    return [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]
+  }
+
+  /** By digest or file name; with what was unpacked of them. Answers how many bytes the blobs were. */
+  async #removeBlobs(blobs: readonly string[]): Promise<number> {
     let bytes = 0
-    for (const name of await readdir(this.#folders.blobs)) {
-      if (!isGone(name)) continue
+    for (const blob of blobs) {
+      const name = blob.replace(/^sha256:/, '')
       const path = join(this.#folders.blobs, name)
-      bytes += (await stat(path)).size
+      const size = await stat(path).then(
+        (found) => found.size,
+        () => 0,
+      )
+      bytes += size
       await rm(path, { force: true })
+      if (/^[0-9a-f]{64}$/.test(name)) await rm(join(this.#folders.layers, name), { recursive: true, force: true })
     }
     return bytes
   }
@@ -262,8 +251,15 @@ class DiskImageStore implements LayeredImageStore {
   }
 }
 
-function layersOf(manifest: Manifest): string[] {
-  return manifest.layers.map((layer) => layer.digest)
+async function readBlob(folder: string, digest: string): Promise<string> {
+  let text: string
+  try {
+    text = await readFile(join(folder, hexOf(digest)), 'utf8')
+  } catch (error) {
+    throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} is missing`, { cause: error })
+  }
+  if (digestOf(text) !== digest) throw new RuntimeError('IMAGE_CORRUPT', `blob ${digest} has other content`)
+  return text
 }
 
 function toBuffer(bytes: Uint8Array): Buffer {

@@ -21,8 +21,8 @@ export interface VolumeStore {
   /** Makes a volume, or finds it with that size. Throws RuntimeError `VOLUME_EXISTS` (with another size) | `VOLUME_INVALID` |
    *  `DISK_FULL`. */
   create(id: string, sizeBytes: number): Promise<{ readonly volume: Volume; readonly created: boolean }>
-  /** Sorted by id. */
-  list(): Promise<Volume[]>
+  /** Those of a scope, or all; sorted by id. */
+  list(scope?: string): Promise<Volume[]>
   get(id: string): Promise<Volume | null>
   /** Throws RuntimeError `VOLUME_NOT_FOUND` | `VOLUME_IN_USE` (a sandbox has it). Its content is gone for good. */
   remove(id: string): Promise<void>

@@ -100,9 +100,9 @@ class ImageVolumes implements HostVolumes {
     })
   }
 
-  async list(): Promise<Volume[]> {
+  async list(only?: string): Promise<Volume[]> {
     const volumes: Volume[] = []
-    for (const scope of await entriesOf(this.#options.imagesDir)) {
+    for (const scope of only === undefined ? await entriesOf(this.#options.imagesDir) : [only]) {
       for (const name of await entriesOf(join(this.#options.imagesDir, scope))) {
         if (!name.endsWith(SUFFIX)) continue
         const volume = await this.get(`${scope}/${name.slice(0, -SUFFIX.length)}`)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FunctionConfig } from '../../worker/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
-import { MOST_ALIASES, warmIn } from '../../worker/registry/deploy-quotas.ts'
+import { MOST_ALIASES } from '../../worker/registry/deploy-quotas.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import { FunctionNetworks, MOST_NETWORKS } from '../../worker/registry/networks.ts'
 import type { Quotas } from '../../worker/registry/quotas.ts'
@@ -28,7 +28,7 @@ beforeEach(async () => {
   stateDir = mkdtempSync(join(tmpdir(), 'thaw-registry-quotas-'))
   redis = connectRedis({ socketPath: server.socketPath }, silentLogger)
   quotas = quotasInMemory()
-  registry = await createRegistry({ redis, images: null, logger: silentLogger, clock: realClock, quotas })
+  registry = await createRegistry({ redis, copy: null, logger: silentLogger, clock: realClock, quotas })
   open.push(redis, registry)
 })
 afterEach(async () => {
@@ -97,7 +97,7 @@ describe('sandboxes kept warm', () => {
     await deploy('two', 'sha256:a', { minWarm: 4 })
     await deploy('two', 'sha256:b', { minWarm: 1 })
     await deploy('one', 'sha256:b', { minWarm: 9 })
-    expect(warmIn(registry.list('shop'))).toBe(10)
+    expect(registry.warm('shop')).toBe(10)
     await deploy('hog', 'sha256:a', { minWarm: 1000 }, 'mall')
   })
 
@@ -111,7 +111,7 @@ describe('sandboxes kept warm', () => {
     await move(1)
     await quotas.set('shop', { minWarm: 2 })
     await deploy('one', 'sha256:c', { minWarm: 5 })
-    expect(warmIn(registry.list('shop'))).toBe(5)
+    expect(registry.warm('shop')).toBe(5)
   })
 })
 

@@ -1,39 +1,52 @@
 // The registry on a real Redis: what is committed is there for every process, after every restart, and without Redis for reads.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Registry } from '../../worker/registry/api.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { eventually, realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
-import { sampleConfig } from '../support/samples.ts'
+import { sampleConfig, versionOf } from '../support/samples.ts'
 
 let server: TestRedis
 let open: { close(): Promise<void> }[]
 let annotations: Map<string, string>
+let stateDir: string
 
 beforeEach(async () => {
   server = await startTestRedis()
   open = []
   annotations = new Map()
+  stateDir = mkdtempSync(join(tmpdir(), 'thaw-registry-'))
 })
 afterEach(async () => {
-  for (const part of open.reverse()) await part.close()
+  for (const part of open.reverse()) await part.close().catch(() => {})
   await server.close()
+  rmSync(stateDir, { recursive: true, force: true })
 })
 
 const images = {
   readAnnotation: async (key: string) => annotations.get(key) ?? null,
-  writeAnnotation: async (key: string, value: string) => {
-    annotations.set(key, value)
-  },
+  forgetAnnotation: async (key: string) => void annotations.delete(key),
 }
 
 async function openRegistry(
-  options: { backlog?: () => Promise<number>; startWaitMs?: number; socketPath?: string } = {},
+  options: { backlog?: () => Promise<number>; startWaitMs?: number; socketPath?: string; own?: string } = {},
 ): Promise<{ registry: Registry; redis: RedisStore }> {
-  const { socketPath = server.socketPath, ...rest } = options
+  const { socketPath = server.socketPath, own = String(open.length), ...rest } = options
+  // Each process has a state directory of its own, unless a test says that it is another start of the same.
+  const copyDir = join(stateDir, own)
+  mkdirSync(copyDir, { recursive: true })
   const redis = connectRedis({ socketPath }, silentLogger)
   open.push(redis)
-  const registry = await createRegistry({ redis, images, logger: silentLogger, clock: realClock, ...rest })
+  const registry = await createRegistry({
+    redis,
+    copy: { stateDir: copyDir, images },
+    logger: silentLogger,
+    clock: realClock,
+    ...rest,
+  })
   open.push(registry)
   return { registry, redis }
 }
@@ -195,31 +208,114 @@ describe('news and restarts', () => {
 
 describe('the copy beside the images', () => {
   test('lets a registry start read-only while Redis is away', async () => {
-    const { registry } = await openRegistry()
+    const { registry } = await openRegistry({ own: 'one' })
     await deploy(registry, 'hello', 'sha256:a')
-    const { registry: lonely } = await openRegistry({ socketPath: `${server.socketPath}.none`, startWaitMs: 20 })
+    const { registry: lonely } = await openRegistry({
+      own: 'one',
+      socketPath: `${server.socketPath}.none`,
+      startWaitMs: 20,
+    })
     expect(lonely.resolve('default', 'hello', null, 0).image).toBe('sha256:a')
     await expect(deploy(lonely, 'hello', 'sha256:b')).rejects.toMatchObject({ code: 'REGISTRY_UNAVAILABLE' })
     expect(lonely.resolve('default', 'hello', null, 0).image).toBe('sha256:a')
   })
 
   test('fills a Redis that lost everything, numbers included', async () => {
-    const { registry, redis } = await openRegistry()
+    const { registry, redis } = await openRegistry({ own: 'one' })
     await deploy(registry, 'hello', 'sha256:a', 'prod')
     await deploy(registry, 'gone', 'sha256:x')
     await registry.removeFunction('default', 'gone')
     const before = registry.list('default')
     await redis.command('FLUSHALL')
-    const { registry: again } = await openRegistry()
+    const { registry: again } = await openRegistry({ own: 'one' })
     expect(again.list('default')).toEqual(before)
     expect((await deploy(again, 'gone', 'sha256:y')).kept.version).toBe(2)
     expect((await deploy(again, 'hello', 'sha256:b')).kept.version).toBe(2)
   })
 
-  test('that cannot be read is as good as none', async () => {
-    annotations.set('thaw.registry', '{"epoch": 3, "functions"')
-    const { registry } = await openRegistry()
+  test('that is damaged is as good as none', async () => {
+    mkdirSync(join(stateDir, 'one'))
+    writeFileSync(join(stateDir, 'one', 'registry.json'), '{"epoch": 3, "documents"')
+    const { registry } = await openRegistry({ own: 'one' })
     expect(registry.list('default')).toEqual([])
     expect((await deploy(registry, 'hello', 'sha256:a')).kept.version).toBe(1)
   })
 })
+
+describe('what the release before left', () => {
+  /** A function with all its versions in one text, as it was kept. */
+  const old = (name: string, images: readonly string[]) => ({
+    namespace: 'default',
+    name,
+    createdAt: '2030-01-01T00:00:00.000Z',
+    updatedAt: '2030-01-01T00:00:00.000Z',
+    lastVersion: images.length,
+    removed: false,
+    versions: images.map((image, index) => ({ ...versionOf(name), version: index + 1, image })),
+    aliases: { latest: { weights: { [images.length]: 100 } } },
+  })
+
+  test('in Redis is read, and put apart by the next change', async () => {
+    const { redis } = await openRegistry()
+    const { versions, ...rest } = old('hello', ['sha256:a', 'sha256:b'])
+    await redis.command('HSET', '{thaw}:registry', 'default/hello', JSON.stringify({ ...rest, versions }))
+    await redis.command('HSET', '{thaw}:registry:revisions', 'default/hello', '7')
+    await redis.command('SET', '{thaw}:registry:epoch', '7')
+    const { registry } = await openRegistry()
+    expect(registry.get('default', 'hello').versions).toEqual(versions)
+    expect((await deploy(registry, 'hello', 'sha256:c')).kept.version).toBe(3)
+    const head = (await redis.command('HGET', '{thaw}:registry', 'default/hello')) as string
+    expect(JSON.parse(head)).not.toHaveProperty('versions')
+    expect(await redis.command('HLEN', '{thaw}:registry:versions')).toBe(3)
+    const { registry: again } = await openRegistry()
+    expect(again.get('default', 'hello')).toEqual(registry.get('default', 'hello'))
+  })
+
+  test('beside the images is the copy to start from, and lies in a file of its own then', async () => {
+    const functions = { 'default/hello': old('hello', ['sha256:a', 'sha256:b']) }
+    annotations.set('thaw.registry', JSON.stringify({ epoch: 3, functions }))
+    const { registry, redis } = await openRegistry({ own: 'one' })
+    expect(registry.get('default', 'hello').versions).toEqual(functions['default/hello'].versions)
+    expect(annotations.size).toBe(0)
+    await redis.command('FLUSHALL')
+    const { registry: again } = await openRegistry({ own: 'one' })
+    expect((await deploy(again, 'hello', 'sha256:c')).kept.version).toBe(3)
+  })
+})
+
+describe('the cost of a change', () => {
+  test('does not follow how many functions and versions there are', async () => {
+    const { registry, redis } = await openRegistry({ own: 'one' })
+    const { registry: other } = await openRegistry({ own: 'two' })
+    let count = 0
+    const deployMore = async (most: number): Promise<void> => {
+      for (; count < most; count++) {
+        const name = count % 2 === 0 ? 'many' : `f${count}`
+        await deploy(registry, name, `sha256:${count}`)
+      }
+      await eventually('the other knows it', () => other.images().size === count)
+    }
+    const costOf = async (work: () => Promise<void>): Promise<number> => {
+      const before = await traffic(redis)
+      const written = sizeOf(join(stateDir, 'one'))
+      await work()
+      return (await traffic(redis)) - before + sizeOf(join(stateDir, 'one')) - written
+    }
+    await deployMore(20)
+    const few = await costOf(() => deployMore(30))
+    await deployMore(600)
+    const many = await costOf(() => deployMore(610))
+    expect(many / few).toBeLessThan(1.5)
+  })
+})
+
+/** Bytes to and from Redis of all who are connected. */
+async function traffic(redis: RedisStore): Promise<number> {
+  const text = (await redis.command('INFO', 'stats')) as string
+  const figure = (name: string) => Number(new RegExp(`${name}:(\\d+)`).exec(text)?.[1])
+  return figure('total_net_input_bytes') + figure('total_net_output_bytes')
+}
+
+function sizeOf(folder: string): number {
+  return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
+}

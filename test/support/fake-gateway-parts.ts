@@ -133,7 +133,7 @@ export class FakeWorker implements Worker {
 /** Functions in memory; `latest` is the highest version unless an alias says otherwise. */
 export class FakeRegistry implements Registry {
   readonly entries = new Map<string, FunctionEntry>()
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(change: null) => void>()
   resolved = 0
 
   add(name: string, config: Partial<FunctionConfig> = {}, namespace = 'default'): FunctionVersion {
@@ -217,16 +217,38 @@ export class FakeRegistry implements Registry {
     this.entries.delete(`${namespace}/${name}`)
     this.#changed()
   }
+  page(namespace: string, after: string | null, limit: number): FunctionEntry[] {
+    return this.list(namespace)
+      .filter(({ name }) => after === null || name > after)
+      .slice(0, limit)
+  }
+  count(namespace: string): number {
+    return this.list(namespace).length
+  }
+  warm(): number {
+    return 0
+  }
+  users(namespace: string, kind: 'secret' | 'network' | 'volume', name: string): string[] {
+    const uses = ({ config }: FunctionVersion): boolean => {
+      if (kind === 'secret') return config.secrets?.includes(name) ?? false
+      if (kind === 'network') return config.network === name
+      return config.volumes?.some((volume) => volume.kind === 'named' && volume.name === name) ?? false
+    }
+    return this.list(namespace).flatMap((entry) => (entry.versions.some(uses) ? [entry.name] : []))
+  }
   images(): ReadonlySet<string> {
     return new Set()
   }
-  onChange(listener: () => void): () => void {
+  hasImage(): boolean {
+    return false
+  }
+  onChange(listener: (change: null) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
   async close(): Promise<void> {}
   #changed(): void {
-    for (const listener of this.#listeners) listener()
+    for (const listener of this.#listeners) listener(null)
   }
 }
 

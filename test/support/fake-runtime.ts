@@ -321,7 +321,6 @@ export class FakeRuntime implements Runtime {
 /** Images in memory; the digest is the source's text. */
 export class FakeImages implements ImageStore {
   readonly stored = new Map<string, StoredImage>()
-  readonly annotations = new Map<string, string>()
   onPut: () => Promise<void> = async () => {}
 
   async put(parts: ImageParts): Promise<{ digest: string }> {
@@ -360,13 +359,15 @@ export class FakeImages implements ImageStore {
     return { removed, bytes: 0 }
   }
 
-  async writeAnnotation(key: string, value: string): Promise<void> {
-    this.annotations.set(key, value)
+  async remove(digests: readonly string[]): Promise<void> {
+    for (const digest of digests) this.stored.delete(digest)
   }
 
-  async readAnnotation(key: string): Promise<string | null> {
-    return this.annotations.get(key) ?? null
+  async readAnnotation(): Promise<string | null> {
+    return null
   }
+
+  async forgetAnnotation(): Promise<void> {}
 }
 
 /** Limits of a sandbox, the defaults changed. */

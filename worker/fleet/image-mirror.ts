@@ -1,5 +1,5 @@
 // Every process that keeps files comes to have every image in use, so that no image depends on the one that took its deploy. In the
-// background, one at a time; what cannot be had now is asked for again at the next change and now and then.
+// background, one at a time; what cannot be had now is asked for again now and then.
 import type { Clock, ImageStore, Logger } from '../../runtime/api.ts'
 import type { Registry } from '../registry/api.ts'
 import type { FleetFiles } from './file-client.ts'
@@ -19,35 +19,43 @@ export function mirrorImages(parts: ImageMirrorParts): () => Promise<void> {
   const { images, registry, files, clock, logger } = parts
   let isStopped = false
   let looking: Promise<void> | null = null
-  let isAsked = false
+  /** Could not be had: asked for again with the next change. */
+  const missed = new Set<string>()
+  /** Asked for since the last look; null: all of them. */
+  let asked: Set<string> | null = new Set()
   let cancel: () => void = () => {}
 
-  const look = async (): Promise<void> => {
-    for (const digest of registry.images()) {
+  const look = async (digests: Iterable<string>): Promise<void> => {
+    for (const digest of digests) {
       if (isStopped) return
       if (images.has(digest)) continue
       try {
         await images.adopt(digest, (blob) => files.blob(blob))
         logger.debug({ digest }, 'took an image from another process')
       } catch (error) {
+        missed.add(digest)
         logger.debug({ digest, reason: (error as Error).message }, 'an image cannot be had from others yet')
       }
     }
   }
-  const ask = (): void => {
-    isAsked = true
-    if (looking !== null || isStopped) return
-    cancel()
-    isAsked = false
-    looking = look().finally(() => {
+  const ask = (more: readonly string[] | null): void => {
+    if (more === null) asked = null
+    else for (const digest of more) asked?.add(digest)
+    if (looking !== null || isStopped || asked?.size === 0) return
+    const digests = asked ?? registry.images()
+    asked = new Set(missed)
+    missed.clear()
+    looking = look(digests).finally(() => {
       looking = null
-      if (isStopped) return
-      if (isAsked) ask()
-      else cancel = clock.after(AGAIN_MS, ask)
+      ask([])
     })
   }
-  const leave = registry.onChange(ask)
-  ask()
+  const again = (): void => {
+    ask(null)
+    if (!isStopped) cancel = clock.after(AGAIN_MS, again)
+  }
+  const leave = registry.onChange((change) => ask(change === null ? null : change.newImages))
+  again()
   return async () => {
     isStopped = true
     leave()

@@ -9,7 +9,7 @@ export function jointWorker(own: Worker, fleet: Pick<FleetView, 'askAll'>): Work
   return {
     invoke: (request, sink) => own.invoke(request, sink),
     verify: (version) => own.verify(version),
-    retire: (keep) => own.retire(keep),
+    retire: (fate, of) => own.retire(fate, of),
     renew: (which) => own.renew(which),
     callsIn: (sandbox) => own.callsIn?.(sandbox) ?? [],
     sandboxes: (namespace) => own.sandboxes(namespace),

@@ -17,7 +17,8 @@ export function pulledImages(images: ImageStore, files: Pick<FleetFiles, 'blob'>
     adopt: (digest, read) => images.adopt(digest, read),
     blobFile: (digest) => images.blobFile(digest),
     prune: (keep) => images.prune(keep),
-    writeAnnotation: (key, value) => images.writeAnnotation(key, value),
+    remove: (digests) => images.remove(digests),
+    forgetAnnotation: (key) => images.forgetAnnotation(key),
     readAnnotation: (key) => images.readAnnotation(key),
     async get(digest): Promise<StoredImage> {
       if (!images.has(digest)) {

@@ -16,11 +16,15 @@ const RECLAIM_TURN_MS = 100
 
 /** A version that nobody calls is forgotten after so long, whatever is known of its calls. */
 const LONGEST_MEMORY_MS = 24 * 3_600_000
+/** Versions without a sandbox are looked through so often. */
+const DORMANT_LOOK_MS = 60_000
+/** A sandbox of a version that no alias names is kept so long after a call that named its number. */
+const SUPERSEDED_KEEP_MS = 10_000
 
 /** Does what is due and returns the next instant (monotonic ms) to look again; Infinity: nothing is pending. */
 export function runUpkeep(pool: Pool, nowMs: number): number {
   let nextMs = pool.retention.look(pool, nowMs)
-  for (const version of pool.versions.values()) {
+  for (const version of [...pool.supply.active]) {
     for (const slot of version.slots) nextMs = Math.min(nextMs, lookAtSlot(pool, slot, nowMs))
     nextMs = Math.min(nextMs, expire(pool, version, nowMs))
     if (version.waitingCalls > 0 || version.probes.size > 0) {
@@ -29,9 +33,21 @@ export function runUpkeep(pool: Pool, nowMs: number): number {
       nextMs = Math.min(nextMs, nowMs + SCALING_INTERVAL_MS)
     }
     if (isForgettable(pool, version, nowMs)) pool.detach(version)
+    else if (!version.isActive) pool.supply.active.delete(version)
   }
   pool.supply.schedule()
-  return nextMs
+  return Math.min(nextMs, lookAtDormant(pool, nowMs))
+}
+
+/** Forgets the versions without a sandbox that nobody called for long: all are looked at only now and then. */
+function lookAtDormant(pool: Pool, nowMs: number): number {
+  if (pool.versions.size === pool.active.size) return Number.POSITIVE_INFINITY
+  if (nowMs < pool.dormantLookMs) return pool.dormantLookMs
+  pool.dormantLookMs = nowMs + DORMANT_LOOK_MS
+  for (const version of pool.versions.values()) {
+    if (!pool.active.has(version) && isForgettable(pool, version, nowMs)) pool.detach(version)
+  }
+  return pool.versions.size === pool.active.size ? Number.POSITIVE_INFINITY : pool.dormantLookMs
 }
 
 /** Freezes an idle slot. Resolves to true when it is frozen; false when a call came first or the kernel did not confirm
@@ -126,7 +142,7 @@ function expire(pool: Pool, version: VersionPool, nowMs: number): number {
   if (resting.length === 0) return Number.POSITIVE_INFINITY
   // The last sandbox of a version whose calls are known goes when the policy says so.
   const minWarm = Math.max(version.minWarm, pool.retention.decidesOn(version) ? 1 : 0)
-  const keepAliveMs = version.retired ? 0 : version.config.keepAliveMs
+  const keepAliveMs = keptMs(version, version.config.keepAliveMs)
   const idleSinceMs = resting.map((slot) => slot.idleSinceMs)
   const count = expiredCount({ idleSinceMs, total: version.slots.size, minWarm, keepAliveMs, nowMs })
   resting.sort((a, b) => a.idleSinceMs - b.idleSinceMs)
@@ -134,6 +150,12 @@ function expire(pool: Pool, version: VersionPool, nowMs: number): number {
   const oldest = resting[count]
   if (oldest === undefined || version.slots.size <= minWarm) return Number.POSITIVE_INFINITY
   return expiresAtMs(oldest.idleSinceMs, keepAliveMs)
+}
+
+/** `ownMs` for a version that callers get; the others go sooner. */
+function keptMs(version: VersionPool, ownMs: number | null): number | null {
+  if (version.retired) return 0
+  return version.superseded ? Math.min(ownMs ?? SUPERSEDED_KEEP_MS, SUPERSEDED_KEEP_MS) : ownMs
 }
 
 function refuseTheOld(pool: Pool, version: VersionPool, nowMs: number): void {
@@ -166,5 +188,5 @@ function isForgettable(pool: Pool, version: VersionPool, nowMs: number): boolean
   const unused = version.slots.size === 0 && version.waitingCalls + version.probes.size + version.minWarm === 0
   // One whose calls are known may have a sandbox made ahead of the next.
   const keepAliveMs = pool.retention.decidesOn(version) ? LONGEST_MEMORY_MS : version.config.keepAliveMs
-  return unused && (version.retired || expiresAtMs(version.lastUsedMs, keepAliveMs) <= nowMs)
+  return unused && expiresAtMs(version.lastUsedMs, keptMs(version, keepAliveMs)) <= nowMs
 }

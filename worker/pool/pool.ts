@@ -19,6 +19,8 @@ export interface PoolOptions extends SupplyOptions {
   readonly queue: QueueBounds
   /** A sandbox frozen for so long has its memory reclaimed, in the background. */
   readonly reclaimAfterMs: number
+  /** Whether an alias names the version; default: one does. */
+  readonly isPointedAt?: (version: FunctionVersion) => boolean
 }
 
 /** How often waiting calls have the scaling looked at again. */
@@ -37,6 +39,9 @@ export class Pool {
   readonly #known = new WeakMap<FunctionVersion, VersionPool>()
   /** The memory of some frozen sandbox is being reclaimed. */
   reclaiming = false
+  /** When the versions without a sandbox are looked through again. */
+  dormantLookMs = Number.NEGATIVE_INFINITY
+  readonly #waitingFunctions = new Set<FunctionPool>()
   #waiting = 0
   /** Namespaces with calls that wait. */
   #waitingSpaces = 0
@@ -44,7 +49,7 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.options = options
     this.retention = new Retention(options.clock)
-    this.supply = new Supply(options, this.versions, {
+    this.supply = new Supply(options, {
       loaded: (slot) => this.#loaded(slot),
       failed: (pool, why) => this.#launchFailed(pool, why),
       roomFreed: (pool) => this.serve(pool.fn),
@@ -53,6 +58,11 @@ export class Pool {
 
   get waiting(): number {
     return this.#waiting
+  }
+
+  /** The versions with sandboxes, or with somebody who waits for one. */
+  get active(): ReadonlySet<VersionPool> {
+    return this.supply.active
   }
 
   /** The version's pool, made when there is none. */
@@ -65,8 +75,9 @@ export class Pool {
       const fnKey = `${version.namespace}/${version.name}`
       const fn = this.functions.get(fnKey) ?? this.#addFunction(fnKey, version.namespace)
       pool = new VersionPool(key, version, fn)
+      pool.superseded = this.options.isPointedAt?.(version) === false
       fn.versions.add(pool)
-      fn.newest = pool
+      if (!pool.superseded) fn.newest = pool
       this.versions.set(key, pool)
     }
     this.#known.set(version, pool)
@@ -97,7 +108,10 @@ export class Pool {
     const nowMs = this.options.clock.monotonicMs()
     call.waiting = true
     ;(call.needsFresh ? pool.freshWaiters : pool.waiters).add(call)
-    if (fn.waiting++ === 0 && fn.running === 0) fn.progressAtMs = nowMs
+    if (fn.waiting++ === 0) {
+      this.#waitingFunctions.add(fn)
+      if (fn.running === 0) fn.progressAtMs = nowMs
+    }
     this.#waiting++
     if (fn.space.waiting++ === 0) this.#waitingSpaces++
     this.supply.want(pool)
@@ -123,7 +137,7 @@ export class Pool {
     if (!call.waiting) return
     call.waiting = false
     if (!call.pool.waiters.delete(call)) call.pool.freshWaiters.delete(call)
-    call.pool.fn.waiting--
+    if (--call.pool.fn.waiting === 0) this.#waitingFunctions.delete(call.pool.fn)
     this.#waiting--
     if (--call.pool.fn.space.waiting === 0) this.#waitingSpaces--
   }
@@ -195,7 +209,7 @@ export class Pool {
 
   /** Refuses all waiting calls, of one version or of all. */
   refuseWaiting(why: InvocationFailure, only: VersionPool | null = null): void {
-    for (const pool of only === null ? this.versions.values() : [only]) {
+    for (const pool of only === null ? this.active : [only]) {
       for (const call of [...pool.freshWaiters, ...pool.waiters]) {
         this.leave(call)
         call.refuse(why)
@@ -207,6 +221,7 @@ export class Pool {
   /** Forgets a version without slots and calls. */
   detach(pool: VersionPool): void {
     pool.detached = true
+    this.supply.active.delete(pool)
     this.versions.delete(pool.key)
     pool.fn.versions.delete(pool)
     if (pool.fn.newest === pool) pool.fn.newest = null
@@ -239,9 +254,8 @@ export class Pool {
   hostFull(message: string): InvocationFailure {
     const nowMs = this.options.clock.monotonicMs()
     let retryAfterS = 1
-    for (const fn of this.functions.values()) {
-      if (fn.waiting > 0) retryAfterS = Math.max(retryAfterS, fn.drain.retryAfterS(fn.waiting, nowMs))
-    }
+    for (const fn of this.#waitingFunctions)
+      retryAfterS = Math.max(retryAfterS, fn.drain.retryAfterS(fn.waiting, nowMs))
     return failure('HOST_FULL', message, { retryAfterS })
   }
 

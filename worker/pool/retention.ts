@@ -27,7 +27,13 @@ export class Retention {
 
   /** True when the version's last sandbox stays or goes by what is known of its function's calls. */
   decidesOn(version: VersionPool): boolean {
-    if (version.retired || version.config.keepAliveMs !== null || currentOf(version.fn) !== version) return false
+    if (
+      version.retired ||
+      version.superseded ||
+      version.config.keepAliveMs !== null ||
+      currentOf(version.fn) !== version
+    )
+      return false
     return (this.#histories.get(version.fn.key)?.gaps ?? 0) >= GAPS_TO_KNOW
   }
 
@@ -117,7 +123,8 @@ function makeAhead(pool: Pool, version: VersionPool): void {
 function currentOf(fn: FunctionPool): VersionPool | null {
   let current: VersionPool | null = null
   for (const version of fn.versions) {
-    if (!version.retired && (current === null || version.lastUsedMs >= current.lastUsedMs)) current = version
+    if (!version.retired && !version.superseded && (current === null || version.lastUsedMs >= current.lastUsedMs))
+      current = version
   }
   return current
 }

@@ -59,7 +59,8 @@ export class Supply {
   readonly spaces: NamespaceRooms
   readonly stems: Stems
   readonly #options: SupplyOptions
-  readonly #versions: ReadonlyMap<string, VersionPool>
+  /** Versions with sandboxes, or with somebody who waits for one; upkeep takes out those that have neither. */
+  readonly active = new Set<VersionPool>()
   readonly #events: SupplyEvents
   /** Versions that may want launches, the longest unserved first. */
   readonly #wanting = new Set<VersionPool>()
@@ -74,16 +75,15 @@ export class Supply {
   readonly #evictor: Evictor
   #closed = false
 
-  constructor(options: SupplyOptions, versions: ReadonlyMap<string, VersionPool>, events: SupplyEvents) {
+  constructor(options: SupplyOptions, events: SupplyEvents) {
     this.#options = options
-    this.#versions = versions
     this.#events = events
     this.room = new HostRoom(options.memoryBytes, options.maxSandboxes, (bytes) => options.runtime.hostBytes(bytes))
     this.spaces = new NamespaceRooms(this.room, options.quotas ?? null)
     this.stems = new Stems({ ...options, freed: () => this.schedule() }, this.room)
     const { room, spaces, stems } = this
     const discard = (slot: Slot) => void this.discard(slot)
-    this.#evictor = new Evictor({ room, spaces, stems, versions: () => this.#versions.values(), discard })
+    this.#evictor = new Evictor({ room, spaces, stems, versions: () => this.active, discard })
   }
 
   /** True while some version waits for a launch or for room. */
@@ -98,7 +98,9 @@ export class Supply {
 
   /** The version may want launches: the next `schedule` looks at it. */
   want(pool: VersionPool): void {
-    if (pool.waitingCalls > 0 || pool.probes.size > 0 || pool.slots.size < pool.minWarm) this.#wanting.add(pool)
+    if (pool.waitingCalls === 0 && pool.probes.size === 0 && pool.slots.size >= pool.minWarm) return
+    this.#wanting.add(pool)
+    this.active.add(pool)
   }
 
   /** A call of the function went to a sandbox that had served before: while that goes on, launches leave it a core. */
@@ -200,7 +202,7 @@ export class Supply {
   /** Starts nothing more, and destroys everything, busy or not. */
   async close(message: string): Promise<void> {
     this.#closed = true
-    for (const pool of this.#versions.values()) {
+    for (const pool of this.active) {
       for (const slot of [...pool.slots]) {
         slot.condemned = true
         if (slot.inFlight > 0 || slot.state === 'loading') slot.sandbox?.kill({ code: 'KILLED', message })
@@ -304,6 +306,7 @@ export class Supply {
 
   async #launch(pool: VersionPool, nowMs: number): Promise<void> {
     const slot = new Slot(pool, this.room.sizeOf(pool.config.limits.memory), nowMs)
+    this.active.add(pool)
     pool.slots.add(slot)
     pool.starting++
     pool.fn.space.launching++

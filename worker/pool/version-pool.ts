@@ -103,6 +103,8 @@ export class VersionPool {
   starting = 0
   /** No longer wanted: slots go when their calls end. */
   retired = false
+  /** No alias names it: whoever calls it by its number starts it, and it goes soon after. */
+  superseded = false
   /** Not in the pool's table any more. */
   detached = false
   /** True while waiting calls find no room on the host. */
@@ -145,7 +147,7 @@ export class VersionPool {
   }
 
   get minWarm(): number {
-    return this.fn.newest === this && !this.retired ? this.config.minWarm : 0
+    return this.fn.newest === this && !this.retired && !this.superseded ? this.config.minWarm : 0
   }
 
   /** The call that has waited longest. */
@@ -154,6 +156,11 @@ export class VersionPool {
     const fresh = this.freshWaiters.values().next().value ?? null
     if (first === null || fresh === null) return first ?? fresh
     return first.arrivedAtMs <= fresh.arrivedAtMs ? first : fresh
+  }
+
+  /** Something of it has to be looked at as time goes by: sandboxes, or somebody who waits for one. */
+  get isActive(): boolean {
+    return this.slots.size + this.waiters.size + this.freshWaiters.size + this.probes.size > 0
   }
 
   dropAvailable(slot: Slot): void {

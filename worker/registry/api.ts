@@ -1,6 +1,7 @@
 // What the registry promises: functions, immutable versions, aliases. Reads come from memory and never wait; writes are one
 // Redis script each and reach the copy in the OCI index.
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
+import type { UseKind } from './uses.ts'
 
 export type RegistryErrorCode =
   /** not a DNS label, reserved, or too long */
@@ -59,11 +60,26 @@ export interface FunctionEntry {
   readonly aliases: Readonly<Record<string, Alias>>
 }
 
+/** What one change did to a function. */
+export interface RegistryChange {
+  readonly namespace: string
+  readonly name: string
+  readonly newImages: readonly string[]
+  /** Images of versions that went, which no other version has. */
+  readonly unusedImages: readonly string[]
+}
+
 export interface Registry {
   /** Sorted; those with functions, present or past. */
   namespaces(): string[]
-  /** Sorted by name. */
+  /** All of a namespace, sorted by name: to start from, never to answer a call. */
   list(namespace: string): FunctionEntry[]
+  /** How many functions a namespace has. */
+  count(namespace: string): number
+  /** Sandboxes that the functions of a namespace keep warm, together. */
+  warm(namespace: string): number
+  /** At most `limit` functions after a name (null: from the first), sorted by name. */
+  page(namespace: string, after: string | null, limit: number): FunctionEntry[]
   /** Throws FUNCTION_NOT_FOUND (with a suggestion). */
   get(namespace: string, name: string): FunctionEntry
   /** `reference`: null (= `latest`), a version number, or an alias. `draw` in [0, 1) picks by weight. Throws FUNCTION_NOT_FOUND | VERSION_NOT_FOUND,
@@ -85,9 +101,13 @@ export interface Registry {
   /** A version that an alias names cannot go (VERSION_IN_USE). Throws VERSION_NOT_FOUND too. */
   removeVersion(namespace: string, name: string, version: number): Promise<void>
   removeFunction(namespace: string, name: string): Promise<void>
-  /** Images in use, for pruning. */
+  /** Names of functions with a version that names the secret, network or volume, sorted. */
+  users(namespace: string, kind: UseKind, name: string): string[]
+  /** All images in use. */
   images(): ReadonlySet<string>
-  /** Called after each change that this or another process made. The returned function unsubscribes. */
-  onChange(listener: () => void): () => void
+  hasImage(image: string): boolean
+  /** Called after each change that this or another process made; null: anything may have changed. The returned function
+   *  unsubscribes. */
+  onChange(listener: (change: RegistryChange | null) => void): () => void
   close(): Promise<void>
 }

@@ -1,16 +1,17 @@
 // Changes to one stored function as values: old content in, new content out. Pure; the registry writes the result.
 import type { FunctionVersion } from '../api.ts'
 import type { Alias } from './api.ts'
-import { findSame, type StoredFunction } from './entries.ts'
+import { findSame, type LoadedFunction, type StoredFunction } from './entries.ts'
 
 /** Keeps a version (under the next number if its own is taken) and moves `latest`, and `alias`, wholly to it. */
 export function withVersion(
-  stored: StoredFunction | undefined,
+  loaded: LoadedFunction | undefined,
   candidate: FunctionVersion,
   alias: string | null,
   nowIso: string,
 ): { readonly stored: StoredFunction; readonly version: FunctionVersion } {
-  const same = findSame(stored, candidate.image, candidate.config)
+  const stored = loaded?.stored
+  const same = findSame(loaded, candidate.image, candidate.config)
   const last = stored?.lastVersion ?? 0
   const version = same ?? (candidate.version > last ? candidate : { ...candidate, version: last + 1 })
   const target: Alias = { weights: { [String(version.version)]: 100 } }

@@ -1,27 +1,30 @@
-// Questions about what is deployed that several ask: which functions use a thing, and whether a version is still there. Reads the
-// registry's memory alone.
-import type { FunctionConfig } from '../api.ts'
-import type { Registry } from './api.ts'
+// Whether a version is still there, and whether callers get it. Reads the registry's memory alone.
+import type { VersionFate, VersionName } from '../api.ts'
+import type { FunctionEntry, Registry } from './api.ts'
+import { versionOf } from './entries.ts'
 
-/** Names of the namespace's functions with a version whose configuration `uses` it. */
-export function functionsThat(
-  uses: (config: FunctionConfig) => boolean,
-  registry: Pick<Registry, 'list'>,
-  namespace: string,
-): string[] {
-  return registry
-    .list(namespace)
-    .filter(({ versions }) => versions.some(({ config }) => uses(config)))
-    .map(({ name }) => name)
+export function isDeployed(registry: Pick<Registry, 'get'>, version: VersionName): boolean {
+  const entry = entryOf(registry, version)
+  return entry !== null && versionOf(entry.versions, version.version) !== undefined
 }
 
-export function isDeployed(
-  registry: Pick<Registry, 'get'>,
-  version: { readonly namespace: string; readonly name: string; readonly version: number },
-): boolean {
+/** Deployed, and named by an alias: who calls the function without a number gets it, now or by a draw. */
+export function isPointedAt(registry: Pick<Registry, 'get'>, version: VersionName): boolean {
+  const entry = entryOf(registry, version)
+  if (entry === null || versionOf(entry.versions, version.version) === undefined) return false
+  return Object.values(entry.aliases).some(({ weights }) => (weights[version.version] ?? 0) > 0)
+}
+
+/** What is to become of the version's sandboxes. */
+export function fateIn(registry: Pick<Registry, 'get'>, version: VersionName): VersionFate {
+  if (isPointedAt(registry, version)) return 'kept'
+  return isDeployed(registry, version) ? 'superseded' : 'gone'
+}
+
+function entryOf(registry: Pick<Registry, 'get'>, { namespace, name }: VersionName): FunctionEntry | null {
   try {
-    return registry.get(version.namespace, version.name).versions.some((kept) => kept.version === version.version)
+    return registry.get(namespace, name)
   } catch {
-    return false
+    return null
   }
 }

@@ -3,8 +3,8 @@
 import type { Clock } from '../../runtime/api.ts'
 import { Additions } from './additions.ts'
 import { type Registry, RegistryError } from './api.ts'
-import { functionsThat } from './deployed.ts'
 import type { Documents } from './documents.ts'
+import { versionOf } from './entries.ts'
 import { checkNamespace, isDnsLabel } from './names.ts'
 import { isNetworkMode, networkNameOf } from './network-text.ts'
 import type { Quotas } from './quotas.ts'
@@ -45,23 +45,27 @@ export class FunctionNetworks {
     const key = `${namespace}/${name}`
     const expect = (pending: number) => {
       if (this.#documents.get(key) !== undefined) return
-      this.#quotas?.expectFixed(namespace, 'networks', MOST_NETWORKS, this.#documents.countIn(namespace) + pending)
+      this.#quotas?.expectFixed(namespace, 'networks', MOST_NETWORKS, this.count(namespace) + pending)
     }
     const created = await this.#additions.add(namespace, expect, () => this.#documents.put(key, stored, 'new'))
     return { network: created ? { namespace, name, ...stored } : this.get(namespace, name), created }
   }
 
   /** Namespaces that have some. */
-  namespaces(): Set<string> {
-    return new Set([...this.#documents.entries()].map(([id]) => id.slice(0, id.indexOf('/'))))
+  namespaces(): readonly string[] {
+    return this.#documents.namespaces()
   }
 
-  /** Sorted by name. */
-  list(namespace: string): FunctionNetwork[] {
-    return [...this.#documents.entries()]
-      .map(([key, stored]) => viewOf(key, stored))
-      .filter((network) => network.namespace === namespace)
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
+  count(namespace: string): number {
+    return this.#documents.names(namespace).size
+  }
+
+  /** At most `limit` after a name (null: from the first), in order. */
+  page(namespace: string, after: string | null, limit: number): FunctionNetwork[] {
+    return this.#documents
+      .names(namespace)
+      .after(after, limit)
+      .map((name) => this.get(namespace, name))
   }
 
   has(namespace: string, name: string): boolean {
@@ -73,10 +77,7 @@ export class FunctionNetworks {
     const key = `${namespace}/${name}`
     const stored = this.#documents.get(key)
     if (stored !== undefined) return viewOf(key, stored)
-    const near = didYouMean(
-      name,
-      this.list(namespace).map((network) => network.name),
-    )
+    const near = didYouMean(name, this.#documents.names(namespace).near(name))
     throw new RegistryError('NETWORK_NOT_FOUND', `there is no network ${name.slice(0, 80)}${near}`)
   }
 
@@ -92,15 +93,17 @@ export class FunctionNetworks {
 }
 
 /** Functions with a version on the network. */
-export function functionsOn(registry: Pick<Registry, 'list'>, namespace: string, network: string): string[] {
-  return functionsThat((config) => networkNameOf(config.network) === network, registry, namespace)
+export function functionsOn(registry: Pick<Registry, 'users'>, namespace: string, network: string): string[] {
+  return registry.users(namespace, 'network', network)
 }
 
 /** Whether a function is on the network for its peers: with every version that a call of its `latest` may get. */
 export function isPeerOn(registry: Pick<Registry, 'get'>, namespace: string, network: string, name: string): boolean {
   try {
     const { versions, aliases } = registry.get(namespace, name)
-    const called = versions.filter(({ version }) => (aliases.latest?.weights[version] ?? 0) > 0)
+    const called = Object.keys(aliases.latest?.weights ?? {}).flatMap(
+      (number) => versionOf(versions, Number(number)) ?? [],
+    )
     return called.length > 0 && called.every(({ config }) => networkNameOf(config.network) === network)
   } catch (error) {
     if (error instanceof RegistryError) return false

@@ -1,23 +1,24 @@
-// The registry: functions, versions and aliases in memory, kept the same as Redis and as the copy beside the images.
+// The registry: functions, versions and aliases in memory, kept the same as Redis and as the copy in the state directory.
 // Reads never wait; it starts (read-only) from the copy when Redis is away, and fills an emptied Redis from what it knows.
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
-import { type Alias, type FunctionEntry, type Registry, RegistryError } from './api.ts'
+import { type Alias, type FunctionEntry, type Registry, type RegistryChange, RegistryError } from './api.ts'
 import { asRemoved, withAlias, withoutAlias, withoutVersion, withVersion } from './changes.ts'
 import { RegistryContent } from './content.ts'
-import type { CopyStore } from './copy.ts'
-import { expectAliasFits, expectVersionFits, expectWarmFits } from './deploy-quotas.ts'
-import { checkAlias, findSame, isPublic, type LoadedFunction, pickVersion, type StoredFunction } from './entries.ts'
+import type { CopyPlace } from './copy.ts'
+import { expectAliasFits, expectVersionFits, expectWarmFits, type HeldFunctions } from './deploy-quotas.ts'
+import { checkAlias, findSame, type LoadedFunction, pickVersion, versionOf } from './entries.ts'
 import { checkAliasName, checkFunctionName, checkNamespace } from './names.ts'
 import type { Quotas } from './quotas.ts'
 import { createRegistryStore } from './registry-store.ts'
 import { didYouMean } from './suggest.ts'
+import type { UseKind } from './uses.ts'
 
 export interface RegistryOptions {
   readonly redis: RedisStore
   /** Where the copy is kept; null: no copy. */
-  readonly images: CopyStore | null
+  readonly copy: CopyPlace | null
   readonly logger: Logger
   readonly clock: Clock
   /** Queued calls of a function; with it a function that has some cannot be removed (VERSION_IN_USE). */
@@ -33,8 +34,8 @@ const START_WAIT_MS = 5_000
 /** Resolves with what is known: from Redis, else from the copy (writes then throw REGISTRY_UNAVAILABLE until Redis is back).
  *  Owns its subscription until `close`; not the connection. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
-  const content = new RegistryContent(createRegistryStore(options.redis), options.images, options.logger)
-  await content.preload()
+  const content = new RegistryContent(createRegistryStore(options.redis), options.logger)
+  if (options.copy !== null) await content.preload(options.copy)
   await options.redis.waitAvailable(options.startWaitMs ?? START_WAIT_MS)
   try {
     await content.reload()
@@ -60,7 +61,11 @@ class RedisRegistry implements Registry {
   }
 
   list(namespace: string): FunctionEntry[] {
-    const names = [...this.#content.names(namespace)].sort((a, b) => (a < b ? -1 : 1))
+    return this.page(namespace, null, Number.POSITIVE_INFINITY)
+  }
+
+  page(namespace: string, after: string | null, limit: number): FunctionEntry[] {
+    const names = this.#content.names(namespace).after(after, limit)
     return names.map((name) => this.#live(namespace, name).entry)
   }
 
@@ -75,22 +80,22 @@ class RedisRegistry implements Registry {
   candidate(namespace: string, name: string, image: string, config: FunctionConfig) {
     checkNamespace(namespace)
     checkFunctionName(name)
-    const stored = this.#content.stored(namespace, name)
-    const same = findSame(stored, image, config)
+    const known = this.#content.known(namespace, name)
+    const same = findSame(known, image, config)
     if (same !== undefined) return { version: same, existed: true }
-    const number = (stored?.lastVersion ?? 0) + 1
+    const number = (known?.stored.lastVersion ?? 0) + 1
     const version = { namespace, name, version: number, image, config, createdAt: this.#nowIso() }
     // Before it is loaded; what others kept meanwhile is looked at when it is kept.
-    this.#expectFits(version, stored, null)
+    this.#expectFits(version, known, null)
     return { version, existed: false }
   }
 
   async commit(version: FunctionVersion, alias: string | null): Promise<FunctionVersion> {
     if (alias !== null) checkAliasName(alias)
     let kept = version
-    await this.#content.change(version.namespace, version.name, (stored) => {
-      this.#expectFits(version, stored, alias)
-      const next = withVersion(stored, version, alias, this.#nowIso())
+    await this.#content.change(version.namespace, version.name, (known) => {
+      this.#expectFits(version, known, alias)
+      const next = withVersion(known, version, alias, this.#nowIso())
       kept = next.version
       return next.stored
     })
@@ -121,7 +126,7 @@ class RedisRegistry implements Registry {
   async removeVersion(namespace: string, name: string, version: number): Promise<void> {
     await this.#content.change(namespace, name, () => {
       const loaded = this.#live(namespace, name)
-      if (!loaded.byVersion.has(version))
+      if (versionOf(loaded.stored.versions, version) === undefined)
         throw new RegistryError('VERSION_NOT_FOUND', `function ${name} has no version ${version}`)
       const names = Object.keys(loaded.stored.aliases).filter(
         (alias) => (loaded.stored.aliases[alias]!.weights[version] ?? 0) > 0,
@@ -143,32 +148,54 @@ class RedisRegistry implements Registry {
     await this.#content.change(namespace, name, () => asRemoved(this.#live(namespace, name).stored, this.#nowIso()))
   }
 
-  images(): ReadonlySet<string> {
-    return this.#content.images()
+  count(namespace: string): number {
+    return this.#content.names(namespace).size
   }
 
-  onChange(listener: () => void): () => void {
+  warm(namespace: string): number {
+    return this.#content.warm(namespace)
+  }
+
+  users(namespace: string, kind: UseKind, name: string): string[] {
+    return this.#content.uses.users(namespace, kind, name)
+  }
+
+  images(): ReadonlySet<string> {
+    return new Set(this.#content.uses.images())
+  }
+
+  hasImage(image: string): boolean {
+    return this.#content.uses.hasImage(image)
+  }
+
+  onChange(listener: (change: RegistryChange | null) => void): () => void {
     return this.#content.onChange(listener)
   }
 
   async close(): Promise<void> {
     this.#unfollow()
+    await this.#content.close()
   }
 
-  #expectFits(version: FunctionVersion, stored: StoredFunction | undefined, alias: string | null): void {
+  #expectFits(version: FunctionVersion, known: LoadedFunction | undefined, alias: string | null): void {
     const { quotas } = this.#options
     if (quotas === undefined) return
-    expectVersionFits(quotas, stored, version, this.#content.live(version.namespace))
-    if (alias !== null) expectAliasFits(quotas, stored, alias)
+    expectVersionFits(quotas, known, version, this.#held(version.namespace))
+    if (alias !== null) expectAliasFits(quotas, known?.stored, alias)
   }
 
-  #expectAliasFits({ stored, byVersion }: LoadedFunction, alias: string, { weights }: Alias): void {
+  #held(namespace: string): HeldFunctions {
+    return { count: this.#content.names(namespace).size, warm: this.#content.warm(namespace) }
+  }
+
+  #expectAliasFits(loaded: LoadedFunction, alias: string, { weights }: Alias): void {
+    const { stored } = loaded
     const { quotas } = this.#options
     if (quotas === undefined) return
     expectAliasFits(quotas, stored, alias)
     if (alias !== 'latest') return
     for (const number of Object.keys(weights))
-      expectWarmFits(quotas, byVersion.get(Number(number))!, this.#content.live(stored.namespace))
+      expectWarmFits(quotas, versionOf(stored.versions, Number(number))!, loaded, this.#held(stored.namespace))
   }
 
   /** `suggested`: callers that showed no token must not learn the names of functions that are not public. */
@@ -176,9 +203,7 @@ class RedisRegistry implements Registry {
     const loaded = this.#content.get(namespace, name)
     if (loaded !== undefined) return loaded
     const shown = name.slice(0, 80)
-    const names = [...this.#content.names(namespace)]
-    const isShown = (other: string) => suggested === 'all' || isPublic(this.#content.get(namespace, other))
-    const near = didYouMean(shown, names.filter(isShown))
+    const near = didYouMean(shown, this.#content.names(namespace, suggested).near(shown))
     throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${shown}${near}`)
   }
 

@@ -83,31 +83,34 @@ export class Secrets {
     const put = () => this.#documents.put(id, stored, 'replace')
     if (before !== undefined) await put()
     else {
-      const inUse = (pending: number) => this.#documents.countIn(namespace) + pending
+      const inUse = (pending: number) => this.count(namespace) + pending
       await this.#additions.add(namespace, (pending) => this.#quotas?.expect(namespace, 'secrets', inUse(pending)), put)
     }
     return { secret: viewOf(id, stored), created: before === undefined }
   }
 
   /** Namespaces that have some. */
-  namespaces(): Set<string> {
-    return new Set([...this.#documents.entries()].map(([id]) => id.slice(0, id.indexOf('/'))))
+  namespaces(): readonly string[] {
+    return this.#documents.namespaces()
   }
 
-  /** Sorted by name. */
-  list(namespace: string): SecretView[] {
-    const all = [...this.#documents.entries()].map(([id, stored]) => viewOf(id, stored))
-    return all.filter((secret) => secret.namespace === namespace).sort((a, b) => (a.name < b.name ? -1 : 1))
+  count(namespace: string): number {
+    return this.#documents.names(namespace).size
+  }
+
+  /** At most `limit` after a name (null: from the first), in order. */
+  page(namespace: string, after: string | null, limit: number): SecretView[] {
+    return this.#documents
+      .names(namespace)
+      .after(after, limit)
+      .map((name) => this.get(namespace, name))
   }
 
   /** Throws RegistryError SECRET_NOT_FOUND. */
   get(namespace: string, name: string): SecretView {
     const stored = this.#documents.get(`${namespace}/${name}`)
     if (stored !== undefined) return viewOf(`${namespace}/${name}`, stored)
-    const near = didYouMean(
-      name,
-      this.list(namespace).map((secret) => secret.name),
-    )
+    const near = didYouMean(name, this.#documents.names(namespace).near(name))
     throw new RegistryError('SECRET_NOT_FOUND', `secret ${name.slice(0, 128)} is not set${near}`)
   }
 

@@ -11,7 +11,7 @@ export function suggest(word: string, candidates: Iterable<string>): string | nu
   const lower = word.toLowerCase()
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - word.length) >= bestDistance) continue
-    const distance = editDistance(lower, candidate.toLowerCase())
+    const distance = editDistance(lower, candidate.toLowerCase(), bestDistance - 1)
     if (distance < bestDistance) {
       bestDistance = distance
       best = candidate
@@ -26,19 +26,23 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return near === null ? '' : `; did you mean ${near}?`
 }
 
-/** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
-export function editDistance(a: string, b: string): number {
+/** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). `most`: what is further apart is only
+ *  said to be further than that, and costs a few steps a letter. */
+export function editDistance(a: string, b: string, most: number = Math.max(a.length, b.length)): number {
+  const far = most + 1
   let beforeLast: number[] = []
-  let last = Array.from({ length: b.length + 1 }, (_, column) => column)
+  let last = Array.from({ length: b.length + 1 }, (_, column) => Math.min(column, far))
   for (let row = 1; row <= a.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= b.length; column++) {
+    const current = new Array<number>(b.length + 1).fill(far)
+    if (row <= most) current[0] = row
+    const end = Math.min(b.length, row + most)
+    for (let column = Math.max(1, row - most); column <= end; column++) {
       const same = a[row - 1] === b[column - 1]
       let distance = Math.min(current[column - 1]! + 1, last[column]! + 1, last[column - 1]! + (same ? 0 : 1))
       if (row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) {
         distance = Math.min(distance, beforeLast[column - 2]! + 1)
       }
-      current.push(distance)
+      current[column] = Math.min(distance, far)
     }
     beforeLast = last
     last = current

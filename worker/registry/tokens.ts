@@ -59,14 +59,16 @@ export class Tokens {
   readonly #quotas: Quotas | null
   readonly #additions = new Additions()
   readonly #byId = new Map<string, StoredToken>()
+  /** By key. */
+  readonly #idOf = new Map<string, string>()
 
   /** `quotas`: told of refusals; null: a namespace may have any number. */
   constructor(documents: Documents<StoredToken>, clock: Clock, quotas: Quotas | null = null) {
     this.#documents = documents
     this.#clock = clock
     this.#quotas = quotas
-    this.#index()
-    documents.onChange(() => this.#index())
+    this.#index([...documents.entries()].map(([key]) => key))
+    documents.onChange((changed) => this.#index(changed))
   }
 
   /** Makes a token; `value` is never to be had again. Throws RegistryError NAME_INVALID | TOKEN_EXISTS | REGISTRY_UNAVAILABLE, QuotaExceeded. */
@@ -90,7 +92,7 @@ export class Tokens {
     }
     const expect = (pending: number) => {
       if (this.#documents.get(`${namespace}/${name}`) !== undefined) return
-      this.#quotas?.expectFixed(namespace, 'tokens', MOST_TOKENS, this.#documents.countIn(namespace) + pending)
+      this.#quotas?.expectFixed(namespace, 'tokens', MOST_TOKENS, this.count(namespace) + pending)
     }
     const put = () => this.#documents.put(`${namespace}/${name}`, stored, 'new')
     if (!(await this.#additions.add(namespace, expect, put)))
@@ -102,25 +104,34 @@ export class Tokens {
   }
 
   /** Namespaces that have some. */
-  namespaces(): Set<string> {
-    return new Set([...this.#documents.entries()].map(([id]) => id.slice(0, id.indexOf('/'))))
+  namespaces(): readonly string[] {
+    return this.#documents.namespaces()
   }
 
-  /** Of one namespace, or of all; sorted by namespace and name. Expired ones too, until they are removed. */
-  list(namespace: string | null): TokenView[] {
-    const all = [...this.#documents.entries()].map(([, stored]) => viewOf(stored))
-    const wanted = namespace === null ? all : all.filter((token) => token.namespace === namespace)
-    return wanted.sort((a, b) => (tokenKey(a) < tokenKey(b) ? -1 : 1))
+  count(namespace: string): number {
+    return this.#documents.names(namespace).size
+  }
+
+  /** At most `limit` of one namespace or of all, after `<namespace>/<name>` (null: from the first), in the order of both. Expired
+   *  ones too, until they are removed. */
+  page(namespace: string | null, after: string | null, limit: number): TokenView[] {
+    const found: TokenView[] = []
+    const slash = after?.indexOf('/') ?? -1
+    const first = after === null ? '' : slash < 0 ? after : after.slice(0, slash)
+    for (const one of namespace === null ? this.namespaces() : [namespace]) {
+      if (found.length >= limit) break
+      if (one < first) continue
+      const from = after !== null && one === first ? after.slice(one.length + 1) || null : null
+      for (const name of this.#documents.names(one).after(from, limit - found.length)) found.push(this.get(one, name))
+    }
+    return found
   }
 
   /** Throws RegistryError TOKEN_NOT_FOUND. */
   get(namespace: string, name: string): TokenView {
     const stored = this.#documents.get(`${namespace}/${name}`)
     if (stored !== undefined) return viewOf(stored)
-    const near = didYouMean(
-      name,
-      this.list(namespace).map((token) => token.name),
-    )
+    const near = didYouMean(name, this.#documents.names(namespace).near(name))
     throw new RegistryError('TOKEN_NOT_FOUND', `there is no token ${name.slice(0, 80)}${near}`)
   }
 
@@ -141,9 +152,17 @@ export class Tokens {
     return stored.expiresAt !== null && Date.parse(stored.expiresAt) <= this.#clock.now() ? null : stored
   }
 
-  #index(): void {
-    this.#byId.clear()
-    for (const [, stored] of this.#documents.entries()) this.#byId.set(stored.id, stored)
+  #index(changed: readonly string[]): void {
+    for (const key of changed) {
+      const before = this.#idOf.get(key)
+      if (before !== undefined) this.#byId.delete(before)
+      const stored = this.#documents.get(key)
+      if (stored === undefined) this.#idOf.delete(key)
+      else {
+        this.#idOf.set(key, stored.id)
+        this.#byId.set(stored.id, stored)
+      }
+    }
   }
 }
 

@@ -1,12 +1,12 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LimitCeiling } from '../../../runtime/api.ts'
 import { RuntimeError } from '../../../runtime/errors.ts'
 import type { DeployRequest, FunctionVersion } from '../../../worker/api.ts'
 import { createDeployer } from '../../../worker/deploy.ts'
-import type { Registry } from '../../../worker/registry/api.ts'
+import type { Registry, RegistryChange } from '../../../worker/registry/api.ts'
 import { RegistryError } from '../../../worker/registry/api.ts'
 import { SourceMaps } from '../../../worker/source-maps/source-maps.ts'
 import { realClock, silentLogger } from '../../support/real-clock.ts'
@@ -14,7 +14,7 @@ import { TestWorker } from '../../support/test-worker.ts'
 
 /** As much of a registry as a deploy uses. */
 class KeptVersions {
-  readonly versions: FunctionVersion[] = []
+  versions: FunctionVersion[] = []
   latest: FunctionVersion | null = null
   alias: string | null = null
   away = false
@@ -42,6 +42,22 @@ class KeptVersions {
 
   images(): ReadonlySet<string> {
     return new Set(this.versions.map((version) => version.image))
+  }
+
+  hasImage(image: string): boolean {
+    return this.images().has(image)
+  }
+
+  get(): { versions: FunctionVersion[]; aliases: Record<string, { weights: Record<string, number> }> } {
+    const weights = { [String(this.latest?.version)]: 100 }
+    return { versions: this.versions, aliases: { latest: { weights } } }
+  }
+
+  changed: (change: RegistryChange | null) => void = () => {}
+
+  onChange(listener: (change: RegistryChange | null) => void): () => void {
+    this.changed = listener
+    return () => {}
   }
 }
 
@@ -189,6 +205,16 @@ describe('a deploy', () => {
     loads[0]!()
     expect((await second).version.version).toBe(3)
     expect(host.runtime.images.stored.size).toBe(3)
+  })
+
+  test('costs no look at the images of others: what a version that went leaves unused is removed by name', async () => {
+    await deploy()
+    const prune = vi.spyOn(host.runtime.images, 'prune')
+    await deploy({ source: Buffer.from('two') })
+    registry.versions = registry.versions.filter(({ image }) => image !== 'sha256:one')
+    registry.changed({ namespace: 'default', name: 'hello', newImages: [], unusedImages: ['sha256:one'] })
+    await expect.poll(() => [...host.runtime.images.stored.keys()]).toEqual(['sha256:two'])
+    expect(prune).not.toHaveBeenCalled()
   })
 
   test('keeps the image of another deploy under way when it cleans up', async () => {

@@ -139,7 +139,7 @@ describe('sandboxes', () => {
     await host.call(old)
     const seen = host.callNow(versionOf('old', {}, 2))
     await settle()
-    await host.worker.retire((version) => version.name === 'hello')
+    await host.worker.retire((version) => (version.name === 'hello' ? 'kept' : 'gone'))
     const busy = host.sandbox(1)
     expect(busy.destroyed).toBe(false)
     busy.call.respond()

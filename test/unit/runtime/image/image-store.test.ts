@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { packTar, type TarEntry } from 'modern-tar'
@@ -70,6 +70,7 @@ describe('an image', () => {
   test('lies in an OCI layout whose every blob has the name of its content', async () => {
     const { digest } = await store.put(parts())
     expect(JSON.parse(readFileSync(join(state, 'oci-layout'), 'utf8'))).toEqual({ imageLayoutVersion: '1.0.0' })
+    await store.close()
     const index = JSON.parse(readFileSync(join(state, 'index.json'), 'utf8'))
     expect(index.manifests).toMatchObject([{ digest, mediaType: 'application/vnd.oci.image.manifest.v1+json' }])
     const { createHash } = await import('node:crypto')
@@ -83,6 +84,7 @@ describe('an image', () => {
     const manifest = JSON.parse(readFileSync(blobPath(digest), 'utf8'))
     for (const part of [manifest.config, ...manifest.layers])
       expect(statSync(blobPath(part.digest)).size).toBe(part.size)
+    store = await openImageStore(state)
   })
 
   test('is there after a restart', async () => {
@@ -216,22 +218,72 @@ describe('pruning', () => {
   })
 })
 
-describe('annotations', () => {
-  test('are read back, also after a restart, and leave the images alone', async () => {
-    const { digest } = await store.put(parts())
-    await store.writeAnnotation('thaw.registry', '{"a":1}')
-    expect(await store.readAnnotation('nothing')).toBeNull()
+describe('removing', () => {
+  test('takes away what only the removed image had, also after a restart', async () => {
+    const addonTar = await tar([file('node_modules/a', '1')])
+    const kept = await store.put(parts({ addonTar }))
+    const lost = await store.put(parts({ addonTar, source: Buffer.from('lost') }))
     await store.close()
     store = await openImageStore(state)
-    expect(await store.readAnnotation('thaw.registry')).toBe('{"a":1}')
-    expect(existsSync(blobPath(digest))).toBe(true)
-    expect((await store.get(digest)).digest).toBe(digest)
+    await store.remove([lost.digest, 'sha256:none'])
+    await expect(store.get(lost.digest)).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' })
+    expect((await store.get(kept.digest)).layers).toHaveLength(1)
+    expect(blobs()).toHaveLength(4)
+    await store.remove([kept.digest])
+    expect([blobs(), readdirSync(join(state, 'layers'))]).toEqual([[], []])
+  })
+})
+
+describe('the index', () => {
+  const index = () => JSON.parse(readFileSync(join(state, 'index.json'), 'utf8'))
+
+  test('of a store that was closed is whole, and OCI’s', async () => {
+    const digests = [(await store.put(parts())).digest, (await store.put(parts({ source: Buffer.from('b') }))).digest]
+    await store.close()
+    expect(index()).toMatchObject({ schemaVersion: 2, manifests: digests.map((digest) => ({ digest })) })
+    store = await openImageStore(state)
   })
 
-  test('written at once are all kept', async () => {
-    await Promise.all([1, 2, 3, 4].map((n) => store.writeAnnotation(`key${n}`, String(n))))
+  test('of a store that was killed is whole with its log', async () => {
+    const { digest } = await store.put(parts())
+    const again = await openImageStore(state)
+    expect(again.has(digest)).toBe(true)
+    await again.close()
+  })
+
+  test('is not written again with each image', async () => {
+    const sizes: number[] = []
+    for (let count = 0; count < 30; count++) {
+      const before = indexBytes()
+      await store.put(parts({ source: Buffer.from(String(count)) }))
+      sizes.push(indexBytes() - before)
+    }
+    expect(Math.max(...sizes)).toBeLessThan(1000)
+  })
+
+  function indexBytes(): number {
+    const names = readdirSync(state).filter((name) => name.startsWith('index.json'))
+    return names.reduce((sum, name) => sum + statSync(join(state, name)).size, 0)
+  }
+
+  test('of an earlier release is read: images without a list of blobs, the registry’s copy beside them', async () => {
+    const kept = await store.put(parts())
+    const lost = await store.put(parts({ source: Buffer.from('lost') }))
+    await store.close()
+    const { manifests } = index()
+    const old = manifests.map(({ annotations: _new, ...entry }: { annotations: unknown }) => entry)
+    const annotations = { 'thaw.registry': '{"a":1}' }
+    writeFileSync(join(state, 'index.json'), JSON.stringify({ ...index(), manifests: old, annotations }))
+    store = await openImageStore(state)
+    expect(await store.readAnnotation('nothing')).toBeNull()
+    expect(await store.readAnnotation('thaw.registry')).toBe('{"a":1}')
+    await store.remove([lost.digest])
+    expect((await store.get(kept.digest)).digest).toBe(kept.digest)
+    expect(blobs()).toHaveLength(3)
+    await store.forgetAnnotation('thaw.registry')
     await store.close()
     store = await openImageStore(state)
-    expect(await Promise.all([1, 2, 3, 4].map((n) => store.readAnnotation(`key${n}`)))).toEqual(['1', '2', '3', '4'])
+    expect(await store.readAnnotation('thaw.registry')).toBeNull()
+    expect(store.has(kept.digest)).toBe(true)
   })
 })

@@ -1,13 +1,14 @@
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { mirrorImages } from '../../../../worker/fleet/image-mirror.ts'
+import type { RegistryChange } from '../../../../worker/registry/api.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { silentLogger } from '../../../support/real-clock.ts'
 import { until } from '../../../support/until.ts'
 
 function house(known: readonly string[]) {
   const here = new Set<string>()
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(change: RegistryChange) => void>()
   const inUse = new Set(known)
   const asked: string[] = []
   const elsewhere = new Set(known)
@@ -38,7 +39,8 @@ function house(known: readonly string[]) {
   })
   const change = (digest: string) => {
     inUse.add(digest)
-    for (const listener of listeners) listener()
+    const change = { namespace: 'default', name: 'hello', newImages: [digest], unusedImages: [] }
+    for (const listener of listeners) listener(change)
   }
   return { here, asked, elsewhere, change, stop }
 }

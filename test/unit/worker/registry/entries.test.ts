@@ -19,7 +19,12 @@ function stored(images: readonly string[]): StoredFunction {
   let current: StoredFunction | undefined
   for (const image of images) {
     const number = (current?.lastVersion ?? 0) + 1
-    current = withVersion(current, { ...versionOf('hello'), version: number, image }, null, NOW).stored
+    current = withVersion(
+      current && loadFunction(current),
+      { ...versionOf('hello'), version: number, image },
+      null,
+      NOW,
+    ).stored
   }
   return current!
 }
@@ -67,9 +72,9 @@ describe('content', () => {
     const version = versionOf('hello', { env: { A: '1', B: '2' } })
     const { stored: kept } = withVersion(undefined, version, null, NOW)
     const shuffled = Object.fromEntries(Object.entries(version.config).reverse()) as typeof version.config
-    expect(findSame(kept, version.image, { ...shuffled, env: { B: '2', A: '1' } })?.version).toBe(1)
-    expect(findSame(kept, version.image, { ...version.config, timeoutMs: 1 })).toBeUndefined()
-    expect(findSame(kept, 'sha256:other', version.config)).toBeUndefined()
+    expect(findSame(loadFunction(kept), version.image, { ...shuffled, env: { B: '2', A: '1' } })?.version).toBe(1)
+    expect(findSame(loadFunction(kept), version.image, { ...version.config, timeoutMs: 1 })).toBeUndefined()
+    expect(findSame(loadFunction(kept), 'sha256:other', version.config)).toBeUndefined()
   })
 
   test('as text keeps lists in order', () => {
@@ -78,7 +83,7 @@ describe('content', () => {
 
   test('under a number that is taken meanwhile gets the next one', () => {
     const late = { ...versionOf('hello'), version: 1, image: 'sha256:late' }
-    const { version, stored: kept } = withVersion(stored(['a', 'b']), late, 'prod', NOW)
+    const { version, stored: kept } = withVersion(loadFunction(stored(['a', 'b'])), late, 'prod', NOW)
     expect(version.version).toBe(3)
     expect(kept.aliases).toEqual({ latest: { weights: { 3: 100 } }, prod: { weights: { 3: 100 } } })
   })
@@ -86,7 +91,7 @@ describe('content', () => {
   test('of a removed function is gone, its last number is not', () => {
     const gone = asRemoved(stored(['a', 'b']), NOW)
     expect(gone).toMatchObject({ removed: true, lastVersion: 2, versions: [], aliases: {} })
-    const again = withVersion(gone, { ...versionOf('hello'), version: 3, image: 'a' }, null, NOW)
+    const again = withVersion(loadFunction(gone), { ...versionOf('hello'), version: 3, image: 'a' }, null, NOW)
     expect(again.version.version).toBe(3)
     expect(again.stored.removed).toBe(false)
   })

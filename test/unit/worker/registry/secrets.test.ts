@@ -8,16 +8,16 @@ import { FakeClock } from '../../../support/fake-clock.ts'
 
 class FakeDocuments<T> {
   readonly kept = new Map<string, T>()
-  readonly #listeners: (() => void)[] = []
+  readonly #listeners: ((changed: string[]) => void)[] = []
   get = (key: string) => this.kept.get(key)
   entries = () => this.kept.entries()
   async put(key: string, value: T, mode: 'new' | 'replace'): Promise<boolean> {
     if (mode === 'new' && this.kept.has(key)) return false
     this.kept.set(key, value)
-    for (const listener of this.#listeners) listener()
+    for (const listener of this.#listeners) listener([key])
     return true
   }
-  onChange(listener: () => void) {
+  onChange(listener: (changed: string[]) => void) {
     this.#listeners.push(listener)
     return () => {}
   }

@@ -1,0 +1,18 @@
+// A hash of Redis read page by page, so that neither the server nor this process stands still for a long one.
+import type { RedisStore } from './connect.ts'
+
+const PAGE = 64
+
+/** Calls `take` for each field. One that comes or goes meanwhile may be told or not; one told twice is told as it was then. */
+export async function readHash(
+  redis: Pick<RedisStore, 'command'>,
+  key: string,
+  take: (field: string, text: string) => void,
+): Promise<void> {
+  let cursor = '0'
+  do {
+    const [next, flat] = (await redis.command('HSCAN', key, cursor, 'COUNT', PAGE)) as [string, string[]]
+    for (let index = 0; index + 1 < flat.length; index += 2) take(flat[index]!, flat[index + 1]!)
+    cursor = next
+  } while (cursor !== '0')
+}
