@@ -9,6 +9,7 @@ import {
   missedComparisons,
   type Run,
   renderBudgets,
+  renderGrowth,
   renderLane,
   renderLatencies,
   writeRun,
@@ -38,7 +39,12 @@ function readOptions(): Options | null {
 async function bench(options: Options): Promise<void> {
   const run = await takeRun(options)
   if (options.json) console.log(JSON.stringify(run, null, 1))
-  else console.log([renderLatencies(run.raw), renderLane(run.raw), renderBudgets(run)].filter(Boolean).join('\n\n'))
+  else
+    console.log(
+      [renderLatencies(run.raw), renderLane(run.raw), renderGrowth(run.raw), renderBudgets(run)]
+        .filter(Boolean)
+        .join('\n\n'),
+    )
   for (const reason of run.absent) say(`not measured: ${reason}`)
   if (run.others > QUIET_SHARE) {
     // Cores that never sleep make bare servers faster, and the longer path waits more often for its turn.

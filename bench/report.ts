@@ -132,6 +132,26 @@ export function renderLane({ lane }: Measured): string {
   ].join('\n')
 }
 
+/** What one change costs, by how much is stored. */
+export function renderGrowth({ growth }: Measured): string {
+  if (growth === undefined) return ''
+  const rows = growth.map((cost) => [
+    ...[`${cost.count}`, cost.openMs.toFixed(0), cost.deployMs.toFixed(2), cost.versionMs.toFixed(2)],
+    ...[cost.secretMs.toFixed(2), cost.missUs.toFixed(0), cost.pageUs.toFixed(0), cost.standMs.toFixed(0)],
+  ])
+  const head = [
+    'of each',
+    'start ms',
+    'deploy ms',
+    'version ms',
+    'secret ms',
+    'near miss µs',
+    'page µs',
+    'loop stood ms',
+  ]
+  return table([head, ...rows])
+}
+
 /** Of every subject the round with the middle p50 stands for its fellows; all of them are in the file. */
 export function middleRounds(rounds: readonly Round[]): [ClosedName, Closed][] {
   const names = [...new Set(rounds.flatMap((round) => Object.keys(round) as ClosedName[]))]

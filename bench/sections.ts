@@ -1,6 +1,7 @@
 // The parts of a run, in the order they are measured: what each measures and how long it is allowed to be. Judges nothing.
 import { type Burst, runBursts } from './burst.ts'
 import { type Density, measureDensity } from './density.ts'
+import { COUNTS, type GrowthCost, measureGrowth } from './growth.ts'
 import { type Lane, type LaneExtent, runLane } from './lane.ts'
 import { type LaunchStep, measureLaunchSteps } from './launch-steps.ts'
 import { type LimitsCost, measureLimitsCost } from './limits-cost.ts'
@@ -34,6 +35,7 @@ export interface Measured {
   readonly density?: Density
   readonly limitsCost?: LimitsCost
   readonly lane?: Lane
+  readonly growth?: readonly GrowthCost[]
   readonly helpMs?: readonly number[]
 }
 
@@ -49,17 +51,23 @@ export interface Extent extends LaneExtent {
   readonly densityFrozen: number
   readonly limitsCalls: number
   readonly helps: number
+  /** Changes of each kind, at each number of things stored. */
+  readonly growthChanges: number
+  /** The highest number stored. */
+  readonly growthMost: number
 }
 
 export const FULL: Extent = {
   ...{ rounds: 4, durationMs: 1500, openMs: 2500, gapCalls: 200, starts: 40, bursts: 10 },
   ...{ density: 500, densityFrozen: 20, limitsCalls: 3000, helps: 10 },
+  ...{ growthChanges: 50, growthMost: 10_000 },
   ...{ laneMs: 1500, laneRounds: 3, laneStarts: 300, laneCalls: 3000 },
 }
 /** Shows that everything works; too short to judge by. */
 export const QUICK: Extent = {
   ...{ rounds: 1, durationMs: 600, openMs: 800, gapCalls: 30, starts: 6, bursts: 1 },
   ...{ density: 20, densityFrozen: 5, limitsCalls: 400, helps: 3 },
+  ...{ growthChanges: 10, growthMost: 1_000 },
   ...{ laneMs: 500, laneRounds: 1, laneStarts: 30, laneCalls: 500 },
 }
 
@@ -86,6 +94,7 @@ export type SectionName =
   | 'help'
   | 'limits'
   | 'lane'
+  | 'growth'
   | 'density'
 
 /** ORDER: what needs the machine's rest first; what leaves a backlog or fills memory last. */
@@ -161,6 +170,18 @@ export const SECTIONS: readonly Section[] = [
     name: 'lane',
     what: 'the durable lane: acceptance beside BullMQ alone, start, throughput, many queues, synchronous calls beside it',
     run: async ({ extent, say }) => ({ lane: await runLane(extent, say) }),
+  },
+  {
+    name: 'growth',
+    what: 'one deploy, version, secret and near miss as functions, versions and secrets go from 1 to 10,000',
+    run: async ({ extent, say }) => {
+      const growth: GrowthCost[] = []
+      for (const count of COUNTS.filter((one) => one <= extent.growthMost)) {
+        growth.push(await measureGrowth(count, extent.growthChanges))
+        say(`  ${count} of each`)
+      }
+      return { growth }
+    },
   },
   {
     name: 'density',

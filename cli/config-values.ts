@@ -45,6 +45,17 @@ export function expectSafeListen(
   )
 }
 
+/** Whether callers without a token are told what went wrong in a function: unless it is said, those on this machine are. */
+export function readTellsFaults(
+  { text, problems }: Reading,
+  { listen, behindProxy }: Pick<Config, 'listen' | 'behindProxy'>,
+): boolean {
+  const value = text('FN_ERRORS')
+  if (value === '') return isLoopback(listen.host) && !behindProxy
+  if (value !== 'full' && value !== 'brief') problems.push(`FN_ERRORS: expected full or brief, got ${quoted(value)}`)
+  return value === 'full'
+}
+
 /** '' when it is not set. */
 export function readUrl({ text, problems }: Reading, name: string, schemes: readonly string[]): string {
   const value = text(name)

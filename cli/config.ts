@@ -18,6 +18,7 @@ import {
   readResultTtlMs,
   readStallAfterMs,
   readStems,
+  readTellsFaults,
   readTls,
   readUrl,
   readVolumeRoots,
@@ -48,6 +49,8 @@ export interface Config {
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
+  /** Whether callers without a token are told what went wrong in a function. */
+  readonly tellsFaults: boolean
   /** Certificate and key of the listener; null: it speaks plain HTTP. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null
   /** Folders below which functions may bind the host's. */
@@ -109,6 +112,7 @@ export interface Flags {
   readonly ociRuntime?: string | undefined
   readonly hosts?: string | undefined
   readonly behindProxy?: boolean | undefined
+  readonly errors?: string | undefined
   readonly zram?: string | undefined
   readonly callbackAllow?: string | undefined
   readonly egressAllow?: string | undefined
@@ -139,6 +143,13 @@ const SETTINGS: readonly Setting[] = [
     '',
     '1 or empty',
     'a TLS proxy stands in front: other listen addresses allowed',
+  ),
+  setting(
+    'FN_ERRORS',
+    'errors',
+    '',
+    'full|brief or empty',
+    'callers without a token learn what went wrong in a function, or only code and id; empty: full on loopback without a proxy',
   ),
   setting(
     'FN_TLS_CERT',
@@ -268,6 +279,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     log: readLog(reading),
     ociRuntime: text('FN_OCI_RUNTIME'),
     behindProxy,
+    tellsFaults: readTellsFaults(reading, { listen, behindProxy }),
     tls,
     volumeRoots: readVolumeRoots(reading),
     secretKeyFile: text('FN_SECRET_KEY_FILE') === '' ? null : resolve(text('FN_SECRET_KEY_FILE')),

@@ -242,8 +242,15 @@ function statusIn(row: ErrorRow, { deploying, retryAfterS }: Extensions): number
   return retryAfterS == null ? row.status : (row.laterStatus ?? row.status)
 }
 
-/** The refusal for a failed invocation. */
-export function refusalOfFailure(failure: InvocationFailure, invocationId: string): Refusal {
+/** What a caller is told of a fault it may not know more about: it happened in the function, or behind it. */
+const UNTOLD = 'the log has more under this invocation id, for a token of the namespace'
+
+/** The refusal for a failed invocation. `tellsFaults` false: the caller is a stranger, who learns code, status and invocation id of
+ *  what went wrong in the function or behind it, and neither message, stack nor figures. */
+export function refusalOfFailure(failure: InvocationFailure, invocationId: string, tellsFaults: boolean): Refusal {
+  const { component } = failure
+  if (!tellsFaults && statusOf(failure.code) >= 500 && component !== 'gateway' && component !== 'queue')
+    return refusalOf(failure.code, UNTOLD, { component, invocationId, retryAfterS: failure.retryAfterS ?? null })
   return refusalOf(failure.code, failure.message, {
     component: failure.component,
     invocationId,

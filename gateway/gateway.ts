@@ -16,6 +16,7 @@ import { expectNarrowWorker, expectNotDashboard } from './auth/web-pages.ts'
 import { ConnectionBounds } from './connection-bounds.ts'
 import { ControlGate } from './control-gate.ts'
 import { GatewayError, type Refusal, refusalOf, refusalOfError } from './errors.ts'
+import { expectFramed, isContinue } from './invocation/framing.ts'
 import { Invoker } from './invocation/invoker.ts'
 import { readRequestHeaders } from './invocation/request-headers.ts'
 import { parseHostTarget, parsePathTarget, toOriginForm } from './invocation/target.ts'
@@ -24,7 +25,7 @@ import { LiveStreams } from './live-stream.ts'
 import { Metrics } from './metrics.ts'
 import type { GatewayOptions } from './options.ts'
 import { PeerListener } from './peers/peer-listener.ts'
-import { answerProblem, refuseSocket } from './problem.ts'
+import { answerProblem, isClosing, refuseSocket } from './problem.ts'
 import { GatewayResponse } from './response.ts'
 import { removeStaleUploads } from './upload/read-upload.ts'
 
@@ -66,6 +67,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     requests,
     watch,
     behindProxy: options.behindProxy ?? false,
+    tellsFaults: options.tellsFaults ?? true,
     secure: options.tls !== undefined,
   })
   const { sandboxNetworks } = options
@@ -131,11 +133,14 @@ class Front {
   }
 
   readonly handle = (incoming: IncomingMessage, outgoing: GatewayResponse): void => {
+    // Behind a request that was badly framed anything may look like one: its answer is the last of this connection.
+    if (isClosing(incoming.socket)) return
     try {
-      const headers = readRequestHeaders(incoming.rawHeaders, this.#tokens.isOurs)
+      const headers = readRequestHeaders(incoming.rawHeaders, this.#tokens)
       if (headers.hosts !== 1) checkHosts(headers.hosts, incoming)
       else if (headers.host !== this.#plainHost) this.#plainHost = expectPlainHost(headers.host)
       if (incoming.httpVersionMajor !== 1) refuseVersion(incoming.httpVersion)
+      if (headers.chunked) expectFramed(incoming, headers)
       if (headers.otherCoding !== null) refuseCoding(headers.otherCoding)
       if (incoming.method === 'TRACE') throw new GatewayError('METHOD_NOT_ALLOWED', 'TRACE is not allowed')
       let url = incoming.url!
@@ -148,12 +153,22 @@ class Front {
       if (target !== null) {
         expectNotDashboard(headers.host, target)
         if (headers.forServiceWorker) expectNarrowWorker(url, target)
+        if (headers.strayToken !== null) refuseStray(`the header ${headers.strayToken}`)
+        if (this.#tokens.isIn(url)) refuseStray('the URL')
         this.#invoker.invoke(incoming, outgoing, headers, target)
       } else this.#gate.handle(incoming, outgoing, headers, url)
     } catch (error) {
       answerProblem(incoming, outgoing, refusalOfError(error))
     }
   }
+}
+
+/** It would reach the function, which may be anybody's. */
+function refuseStray(where: string): never {
+  throw new GatewayError(
+    'UNAUTHORIZED',
+    `${where} has a token of this platform in it, which no function is given; send it as Authorization: Bearer TOKEN`,
+  )
 }
 
 function refuseCoding(coding: string): never {
@@ -204,15 +219,18 @@ function serve(options: GatewayOptions, front: Front): Server {
   // Node would silently drop headers above 2,000, and with them perhaps the ones we judge by; the head's size is bounded anyway.
   server.maxHeadersCount = 0
   server.on('request', front.handle as RequestListener<typeof IncomingMessage, typeof GatewayResponse>)
-  server.on('checkContinue', (incoming: IncomingMessage, outgoing: GatewayResponse) => {
-    outgoing.awaitsContinue = true
-    front.handle(incoming, outgoing)
-  })
-  server.on('checkExpectation', (incoming: IncomingMessage, outgoing: GatewayResponse) => {
+  const refuseExpectation = (incoming: IncomingMessage, outgoing: GatewayResponse): void => {
     outgoing.awaitsContinue = true
     const refusal = refusalOf('EXPECTATION_FAILED', `expected 100-continue, got ${incoming.headers.expect}`)
     answerProblem(incoming, outgoing, refusal)
+  }
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: GatewayResponse) => {
+    // Node comes here with `100-continue, x`, too.
+    if (!isContinue(incoming.headers.expect)) return refuseExpectation(incoming, outgoing)
+    outgoing.awaitsContinue = true
+    front.handle(incoming, outgoing)
   })
+  server.on('checkExpectation', refuseExpectation)
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex) => {
     const asked = JSON.stringify(incoming.headers.upgrade ?? '')
     refuseSocket(socket, refusalOf('UPGRADE_UNSUPPORTED', `this server does not upgrade to ${asked}`))
@@ -230,10 +248,12 @@ function answerClientError(error: Error & { code?: string }, socket: Duplex): vo
     socket.destroy()
     return
   }
+  // `parser` is node's, with the request it reads: one whose answer is there already gets no second one.
+  const { parser } = socket as Socket & { parser?: { readonly incoming?: IncomingMessage | null } | null }
   // `_httpMessage` is the response in progress on a socket: bytes of ours must not land in the middle of one.
   const open = (socket as Socket & { _httpMessage?: GatewayResponse | null })._httpMessage
   if (open?.lingers) open.end()
-  else if (open?.headersSent) socket.destroy()
+  else if (open?.headersSent || (!open && parser?.incoming?.complete === false)) socket.destroy()
   else refuseSocket(socket, refusalOfClientError(error, open !== undefined && open !== null))
 }
 

@@ -26,6 +26,7 @@ export function answerProblem(
   const body = Buffer.from(JSON.stringify(refusal.problem))
   const headers = ['Content-Type', PROBLEM_TYPE, 'Content-Length', String(body.length), 'Cache-Control', 'no-store']
   headers.push(...refusal.headers, ...extra)
+  if (refusal.headers.includes('Connection')) closeAfter(incoming.socket)
   const expecting = outgoing.awaitsContinue
   const unread = !incoming.complete && hasBody(incoming)
   if (!expecting && !unread) {
@@ -34,6 +35,7 @@ export function answerProblem(
     return
   }
   headers.push('Connection', 'close')
+  closeAfter(incoming.socket)
   outgoing.writeHead(refusal.problem.status, headers)
   if (expecting) {
     // The client holds its body back, so nothing unread can turn the close into a reset.
@@ -45,6 +47,18 @@ export function answerProblem(
   outgoing.write(body)
   outgoing.lingers = true
   linger(incoming, outgoing)
+}
+
+type Connection = Duplex & { thawCloses?: boolean }
+
+/** No request that comes behind this one on its connection is looked at. */
+function closeAfter(socket: Connection): void {
+  socket.thawCloses = true
+}
+
+/** Whether the connection's last answer was given: node may have read further requests from it already. */
+export function isClosing(socket: Connection): boolean {
+  return socket.thawCloses === true
 }
 
 function hasBody(incoming: IncomingMessage): boolean {

@@ -12,7 +12,7 @@ export function define(command: Command, context: CommandContext): void {
       'Workers on other machines fetch code and large bodies from FN_FILES_LISTEN (default: any port of 127.0.0.1).',
     ].join(' '),
   )
-  addProcessOptions(command, ['listen', 'log', 'hosts', 'behindProxy', 'callbackAllow'])
+  addProcessOptions(command, ['listen', 'log', 'hosts', 'behindProxy', 'errors', 'callbackAllow'])
   examples(command, [
     'REDIS_URL=redis://127.0.0.1:6379 fn gateway --state-dir /var/lib/thaw-gateway',
     'REDIS_URL=redis://10.0.0.5:6379 FN_FILES_LISTEN=10.0.0.7:8090 fn gateway --listen 127.0.0.1:8080',

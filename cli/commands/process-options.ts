@@ -8,6 +8,10 @@ const OPTIONS = {
   log: ['--log <level>', 'debug | info | warn | error | silent (FN_LOG)'],
   hosts: ['--hosts <names>', 'further host names the control API answers to (FN_HOSTS)'],
   behindProxy: ['--behind-proxy', 'a TLS proxy stands in front: other listen addresses are allowed (FN_BEHIND_PROXY)'],
+  errors: [
+    '--errors <full|brief>',
+    'what callers without a token learn of a fault in a function; brief: code and invocation id (FN_ERRORS)',
+  ],
   stems: ['--stems <number>', 'booted sandboxes without a function kept ready, of each kind; 0: none (FN_STEMS)'],
   zram: ['--zram <size>', 'compressed swap in memory for idle sandboxes, undone at stop (FN_ZRAM)'],
   callbackAllow: [

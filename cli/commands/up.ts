@@ -14,6 +14,7 @@ export function define(command: Command, context: CommandContext): void {
     'log',
     'hosts',
     'behindProxy',
+    'errors',
     'stems',
     'zram',
     'callbackAllow',

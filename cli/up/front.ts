@@ -103,6 +103,7 @@ export async function openFront({ config, steps, logger, loop }: ProcessBase, pa
           return reason === null ? { ready: true, ...more } : { ready: false, reason, ...more }
         },
         behindProxy: config.behindProxy,
+        tellsFaults: config.tellsFaults,
         maxConnections: maxConnections(),
         ...tls,
       }),

@@ -44,6 +44,7 @@ export async function openPeers({ steps, logger }: ProcessBase, parts: PeersPart
     rates: new TokenRates(clock),
     requests: new QuotaRate(quotas, 'requestsPerSecond', clock),
     behindProxy: false,
+    tellsFaults: true,
     secure: false,
     checkLimits: (asked) => runtime.checkLimits(asked),
   })

@@ -2,9 +2,7 @@
 // is ever logged or returned.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Scope, TokenView } from '../../worker/registry/tokens.ts'
-
-/** Everything that begins like this is meant for us and is never handed to a function. */
-export const TOKEN_PREFIX = 'fn_'
+import { bearerOf, holdsToken, isForUs } from './authorization.ts'
 
 /** Somebody who showed a valid token. */
 export interface Caller {
@@ -26,22 +24,32 @@ const PLATFORM: Caller = Object.freeze({
   rate: null,
 })
 
+/** `fn_` and 43 characters. */
+const SHORTEST = 46
+
 export class TokenCheck {
   readonly #digest: Buffer
   readonly #token: string
   readonly #find: (token: string) => TokenView | null
+  /** No text that is shorter can have a token in it. */
+  readonly #shortest: number
 
   /** `find`: the other tokens, null for one that is none; default: there are no others. */
   constructor(token: string, find: (token: string) => TokenView | null = () => null) {
     this.#token = token
+    this.#shortest = Math.min(token.length, SHORTEST)
     this.#digest = digest(token)
     this.#find = find
   }
 
-  /** True when an `Authorization` value carries a token of ours, valid or not: it must not reach a function. */
-  readonly isOurs = (authorization: string): boolean => {
-    const token = bearerOf(authorization)
-    return token !== null && (token.startsWith(TOKEN_PREFIX) || token === this.#token)
+  /** True when an `Authorization` value carries a token of ours, valid or not, in whatever form: it must not reach a function. */
+  isOurs(authorization: string): boolean {
+    return isForUs(authorization, this.#token)
+  }
+
+  /** True when the value of another header, or a query, carries a token of ours. */
+  isIn(text: string): boolean {
+    return text.length >= this.#shortest && holdsToken(text, this.#token)
   }
 
   /** Who an `Authorization` value says one is; null: nobody we know. Takes the same time however much of it is right. */
@@ -60,11 +68,6 @@ export class TokenCheck {
 /** True when a caller has the scope; `admin` includes the others. */
 export function hasScope(caller: Caller | null, scope: Scope): boolean {
   return caller !== null && (caller.scopes.includes(scope) || caller.scopes.includes('admin'))
-}
-
-function bearerOf(authorization: string): string | null {
-  if (authorization.length < 8 || authorization.slice(0, 7).toLowerCase() !== 'bearer ') return null
-  return authorization.slice(7).trim()
 }
 
 // Digests have one length, which timingSafeEqual needs, and hide the token's own.

@@ -56,7 +56,9 @@ export class AsyncCalls {
       sink.detach()
       const extra = ['Fn-Durability', durability, 'Fn-Invocation-Id', id]
       extra.push('Fn-Version', String(outcome.record.version))
-      answerOutcome(incoming, outgoing, outcome.record, outcome.result, extra, call.options.wantsMetering)
+      const { record, result } = outcome
+      const told = { wantsTrailer: call.options.wantsMetering, tellsFaults: sink.tellsFaults }
+      answerOutcome(incoming, outgoing, record, result, extra, told)
     } catch (error) {
       this.#refuse(call, error)
     }
@@ -100,8 +102,8 @@ export class AsyncCalls {
 }
 
 /** Why an ended invocation has no response of its function. */
-export function refusalOfRecord(record: InvocationRecord): Refusal {
-  if (record.error !== null) return refusalOfFailure(record.error, record.id)
+export function refusalOfRecord(record: InvocationRecord, tellsFaults: boolean): Refusal {
+  if (record.error !== null) return refusalOfFailure(record.error, record.id, tellsFaults)
   const more = { invocationId: record.id }
   if (record.state === 'cancelled') return refusalOf('CANCELLED', 'the invocation was cancelled', more)
   if (record.state === 'expired')
@@ -110,18 +112,21 @@ export function refusalOfRecord(record: InvocationRecord): Refusal {
 }
 
 /** Answers with a stored response as the function gave it, or with the problem that took its place. `wantsTrailer`: followed by
- *  what the call used. */
+ *  what the call used; `tellsFaults`: the caller may know what went wrong. */
 export function answerOutcome(
   incoming: IncomingMessage,
   outgoing: GatewayResponse,
   record: InvocationRecord,
   result: StoredResult | null,
   extra: string[],
-  wantsTrailer = false,
+  {
+    wantsTrailer = false,
+    tellsFaults = true,
+  }: { readonly wantsTrailer?: boolean; readonly tellsFaults?: boolean } = {},
 ): void {
   pushTiming(extra, record.start, record)
   if (result === null) {
-    answerProblem(incoming, outgoing, refusalOfRecord(record), extra)
+    answerProblem(incoming, outgoing, refusalOfRecord(record, tellsFaults), extra)
     return
   }
   const { headers } = filterResponseHeaders(result.headers)

@@ -8,6 +8,7 @@ import type { Callbacks, DurableLane } from '../../worker/queue/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
 import { DEFAULT_NAMESPACE } from '../../worker/registry/names.ts'
 import type { QuotaRate } from '../../worker/registry/quota-rates.ts'
+import { bearerOf } from '../auth/authorization.ts'
 import type { TokenRates } from '../auth/rate.ts'
 import { namespaceFor } from '../auth/scopes.ts'
 import { type Caller, hasScope, type TokenCheck } from '../auth/token.ts'
@@ -43,6 +44,8 @@ export interface InvokerOptions {
   /** Says what no callback will reach. */
   readonly callbacks?: Pick<Callbacks, 'refusal'> | null
   readonly behindProxy: boolean
+  /** Whoever calls a function is told what went wrong in it, with or without a token (FN_ERRORS). */
+  readonly tellsFaults: boolean
   readonly secure: boolean
   /** Throws when this host cannot enforce a limit. */
   readonly checkLimits: (asked: Partial<Limits>) => void
@@ -85,6 +88,7 @@ export class Invoker {
       const candidate = this.#ids.next()
       version = this.#routes.find(namespace, target.spec, candidate)
       const authorised = trusted || authorise(caller, version)
+      const tellsFaults = this.#options.tellsFaults || caller !== null || authorised
       id = candidate
       const options = parseCallOptions(headers.own, version.config)
       const lane: Lane = prefersAsync(headers.prefer) ? 'accept' : options.durable ? 'dispatch' : 'sync'
@@ -98,7 +102,7 @@ export class Invoker {
       const call: Call = {
         incoming,
         outgoing,
-        sink: new ResponseSink(incoming, outgoing, id, version.version, options.wantsMetering),
+        sink: new ResponseSink(incoming, outgoing, id, version.version, options.wantsMetering, tellsFaults),
         lane,
         id,
         version,
@@ -134,7 +138,7 @@ export class Invoker {
       const call: Call = {
         incoming,
         outgoing,
-        sink: new ResponseSink(incoming, outgoing, id, version.version, false),
+        sink: new ResponseSink(incoming, outgoing, id, version.version, false, true),
         lane: 'accept',
         id,
         version,
@@ -160,7 +164,11 @@ export class Invoker {
     const { tokens, rates } = this.#options
     if (!tokens.isOurs(authorization)) return null
     const caller = tokens.identify(authorization)
-    if (caller === null) throw new GatewayError('UNAUTHORIZED', 'the token is not valid')
+    if (caller === null) {
+      const reason =
+        bearerOf(authorization) === null ? 'send a token as Authorization: Bearer TOKEN' : 'the token is not valid'
+      throw new GatewayError('UNAUTHORIZED', reason)
+    }
     rates.take(caller)
     return caller
   }

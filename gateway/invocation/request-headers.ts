@@ -1,6 +1,8 @@
 // Owns the one pass over a request's raw headers: what goes on to the function, what is ours, what is hop-by-hop. Decides
 // nothing about the call: call-options.ts does. Runs on every warm call: no regular expressions, no objects per header.
 
+import { isProxyHeader, PROXY_HEADERS } from './proxy-headers.ts'
+
 const HOP = 1
 const HOST = 2
 const CONNECTION = 3
@@ -12,6 +14,7 @@ const PREFER = 8
 const IDEMPOTENCY_KEY = 9
 const TRACEPARENT = 10
 const SERVICE_WORKER = 11
+const PROXY = 12
 
 const KINDS: ReadonlyMap<string, number> = new Map([
   ['connection', CONNECTION],
@@ -37,6 +40,7 @@ const KINDS: ReadonlyMap<string, number> = new Map([
   ['traceparent', TRACEPARENT],
   ['service-worker', SERVICE_WORKER],
 ])
+for (const name of PROXY_HEADERS) (KINDS as Map<string, number>).set(name, PROXY)
 
 /** What one pass found. `headers` is what the function may see so far, flat, spelled as sent. */
 export class RequestHeaders {
@@ -58,15 +62,24 @@ export class RequestHeaders {
   forServiceWorker = false
   /** The request's `Fn-*` headers, flat, names in lower case; null when there are none. */
   own: string[] | null = null
-  /** Incoming `X-Forwarded-*`, flat, names in lower case; null when there are none. */
+  /** Incoming `X-Forwarded-For`, `-Host`, `-Proto` and `-Prefix`, flat, names in lower case; null when there are none. */
   forwarded: string[] | null = null
+  /** Other headers by which a proxy says whom it speaks for, flat, as sent; null when there are none. */
+  proxied: string[] | null = null
+  /** The header, in lower case, that has a token of ours in it and is no `Authorization`; null: there is none. */
+  strayToken: string | null = null
 }
 
-/** Sorts a request's raw headers. `isOurToken` says whether an `Authorization` value is ours, and so never handed on. */
-export function readRequestHeaders(
-  raw: readonly string[],
-  isOurToken: (authorization: string) => boolean,
-): RequestHeaders {
+/** What is a token of ours. */
+export interface TokenRules {
+  /** An `Authorization` value is ours, and so never handed on. */
+  isOurs(authorization: string): boolean
+  /** Another value has a token of ours in it. */
+  isIn(text: string): boolean
+}
+
+/** Sorts a request's raw headers. */
+export function readRequestHeaders(raw: readonly string[], tokens: TokenRules): RequestHeaders {
   const found = new RequestHeaders()
   let connection: string | null = null
   for (let index = 0; index + 1 < raw.length; index += 2) {
@@ -78,30 +91,35 @@ export function readRequestHeaders(
       if (lower.charCodeAt(0) === 102 && lower.charCodeAt(1) === 110 && lower.charCodeAt(2) === 45) {
         found.own ??= []
         found.own.push(lower, value)
-      } else found.headers.push(name, value)
+      } else if (isProxyHeader(lower)) pushProxied(found, name, value)
+      else if (!isDisguised(lower)) {
+        if (tokens.isIn(value)) found.strayToken = lower
+        found.headers.push(name, value)
+      }
     } else if (kind === CONNECTION) connection = connection === null ? value : `${connection},${value}`
-    else if (kind !== HOP) takeKnown(found, kind, name, value, isOurToken)
+    else if (kind !== HOP) takeKnown(found, kind, name, value, tokens)
   }
   if (connection !== null && !isPlainConnection(connection)) dropNamed(found, connection)
   return found
 }
 
-function takeKnown(
-  found: RequestHeaders,
-  kind: number,
-  name: string,
-  value: string,
-  isOurToken: (authorization: string) => boolean,
-): void {
+function takeKnown(found: RequestHeaders, kind: number, name: string, value: string, tokens: TokenRules): void {
   switch (kind) {
     case HOST:
       found.hosts++
       found.host = value
       break
     case AUTHORIZATION:
-      found.authorization = value
-      if (isOurToken(value)) return
+      if (tokens.isOurs(value)) {
+        found.authorization = value
+        return
+      }
+      // One that is ours counts, whatever stands beside it.
+      found.authorization ??= value
       break
+    case PROXY:
+      pushProxied(found, name, value)
+      return
     case FORWARDED:
       found.forwarded ??= []
       found.forwarded.push(name.toLowerCase(), value)
@@ -129,6 +147,19 @@ function takeKnown(
   found.headers.push(name, value)
 }
 
+function pushProxied(found: RequestHeaders, name: string, value: string): void {
+  found.proxied ??= []
+  found.proxied.push(name, value)
+}
+
+/** Names that code reads as another: `Content_Length` and `Fn_Timeout` become `HTTP_CONTENT_LENGTH` and `HTTP_FN_TIMEOUT` in a CGI's
+ *  environment, as the real ones do. */
+function isDisguised(lower: string): boolean {
+  if (!lower.includes('_')) return false
+  const plain = lower.replaceAll('_', '-')
+  return KINDS.has(plain) || plain.startsWith('fn-') || isProxyHeader(plain)
+}
+
 function isPlainConnection(value: string): boolean {
   return value === 'keep-alive' || value === 'close' || value === 'Keep-Alive'
 }
@@ -150,12 +181,13 @@ function dropNamed(found: RequestHeaders, connection: string): void {
 }
 
 /** Adds `X-Forwarded-*`. Behind a proxy, what it said is kept and the address it came from is added to the chain; else what
- *  the client claimed is replaced. `prefix` empty: the function lies at the root of its host. */
+ *  the client claimed is replaced, and what only a proxy may say is gone. `prefix` empty: the function lies at the root of its host. */
 export function addForwarded(
   found: RequestHeaders,
   hop: { readonly address: string; readonly proto: string; readonly prefix: string; readonly behindProxy: boolean },
 ): void {
-  const { headers, forwarded } = found
+  const { headers, forwarded, proxied } = found
+  if (hop.behindProxy && proxied !== null) for (const text of proxied) headers.push(text)
   let chain = ''
   let host = found.host
   let proto = hop.proto

@@ -1,6 +1,7 @@
 // Owns which headers of a function's response reach the client, and the ones of ours that go with them. Pure.
 import type { Phases, StartKind } from '../../worker/api.ts'
 
+/** Some speak for the whole origin, which a function shares with its neighbours and with the platform: docs/http-api.md has them all. */
 const DROPPED: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -11,9 +12,26 @@ const DROPPED: ReadonlySet<string> = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
-  // A function must not widen the scope of a service worker over its neighbours on this origin.
+  // A function must not widen the scope of a service worker over its neighbours.
   'service-worker-allowed',
+  // Nor throw away what the browser keeps of them,
+  'clear-site-data',
+  // send browsers elsewhere for this origin, or bind them to TLS on it,
+  'alt-svc',
+  'strict-transport-security',
+  'expect-ct',
+  'public-key-pins',
+  'public-key-pins-report-only',
+  // have what goes wrong with them reported to itself,
+  'nel',
+  'report-to',
+  // or choose for them how the browser runs and asks.
+  'origin-agent-cluster',
+  'accept-ch',
+  'critical-ch',
+  'set-login',
 ])
+const DOMAIN = /;[ \t]*domain[ \t]*(?:=[^;]*)?(?=;|$)/gi
 
 /** A function's headers without those it may not send; `content-length` apart. */
 export interface FilteredHeaders {
@@ -22,7 +40,8 @@ export interface FilteredHeaders {
   readonly contentLength: number
 }
 
-/** Filters a flat header list of a function. Also drops what its `Connection` names, and every `Fn-*`. */
+/** Filters a flat header list of a function. Also drops what its `Connection` names, and every `Fn-*`; a cookie is for this host alone,
+ *  whatever `Domain` it names: with one it would be its neighbours', too. */
 export function filterResponseHeaders(list: readonly string[]): FilteredHeaders {
   const headers: string[] = []
   let contentLength = -1
@@ -33,6 +52,7 @@ export function filterResponseHeaders(list: readonly string[]): FilteredHeaders 
     const lower = name.toLowerCase()
     if (lower === 'content-length') contentLength = mergeLength(contentLength, value)
     else if (lower === 'connection') named = new Set(value.split(',').map((token) => token.trim().toLowerCase()))
+    else if (lower === 'set-cookie') headers.push(name, value.replace(DOMAIN, ''))
     else if (!DROPPED.has(lower) && !lower.startsWith('fn-')) headers.push(name, value)
   }
   return { headers: named === null ? headers : withoutNamed(headers, named), contentLength }

@@ -38,6 +38,8 @@ export class ResponseSink implements InvocationSink {
   #hasBody = true
   #clientGone = false
   #drainListens = false
+  /** Whether the caller may know what went wrong in the function. */
+  readonly tellsFaults: boolean
   /** Why the body stream failed, when it did: a better answer than the failure it causes below. */
   bodyRefusal: Refusal | null = null
 
@@ -47,7 +49,9 @@ export class ResponseSink implements InvocationSink {
     id: string,
     version: number,
     wantsTrailer: boolean,
+    tellsFaults: boolean,
   ) {
+    this.tellsFaults = tellsFaults
     this.#incoming = incoming
     this.#outgoing = outgoing
     this.#id = id
@@ -122,7 +126,7 @@ export class ResponseSink implements InvocationSink {
       return
     }
     const refusal = failure.code === 'BODY_ABORTED' && this.bodyRefusal !== null ? this.bodyRefusal : null
-    this.refuse(refusal ?? refusalOfFailure(failure, this.#id), start, phases)
+    this.refuse(refusal ?? refusalOfFailure(failure, this.#id, this.tellsFaults), start, phases)
   }
 
   /** Answers with a problem, if nothing was answered yet. */

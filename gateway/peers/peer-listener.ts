@@ -7,10 +7,11 @@ import type { Registry } from '../../worker/registry/api.ts'
 import { peerOfOwner } from '../../worker/registry/network-text.ts'
 import { isPeerOn } from '../../worker/registry/networks.ts'
 import { GatewayError, refusalOf, refusalOfError } from '../errors.ts'
+import { expectFramed } from '../invocation/framing.ts'
 import type { Invoker } from '../invocation/invoker.ts'
 import { readRequestHeaders } from '../invocation/request-headers.ts'
 import { leavesRoot } from '../invocation/target.ts'
-import { answerProblem, refuseSocket } from '../problem.ts'
+import { answerProblem, isClosing, refuseSocket } from '../problem.ts'
 import { GatewayResponse } from '../response.ts'
 import { CallDepths, expectPeer } from './peer-calls.ts'
 
@@ -27,7 +28,8 @@ const MAX_HEAD_BYTES = 32 * 1024
 const HEADERS_TIMEOUT_MS = 15_000
 /** Shorter than the connection pools of clients inside: a sandbox that was frozen meanwhile sees it closed and makes a new one. */
 const KEEP_ALIVE_MS = 65_000
-const isOurToken = (): boolean => false
+/** What a function says to another of its namespace is its own. */
+const NO_TOKENS = { isOurs: () => false, isIn: () => false }
 
 export class PeerListener {
   readonly #options: PeerListenerOptions
@@ -89,6 +91,7 @@ export class PeerListener {
   }
 
   #handle(incoming: IncomingMessage, outgoing: GatewayResponse): void {
+    if (isClosing(incoming.socket)) return
     try {
       const { networks, registry, worker, invoker } = this.#options
       const from = incoming.socket.remoteAddress ?? ''
@@ -99,7 +102,8 @@ export class PeerListener {
           'FUNCTION_NOT_FOUND',
           'only functions on a network (fn network create) call each other here',
         )
-      const headers = readRequestHeaders(incoming.rawHeaders, isOurToken)
+      const headers = readRequestHeaders(incoming.rawHeaders, NO_TOKENS)
+      expectFramed(incoming, headers)
       if (headers.hosts !== 1 || headers.otherCoding !== null || incoming.method === 'TRACE')
         throw new GatewayError('BAD_REQUEST', 'expected one Host header, a plain or chunked body, and not TRACE')
       const url = incoming.url ?? '/'
@@ -109,6 +113,7 @@ export class PeerListener {
       // CONTRACT: what only callers with a token, or of the control API, may say is not heard here.
       headers.own = null
       headers.forwarded = null
+      headers.proxied = null
       headers.prefer = null
       headers.idempotencyKey = null
       headers.authorization = null

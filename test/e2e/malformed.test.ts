@@ -3,9 +3,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type MalformedRequest, malformedRequests } from '../support/malformed-requests.ts'
+import { faultIn, type MalformedRequest, malformedRequests } from '../support/malformed-requests.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
-import { exchange, type RawExchange } from '../support/raw-exchange.ts'
+import { exchange } from '../support/raw-exchange.ts'
 import { until } from '../support/until.ts'
 
 const COUNT = 10_000
@@ -24,20 +24,6 @@ beforeAll(async () => {
   await platform.deploy(join(ROOT, 'functions', 'hello.ts'), '--name', 'witness')
 })
 afterAll(() => platform.stop())
-
-/** What is wrong with what came back, or null. */
-function faultIn({ statuses, end }: MalformedRequest, { answers, rest, hung }: RawExchange): string | null {
-  const [first, second, third] = answers
-  if (hung) return 'the connection stayed open'
-  // An answer that had begun when the body turned out to be broken is cut.
-  if (rest !== '' && !(rest.startsWith('HTTP/1.1 200') && statuses.includes(200))) return `bytes behind the answer`
-  if (first === undefined) return end === 'cut' ? null : 'no answer'
-  if (!statuses.includes(first.status)) return `status ${first.status}`
-  if (third !== undefined) return 'three answers'
-  if (second === undefined) return end === 'stays' && first.status !== 400 ? 'no second request was taken' : null
-  if (end !== 'stays') return `a second answer: ${second.status}`
-  return second.body.startsWith('{"status":"ok"') ? null : `the second answer is ${second.status} ${second.body}`
-}
 
 /** Sends them, so many at a time; returns what was wrong, by kind. */
 async function send(requests: Iterator<MalformedRequest>): Promise<Map<string, string>> {

@@ -326,19 +326,13 @@ export class FakeImages implements ImageStore {
   async put(parts: ImageParts): Promise<{ digest: string }> {
     await this.onPut()
     const digest = `sha256:${parts.source.toString()}`
-    this.stored.set(digest, {
-      digest,
-      layers: [],
-      source: parts.source,
-      sourceMap: parts.sourceMap,
-      config: parts.config,
-    })
+    const { source, sourceMap, config } = parts
+    this.stored.set(digest, { digest, layers: [], source, sourceMap, config })
     return { digest }
   }
 
   async get(digest: string): Promise<StoredImage> {
-    const known = this.stored.get(digest)
-    return known ?? { digest, layers: [], source: Buffer.from(digest), sourceMap: null, config: {} }
+    return this.stored.get(digest) ?? { digest, layers: [], source: Buffer.from(digest), sourceMap: null, config: {} }
   }
 
   has(digest: string): boolean {

@@ -1,5 +1,6 @@
 // Requests that are wrong in one way each, drawn from a seed: what parsers of HTTP have been led astray with (RFC 9112 sections
 // 2.2, 3.2, 5.2, 6, 7.1, 9.3, 11.2). Makes bytes and says what may come back; sends nothing.
+import type { RawExchange } from './raw-exchange.ts'
 
 /** A request that must never be answered: it lies inside another one's body, or behind what cannot be framed. */
 export const WITNESS_PATH = '/fn/witness/smuggled'
@@ -88,6 +89,14 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   'two lengths': (draw) => closing(post(draw, ['Content-Length: 0', `content-length: ${draw.next(90) + 1}`], WITNESS)),
   'odd length': (draw) => closing(post(draw, [`Content-Length: ${draw.of(LENGTHS)}`], WITNESS)),
   'odd coding': (draw) => closing(post(draw, [`Transfer-Encoding: ${draw.of(CODINGS)}`], WHOLE), 400, 501),
+  'a coding in HTTP/1.0': (draw) =>
+    closing(
+      request(
+        `POST ${draw.of(TARGETS)} HTTP/1.0`,
+        ['Host: localhost', draw.of(['Connection: keep-alive', 'X-A: b', 'Connection: close']), CHUNKED],
+        draw.of([WHOLE, `0\r\n\r\n${WITNESS}`]),
+      ),
+    ),
   'two codings': (draw) => closing(post(draw, [CHUNKED, `Transfer-Encoding: ${draw.of(CODINGS)}`], WHOLE), 400, 501),
   'space before the colon': (draw) =>
     closing(
@@ -174,6 +183,63 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     ),
   'odd expectation': (draw) =>
     cut(post(draw, [`Expect: ${draw.of(['200-ok', '101-continue', 'x'])}`, 'Content-Length: 4'], 'body'), 417),
+  'an expectation more': (draw) =>
+    cut(
+      post(
+        draw,
+        [
+          `Expect: ${draw.of(['100-continue, x', 'x, 100-continue', '"100-continue"', '100-continue;q=1'])}`,
+          'Content-Length: 4',
+        ],
+        'body',
+      ),
+      417,
+    ),
+  'odd request line': (draw) =>
+    closing(
+      request(
+        draw.of([
+          'GET\v/healthz HTTP/1.1',
+          'GET\t/healthz\tHTTP/1.1',
+          ' GET /healthz HTTP/1.1',
+          'GET /healthz HTTP/1.1 x',
+          'GET /healthz http/1.1',
+          'GET /healthz HTTP /1.1',
+        ]),
+        ['Host: localhost'],
+      ) + WITNESS,
+    ),
+  'a request behind the end': (draw) =>
+    cut(
+      `GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: ${draw.of(['close', 'Close', 'x, close'])}\r\n\r\n${WITNESS}`,
+      200,
+      400,
+    ),
+  'framing by other names': (draw) =>
+    staying(
+      request(
+        'POST /fn/echo/a HTTP/1.1',
+        [
+          'Host: localhost',
+          `Content-Length: ${WITNESS.length}`,
+          draw.of([
+            'Content_Length: 0',
+            'Transfer_Encoding: chunked',
+            'X-Transfer-Encoding: chunked',
+            'Connection: Content-Length',
+          ]),
+        ],
+        WITNESS,
+      ),
+      200,
+    ),
+  'leading zeros': (draw) => {
+    const [header, body] = draw.of([
+      [`Content-Length: 00000${WITNESS.length}`, WITNESS],
+      [CHUNKED, `00000${WHOLE}`],
+    ])
+    return staying(request('POST /fn/echo/a HTTP/1.1', ['Host: localhost', header!], body), 200)
+  },
   'huge header': (draw) => closing(get(draw, 'Host: localhost', `X-A: ${'a'.repeat(33_000 + draw.next(20_000))}`), 431),
   'huge target': (draw) =>
     closing(request(`GET /fn/echo/${'a'.repeat(33_000 + draw.next(20_000))} HTTP/1.1`, ['Host: localhost']), 431),
@@ -234,6 +300,12 @@ function mutated(draw: Draw): MalformedRequest {
   return { kind: 'some bytes changed', bytes: Buffer.from(bytes), statuses: ANY, end: 'cut' }
 }
 
+/** One of a kind, drawn from a seed. */
+export function malformedRequest(kind: string, seed: number): MalformedRequest {
+  const { text, ...rest } = KINDS[kind]!(new Draw(seed))
+  return { kind, bytes: Buffer.from(text, 'utf8'), ...rest }
+}
+
 /** `count` requests: every kind in turn, and one in eight of the good ones mutated. */
 export function* malformedRequests(seed: number, count: number): Generator<MalformedRequest> {
   const draw = new Draw(seed)
@@ -243,4 +315,18 @@ export function* malformedRequests(seed: number, count: number): Generator<Malfo
     const { text, ...rest } = make(draw)
     yield index % 8 === 7 ? mutated(draw) : { kind, bytes: Buffer.from(text, 'utf8'), ...rest }
   }
+}
+
+/** What is wrong with what came back, or null. */
+export function faultIn({ statuses, end }: MalformedRequest, { answers, rest, hung }: RawExchange): string | null {
+  const [first, second, third] = answers
+  if (hung) return 'the connection stayed open'
+  // An answer that had begun when the body turned out to be broken is cut.
+  if (rest !== '' && !(rest.startsWith('HTTP/1.1 200') && statuses.includes(200))) return `bytes behind the answer`
+  if (first === undefined) return end === 'cut' ? null : 'no answer'
+  if (!statuses.includes(first.status)) return `status ${first.status}`
+  if (third !== undefined) return 'three answers'
+  if (second === undefined) return end === 'stays' && first.status !== 400 ? 'no second request was taken' : null
+  if (end !== 'stays') return `a second answer: ${second.status}`
+  return second.body.startsWith('{"status":"ok"') ? null : `the second answer is ${second.status} ${second.body}`
 }

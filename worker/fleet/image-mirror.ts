@@ -43,19 +43,23 @@ export function mirrorImages(parts: ImageMirrorParts): () => Promise<void> {
     else for (const digest of more) asked?.add(digest)
     if (looking !== null || isStopped || asked?.size === 0) return
     const digests = asked ?? registry.images()
-    asked = new Set(missed)
-    missed.clear()
+    asked = new Set()
     looking = look(digests).finally(() => {
       looking = null
       ask([])
     })
   }
-  const again = (): void => {
+  const askAll = (): void => {
+    missed.clear()
     ask(null)
-    if (!isStopped) cancel = clock.after(AGAIN_MS, again)
+    if (!isStopped) cancel = clock.after(AGAIN_MS, askAll)
   }
-  const leave = registry.onChange((change) => ask(change === null ? null : change.newImages))
-  again()
+  const leave = registry.onChange((change) => {
+    const again = [...missed]
+    missed.clear()
+    ask(change === null ? null : [...again, ...change.newImages])
+  })
+  askAll()
   return async () => {
     isStopped = true
     leave()

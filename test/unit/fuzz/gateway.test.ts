@@ -183,7 +183,7 @@ describe('headers', () => {
   test('that reach a function are none of the connection’s and none of ours, whatever comes', () => {
     fc.assert(
       fc.property(headers, fc.boolean(), (raw, behindProxy) => {
-        const found = readRequestHeaders(raw, tokens.isOurs)
+        const found = readRequestHeaders(raw, tokens)
         addForwarded(found, { address: '192.0.2.1', proto: 'http', prefix: '/fn/a', behindProxy })
         const list = found.headers
         expect(list.length % 2).toBe(0)
@@ -207,7 +207,7 @@ describe('headers', () => {
     const config = sampleConfig('hello', { maxLimits: { memory: 256 * 1024 ** 2 } })
     fc.assert(
       fc.property(headers, (raw) => {
-        const { own, prefer } = readRequestHeaders(raw, tokens.isOurs)
+        const { own, prefer } = readRequestHeaders(raw, tokens)
         prefersAsync(prefer)
         attempt(() => namespaceOf(own), RegistryError)
         const options = attempt(() => parseCallOptions(own, config), GatewayError)

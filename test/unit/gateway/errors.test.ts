@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ERRORS, GatewayError, refusalOf, refusalOfError, refusalOfFailure } from '../../../gateway/errors.ts'
+import { ERRORS, GatewayError, refusalOf, refusalOfError, refusalOfFailure, statusOf } from '../../../gateway/errors.ts'
 import { LimitError, RuntimeError, UnitError } from '../../../runtime/api.ts'
 import { WorkerError } from '../../../worker/api.ts'
 import { FAILURES } from '../../../worker/failures.ts'
@@ -134,7 +134,39 @@ describe('what is thrown becomes a problem', () => {
   test('of a failed invocation keeps component, stack and figures', () => {
     const data = { limitBytes: 64, peakBytes: 65 }
     const failure = { code: 'FUNCTION_OUT_OF_MEMORY', component: 'function', message: 'm', data, stack: 's' } as const
-    expect(refusalOfFailure(failure, 'i').problem).toMatchObject({ status: 502, data, stack: 's', invocationId: 'i' })
+    const told = refusalOfFailure(failure, 'i', true).problem
+    expect(told).toMatchObject({ status: 502, detail: 'm', data, stack: 's', invocationId: 'i' })
     expect(refusalOf('NOT_FOUND', 'x').problem).not.toHaveProperty('invocationId')
+  })
+
+  test('of a failed invocation tells a stranger code, status and id of a fault behind the gateway, and all of its own', () => {
+    const more = { message: 'secret words', data: { limitBytes: 64 }, stack: 'secret stack' } as const
+    for (const [code, component] of [
+      ['FUNCTION_THREW', 'function'],
+      ['FUNCTION_INIT_FAILED', 'function'],
+      ['FUNCTION_OUT_OF_MEMORY', 'function'],
+      ['SANDBOX_CREATE_FAILED', 'sandbox'],
+      ['IMAGE_CORRUPT', 'worker'],
+    ] as const) {
+      const { problem } = refusalOfFailure({ code, component, ...more }, 'i', false)
+      expect(problem).toMatchObject({ code, status: statusOf(code), invocationId: 'i' })
+      expect(Object.keys(problem).sort()).toEqual([
+        'code',
+        'component',
+        'detail',
+        'invocationId',
+        'status',
+        'title',
+        'type',
+      ])
+      expect(JSON.stringify(problem)).not.toContain('secret')
+    }
+    const busy = { code: 'FUNCTION_BUSY', component: 'queue', message: 'm', retryAfterS: 3 } as const
+    expect(refusalOfFailure(busy, 'i', false)).toMatchObject({
+      problem: { detail: 'm' },
+      headers: ['Retry-After', '3'],
+    })
+    const limit = { code: 'LIMIT_INVALID', component: 'worker', message: 'memory: m' } as const
+    expect(refusalOfFailure(limit, 'i', false).problem.detail).toBe('memory: m')
   })
 })

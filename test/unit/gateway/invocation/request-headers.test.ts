@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { addForwarded, readRequestHeaders } from '../../../../gateway/invocation/request-headers.ts'
 
-const read = (...raw: string[]) => readRequestHeaders(raw, (value) => value.startsWith('Bearer fn_'))
+const tokens = { isOurs: (value: string) => value.startsWith('Bearer fn_'), isIn: () => false }
+const read = (...raw: string[]) => readRequestHeaders(raw, tokens)
 const HOP = { address: '1.2.3.4', proto: 'http', prefix: '/fn/a', behindProxy: false }
 
 test('headers pass in order, spelled as sent, repeated ones repeated', () => {
