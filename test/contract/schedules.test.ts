@@ -202,3 +202,29 @@ test('a namespace has at most its quota, paused ones included, however many are 
   await keeper.remove('shop', 'hello', 's0')
   await expect(keeper.set('shop', 'hello', 's9', spec())).resolves.toMatchObject({ created: true })
 })
+
+test('three hundred every-second schedules of one namespace delay another’s by less than a second, and are put off', async () => {
+  quotas = quotasInMemory({ firesPerSecond: 50 })
+  const keeper = open()
+  for (let index = 0; index < 300; index++)
+    await keeper.set('loud', `hello`, `s${index}`, spec({ cron: '* * * * * *' })).catch(() => {})
+  await keeper.set('calm', 'hello', 'five', spec({ cron: '*/5 * * * * *' }))
+  const firedAt: number[] = []
+  const seen = new Set<string>()
+  keeper.start()
+  await until('the calm one fired six times', 100, () => {
+    for (const { id, headers } of submitted) {
+      if (seen.has(id)) continue
+      seen.add(id)
+      if (headers[headers.indexOf('Fn-Schedule') + 1] !== 'five') continue
+      firedAt.push(clock.now() - Date.parse(headers[headers.indexOf('Fn-Scheduled-At') + 1]!))
+    }
+    return firedAt.length >= 6
+  })
+  expect(Math.max(...firedAt)).toBeLessThan(1_000)
+  const elapsedS = (clock.now() - Date.UTC(2026, 0, 1)) / 1_000
+  expect(submitted.length - firedAt.length).toBeLessThanOrEqual(50 * (elapsedS + 2))
+  expect(
+    [...quotas.refusals()].some(({ namespace, quota }) => namespace === 'loud' && quota === 'firesPerSecond'),
+  ).toBe(true)
+})

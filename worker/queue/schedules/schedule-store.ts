@@ -1,7 +1,8 @@
 // Schedules in Redis: keys and scripts. Whoever fires one holds it for a while, so that two platforms on one Redis do not both.
 //
 //   {thaw}:schedules:of:<ns>/<fn>  hash   name → StoredSchedule (JSON)
-//   {thaw}:schedules:due           zset   <ns>/<fn>/<name> → ms of its next time
+//   {thaw}:schedules:due:<ns>      zset   <ns>/<fn>/<name> → ms of its next time
+//   {thaw}:schedules:tenants       zset   namespace → ms of the first of these
 //   {thaw}:schedules:last          hash   <ns>/<fn>/<name> → LastFire (JSON)
 //   {thaw}:schedules:held:<member> string whoever fires it now, expires
 //   {thaw}:schedules:news          channel a schedule was set
@@ -10,16 +11,25 @@ import { alsoWhenFull } from '../../store/scripts.ts'
 import type { LastFire, ScheduleSpec } from './types.ts'
 
 const DUE = '{thaw}:schedules:due'
+const TENANTS = '{thaw}:schedules:tenants'
 const LAST = '{thaw}:schedules:last'
 const NEWS = '{thaw}:schedules:news'
 const HELD_MS = 15_000
 
-const SET = `
-local existed = redis.call('HEXISTS', KEYS[1], ARGV[1])
-if existed == 0 and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return -1 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-if ARGV[4] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3]) end
-redis.call('PUBLISH', ARGV[6], ARGV[3])
+// The scripts that change when something is due: the namespace's list is KEYS[1], that of namespaces KEYS[2]; the namespace ARGV[1].
+const FIRST_OF = `
+local function first()
+  local row = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if row[2] then redis.call('ZADD', KEYS[2], row[2], ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
+end`
+
+const SET = `${FIRST_OF}
+local existed = redis.call('HEXISTS', KEYS[3], ARGV[2])
+if existed == 0 and redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[6]) then return -1 end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+if ARGV[5] == '' then redis.call('ZREM', KEYS[1], ARGV[4]) else redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4]) end
+first()
+redis.call('PUBLISH', ARGV[7], ARGV[4])
 return existed`
 
 const READ_ONE = `
@@ -39,46 +49,61 @@ local count = 0
 for i = 1, #KEYS do count = count + redis.call('HLEN', KEYS[i]) end
 return count`
 
-const REMOVE = `
+const REMOVE = `${FIRST_OF}
 local gone = 0
-for i = 2, #ARGV do
-  gone = gone + redis.call('HDEL', KEYS[1], ARGV[i])
-  redis.call('ZREM', KEYS[2], ARGV[1] .. ARGV[i])
-  redis.call('HDEL', KEYS[3], ARGV[1] .. ARGV[i])
+for i = 3, #ARGV do
+  gone = gone + redis.call('HDEL', KEYS[3], ARGV[i])
+  redis.call('ZREM', KEYS[1], ARGV[2] .. ARGV[i])
+  redis.call('HDEL', KEYS[4], ARGV[2] .. ARGV[i])
 end
+first()
 return gone`
 
-const REMOVE_ALL = `
-local names = redis.call('HKEYS', KEYS[1])
+const REMOVE_ALL = `${FIRST_OF}
+local names = redis.call('HKEYS', KEYS[3])
 for _, name in ipairs(names) do
-  redis.call('ZREM', KEYS[2], ARGV[1] .. name)
-  redis.call('HDEL', KEYS[3], ARGV[1] .. name)
+  redis.call('ZREM', KEYS[1], ARGV[2] .. name)
+  redis.call('HDEL', KEYS[4], ARGV[2] .. name)
 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[3])
+first()
 return #names`
 
 // By script: flat and as text, whatever protocol the connection speaks.
 const DUE_NOW = `
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])`
-const FIRST = `
-return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')`
+const FIRST_TIMES = `
+return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')`
+
+// What an older release wrote: one list for all namespaces. A page of it goes to those of the namespaces.
+const DIVIDE = `
+local rows = redis.call('ZRANGE', KEYS[1], 0, 499, 'WITHSCORES')
+for i = 1, #rows, 2 do
+  local ns = string.match(rows[i], '^[^/]*')
+  redis.call('ZADD', KEYS[1] .. ':' .. ns, rows[i + 1], rows[i])
+  redis.call('ZADD', KEYS[2], 'LT', rows[i + 1], ns)
+  redis.call('ZREM', KEYS[1], rows[i])
+end
+return #rows / 2`
 
 // CONTRACT: only for the time that is still the next one, and only one at once.
-const TAKE = `
-if redis.call('ZSCORE', KEYS[2], ARGV[2]) ~= ARGV[3] then return false end
-local schedule = redis.call('HGET', KEYS[1], ARGV[1])
+const TAKE = `${FIRST_OF}
+if redis.call('ZSCORE', KEYS[1], ARGV[3]) ~= ARGV[4] then return false end
+local schedule = redis.call('HGET', KEYS[3], ARGV[2])
 if not schedule then
-  redis.call('ZREM', KEYS[2], ARGV[2])
+  redis.call('ZREM', KEYS[1], ARGV[3])
+  first()
   return false
 end
-if not redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[4]) then return false end
+if not redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[5]) then return false end
 return schedule`
 
-const ADVANCE = alsoWhenFull(`
-redis.call('DEL', KEYS[3])
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+const ADVANCE = alsoWhenFull(`${FIRST_OF}
+redis.call('DEL', KEYS[4])
+if redis.call('ZSCORE', KEYS[1], ARGV[2]) ~= ARGV[3] then return 0 end
+if ARGV[4] == '' then redis.call('ZREM', KEYS[1], ARGV[2]) else redis.call('ZADD', KEYS[1], ARGV[4], ARGV[2]) end
+first()
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[5])
 return 1`)
 
 /** What is stored of one schedule; when it fires next and fired last lie beside it. */
@@ -108,21 +133,22 @@ export class ScheduleStore {
 
   /** False: it replaced one; null: the function has `most` already. */
   async set(schedule: StoredSchedule, nextAtMs: number | null, most: number): Promise<boolean | null> {
-    const keys = [keyOf(schedule.namespace, schedule.function), DUE]
-    const args = [schedule.name, JSON.stringify(schedule), memberOf(schedule), nextAtMs ?? '', most, NEWS]
+    const { namespace } = schedule
+    const keys = [...dueKeys(namespace), keyOf(namespace, schedule.function)]
+    const args = [namespace, schedule.name, JSON.stringify(schedule), memberOf(schedule), nextAtMs ?? '', most, NEWS]
     const existed = (await this.#redis.script(SET, keys, args)) as number
     return existed === -1 ? null : existed === 0
   }
 
   async read(namespace: string, functionName: string, name: string): Promise<KeptSchedule | null> {
-    const keys = [keyOf(namespace, functionName), DUE, LAST]
+    const keys = [keyOf(namespace, functionName), dueKey(namespace), LAST]
     const row = await this.#redis.script(READ_ONE, keys, [name, `${namespace}/${functionName}/${name}`])
     return keptOf(row as Row)
   }
 
   /** Sorted by name. */
   async readAll(namespace: string, functionName: string): Promise<KeptSchedule[]> {
-    const keys = [keyOf(namespace, functionName), DUE, LAST]
+    const keys = [keyOf(namespace, functionName), dueKey(namespace), LAST]
     const rows = (await this.#redis.script(READ_ALL, keys, [`${namespace}/${functionName}/`])) as Row[]
     const kept = rows.map(keptOf).filter((one) => one !== null)
     return kept.sort((a, b) => (a.stored.name < b.stored.name ? -1 : 1))
@@ -136,39 +162,45 @@ export class ScheduleStore {
   }
 
   async remove(namespace: string, functionName: string, name: string): Promise<boolean> {
-    const keys = [keyOf(namespace, functionName), DUE, LAST]
-    return (await this.#redis.script(REMOVE, keys, [`${namespace}/${functionName}/`, name])) === 1
+    const keys = [...dueKeys(namespace), keyOf(namespace, functionName), LAST]
+    return (await this.#redis.script(REMOVE, keys, [namespace, `${namespace}/${functionName}/`, name])) === 1
   }
 
   async removeAll(namespace: string, functionName: string): Promise<number> {
-    const keys = [keyOf(namespace, functionName), DUE, LAST]
-    return (await this.#redis.script(REMOVE_ALL, keys, [`${namespace}/${functionName}/`])) as number
+    const keys = [...dueKeys(namespace), keyOf(namespace, functionName), LAST]
+    return (await this.#redis.script(REMOVE_ALL, keys, [namespace, `${namespace}/${functionName}/`])) as number
   }
 
-  /** Those whose time has come, longest due first. */
-  async due(nowMs: number, most: number): Promise<DueSchedule[]> {
-    const texts = (await this.#redis.script(DUE_NOW, [DUE], [nowMs, most])) as string[]
-    return texts.flatMap((text, index) => (index % 2 === 0 ? [{ member: text, score: texts[index + 1]! }] : []))
+  /** Of a namespace, those whose time has come, longest due first. */
+  async due(namespace: string, nowMs: number, most: number): Promise<DueSchedule[]> {
+    const texts = (await this.#redis.script(DUE_NOW, [dueKey(namespace)], [nowMs, most])) as string[]
+    return pairsOf(texts).map(([member, score]) => ({ member, score }))
   }
 
-  /** When the next one is due; null: there is none. */
-  async nextAtMs(): Promise<number | null> {
-    const [, score] = (await this.#redis.script(FIRST, [DUE], [])) as string[]
-    return score === undefined ? null : Number(score)
+  /** Namespaces with the time of their first schedule, soonest first. */
+  async firstTimes(most: number): Promise<{ readonly namespace: string; readonly atMs: number }[]> {
+    const texts = (await this.#redis.script(FIRST_TIMES, [TENANTS], [most])) as string[]
+    return pairsOf(texts).map(([namespace, score]) => ({ namespace, atMs: Number(score) }))
+  }
+
+  /** Takes over what an older release wrote. */
+  async divide(): Promise<void> {
+    while (((await this.#redis.script(DIVIDE, [DUE, TENANTS], [])) as number) > 0);
   }
 
   /** null: somebody else fires it or did, or it is gone. */
   async take({ member, score }: DueSchedule): Promise<StoredSchedule | null> {
     const [namespace, functionName, name] = member.split('/') as [string, string, string]
-    const keys = [keyOf(namespace, functionName), DUE, heldKey(member)]
-    const text = await this.#redis.script(TAKE, keys, [name, member, score, HELD_MS])
+    const keys = [...dueKeys(namespace), keyOf(namespace, functionName), heldKey(member)]
+    const text = await this.#redis.script(TAKE, keys, [namespace, name, member, score, HELD_MS])
     return text === null ? null : (JSON.parse(text as string) as StoredSchedule)
   }
 
   /** Fired (or skipped): on to its next time, unless it was set anew meanwhile. */
   async advance({ member, score }: DueSchedule, nextAtMs: number | null, last: LastFire): Promise<void> {
-    const args = [member, score, nextAtMs ?? '', JSON.stringify(last)]
-    await this.#redis.script(ADVANCE, [DUE, LAST, heldKey(member)], args)
+    const namespace = namespaceOf(member)
+    const args = [namespace, member, score, nextAtMs ?? '', JSON.stringify(last)]
+    await this.#redis.script(ADVANCE, [...dueKeys(namespace), LAST, heldKey(member)], args)
   }
 
   /** Could not be fired now: it stays due, for whoever comes first. */
@@ -194,6 +226,18 @@ function keptOf([stored, score, last]: Row): KeptSchedule | null {
 
 function keyOf(namespace: string, functionName: string): string {
   return `{thaw}:schedules:of:${namespace}/${functionName}`
+}
+function dueKey(namespace: string): string {
+  return `${DUE}:${namespace}`
+}
+function dueKeys(namespace: string): string[] {
+  return [dueKey(namespace), TENANTS]
+}
+function namespaceOf(member: string): string {
+  return member.slice(0, member.indexOf('/'))
+}
+function pairsOf(flat: readonly string[]): [string, string][] {
+  return flat.flatMap((text, index): [string, string][] => (index % 2 === 0 ? [[text, flat[index + 1]!]] : []))
 }
 function heldKey(member: string): string {
   return `{thaw}:schedules:held:${member}`

@@ -5,6 +5,7 @@ import { isoTime } from '../../iso-time.ts'
 import type { Registry } from '../../registry/api.ts'
 import { RegistryError } from '../../registry/api.ts'
 import { isDnsLabel } from '../../registry/names.ts'
+import { QuotaRate } from '../../registry/quota-rates.ts'
 import type { Quotas } from '../../registry/quotas.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { type DurableLane, QueueError, type Submission } from '../api.ts'
@@ -20,18 +21,24 @@ export interface SchedulerOptions {
   readonly redis: RedisStore
   readonly lane: Pick<DurableLane, 'submit'>
   readonly registry: Pick<Registry, 'resolve' | 'list'>
-  /** How many a namespace may have; default: any number. */
+  /** How many a namespace may have, and fire a second; default: any number. */
   readonly quotas?: Quotas
   readonly clock: Clock
   readonly logger: Logger
 }
 
 const MOST_PER_FUNCTION = 100
-const AT_ONCE = 50
+/** Fired at once, of all namespaces and of one. */
+const AT_ONCE = 64
+const OF_NAMESPACE = 16
+/** Namespaces looked at, those first whose time came first. */
+const NAMESPACES = 500
+/** A fire this late, of a namespace at its rate, was put off by that. */
+const LATE_MS = 1_000
 /** News may get lost, clocks are set: look again after so long at most. */
 const LOOK_MS = 10_000
 const AGAIN_MS = 1_000
-const PARSED_MAX = 1_000
+const PARSED_MAX = 5_000
 
 /** Fires nothing before `start`. Owns a subscription and a timer until `close`, not the connection. */
 export function createSchedules(options: SchedulerOptions): Schedules {
@@ -46,10 +53,20 @@ class Scheduler implements Schedules {
   readonly #parsed = new Map<string, CronTimes>()
   readonly #leave: (() => void)[] = []
   readonly #loop: LookLoop
+  readonly #rate: QuotaRate | null
+  /** When namespaces may fire again, `Clock.monotonicMs`: those at their rate, or whose schedules could not be fired. */
+  readonly #held = new Map<string, number>()
+  /** Those that have more due than their rate lets them fire. */
+  readonly #atRate = new Set<string>()
+  /** Of namespaces that had something due: in which round they were served last. */
+  readonly #served = new Map<string, number>()
+  #round = 0
+  #dividedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#store = new ScheduleStore(options.redis)
+    this.#rate = options.quotas === undefined ? null : new QuotaRate(options.quotas, 'firesPerSecond', options.clock)
     options.quotas?.report('schedules', (namespace) => this.#count(namespace))
     this.#loop = new LookLoop({ ...options, what: 'schedules', work: () => this.#fireDue() })
   }
@@ -130,15 +147,66 @@ class Scheduler implements Schedules {
   /** Resolves to how long nothing will be due. */
   async #fireDue(): Promise<number> {
     const { clock } = this.#options
-    const due = await this.#store.due(clock.now(), AT_ONCE)
-    let held = false
-    for (const one of due) {
+    await this.#divide()
+    for (;;) {
+      const times = await this.#store.firstTimes(NAMESPACES)
+      const open = times.filter(({ namespace }) => !this.#isHeld(namespace))
+      const due = open.filter(({ atMs }) => atMs <= clock.now()).map(({ namespace }) => namespace)
       if (this.#loop.closed) return 0
-      if (!(await this.#fire(one))) held = true
+      if (due.length > 0) {
+        await this.#fireRound(due)
+        continue
+      }
+      const monotonicMs = clock.monotonicMs()
+      const holds = [...this.#held.values()].map((untilMs) => untilMs - monotonicMs)
+      const next = open[0] === undefined ? LOOK_MS : open[0].atMs - clock.now()
+      return Math.min(LOOK_MS, Math.max(0, Math.min(next, ...holds)))
     }
-    if (held) return AGAIN_MS
-    const nextAtMs = await this.#store.nextAtMs()
-    return nextAtMs === null ? LOOK_MS : Math.min(LOOK_MS, Math.max(0, nextAtMs - clock.now()))
+  }
+
+  /** Takes over what an older release wrote, which may go on running beside this one. */
+  async #divide(): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs < this.#dividedAtMs + LOOK_MS) return
+    await this.#store.divide()
+    this.#dividedAtMs = nowMs
+  }
+
+  #isHeld(namespace: string): boolean {
+    const untilMs = this.#held.get(namespace)
+    if (untilMs === undefined) return false
+    if (untilMs > this.#options.clock.monotonicMs()) return true
+    this.#held.delete(namespace)
+    return false
+  }
+
+  /** Each namespace fires a few of what it has due, beside the others; those first whose turn is longest ago. */
+  async #fireRound(due: readonly string[]): Promise<void> {
+    const round = ++this.#round
+    const since = (namespace: string): number => this.#served.get(namespace) ?? 0
+    const inTurn = [...due].sort((one, other) => since(one) - since(other)).slice(0, AT_ONCE)
+    const most = Math.max(1, Math.min(OF_NAMESPACE, Math.floor(AT_ONCE / inTurn.length)))
+    if (this.#served.size > 2 * NAMESPACES) this.#served.clear()
+    for (const namespace of inTurn) this.#served.set(namespace, round)
+    await Promise.all(inTurn.map((namespace) => this.#fireSome(namespace, most)))
+  }
+
+  async #fireSome(namespace: string, most: number): Promise<void> {
+    const { clock } = this.#options
+    const due = await this.#store.due(namespace, clock.now(), most)
+    const firing: Promise<boolean>[] = []
+    let waitMs = 0
+    for (const one of due) {
+      waitMs = this.#rate?.take(namespace) ?? 0
+      if (waitMs > 0) break
+      firing.push(this.#fire(one))
+    }
+    const fired = await Promise.all(firing)
+    // What could not be fired stays due, and first.
+    if (fired.includes(false)) waitMs = Math.max(waitMs, AGAIN_MS)
+    if (waitMs > 0) this.#held.set(namespace, clock.monotonicMs() + waitMs)
+    if (firing.length < due.length) this.#atRate.add(namespace)
+    else if (due.length < most) this.#atRate.delete(namespace)
   }
 
   /** False: it stays due. */
@@ -147,6 +215,8 @@ class Scheduler implements Schedules {
     const schedule = await this.#store.take(due)
     if (schedule === null) return false
     const nowMs = clock.now()
+    if (nowMs - Number(due.score) > LATE_MS && this.#atRate.has(schedule.namespace))
+      this.#options.quotas?.countRefusal(schedule.namespace, 'firesPerSecond')
     let nextAtMs: number | null
     let last: LastFire
     try {
@@ -189,7 +259,7 @@ class Scheduler implements Schedules {
     let times = this.#parsed.get(key)
     if (times === undefined) {
       times = parseCron(cron, timeZone, this.#options.clock.now())
-      if (this.#parsed.size >= PARSED_MAX) this.#parsed.clear()
+      if (this.#parsed.size >= PARSED_MAX) this.#parsed.delete(this.#parsed.keys().next().value!)
       this.#parsed.set(key, times)
     }
     return times
