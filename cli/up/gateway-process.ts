@@ -60,7 +60,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const worker = new RemoteWorker({ fleet: fleet.view, lane: () => lane, clock: systemClock })
   countHeld(quotas, { registry, secrets })
   quotas.report('sandboxes', async (namespace) => (await fleet.view.sandboxes(namespace)).length)
-  const lane = await openLane(base, { target, worker, runs: false, files: fleet.files, tracing })
+  const lane = await openLane(base, { quotas, target, worker, runs: false, files: fleet.files, tracing })
   const runtime = runtimeOfWorkers(images, fleet)
   let stopping = false
   const trouble = () => {

@@ -83,7 +83,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))
   countHeld(quotas, { registry, secrets })
-  const lane = await openLane(base, { target, worker, tracing, files: fleet?.files ?? null })
+  const lane = await openLane(base, { quotas, target, worker, tracing, files: fleet?.files ?? null })
   let ready = false
   const trouble = () => {
     if (!ready) return 'the platform is starting or stopping'

@@ -73,7 +73,7 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   const worker = await openWorker(base, runtime, registry, secrets, tracing, quotas)
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => candidates.has(version))
-  const lane = await openLane(base, { target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })
+  const lane = await openLane(base, { quotas, target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })
   let stopping = false
   const trouble = () => (stopping ? 'the worker is stopping' : laneTrouble(lane, 'it runs nothing until it is back'))
   const server =

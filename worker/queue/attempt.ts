@@ -28,7 +28,8 @@ export interface AttemptContext extends FileParts {
   readonly jobs: JobQueues
   readonly clock: Clock
   readonly logger: Logger
-  readonly resultMaxBytes: number
+  /** Of one response, by namespace. */
+  resultMaxBytes(namespace: string): number
   /** In [0, 1). */
   chance(): number
   /** Repeats until Redis took it; null when the lane closed meanwhile. */
@@ -129,7 +130,7 @@ export class Attempt {
 
   async #invoke(body: RunBody): Promise<void> {
     const context = this.#context
-    const collector = new ResponseCollector(context.resultsDir, context.resultMaxBytes)
+    const collector = new ResponseCollector(context.resultsDir, context.resultMaxBytes(this.#running.namespace))
     this.#invocation = context.worker.invoke(this.#request(body), collector)
     collector.attach(this.#invocation)
     if (this.#cancelled || this.#abandoned) this.#invocation.abort('cancelled')

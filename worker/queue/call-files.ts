@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { InvocationFailure } from '../api.ts'
+import type { Forgotten } from './call-texts.ts'
 import type { Envelope } from './envelope.ts'
 import { DurableFile, isDiskError, readFileStream, removeFile } from './files.ts'
 import type { InvocationStore, ResultHead } from './invocation-store.ts'
@@ -123,4 +124,13 @@ export async function removeResult(result: ResultHead, { resultsDir, files }: Fi
   if (file === null) return
   if (holder === undefined || files === null || holder === files.self) await removeFile(resultsDir, file)
   else await files.remove(holder, 'results', file)
+}
+
+/** Files of kept calls that were forgotten for newer ones. Those that lie with others go with a sweep of theirs. */
+export function removeForgotten(
+  { bodies, results }: Forgotten,
+  { bodiesDir, resultsDir }: Pick<FileParts, 'bodiesDir' | 'resultsDir'>,
+): void {
+  for (const name of bodies) void removeFile(bodiesDir, name)
+  for (const name of results) void removeFile(resultsDir, name)
 }

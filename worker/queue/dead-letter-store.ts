@@ -15,6 +15,8 @@ import {
   triesKey,
 } from './invocation-store.ts'
 import { ADD_JOB } from './job-scripts.ts'
+import { ENDED_BYTES, queuedBytesOf } from './queue-use.ts'
+import { COUNTING } from './use-scripts.ts'
 
 const LIST = `
 local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], '-inf', 'LIMIT', ARGV[2], ARGV[3])
@@ -27,6 +29,7 @@ return found`
 // The call is queued again, its record says so and the entry goes: all of it or nothing. Only while the entry is still the one
 // that was read: another redrive may have been faster.
 export const REDRIVE = `${ADD_JOB}
+${COUNTING}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('ZADD', KEYS[5], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
@@ -34,11 +37,16 @@ redis.call('PEXPIRE', KEYS[3], ARGV[3])
 addJob(ARGV[7], ARGV[4], ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]))
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[4], ARGV[4])
+local ns = string.match(ARGV[6], '^[^/]*')
+count(ns, ARGV[4], 'q', ARGV[13], uncount(ns, ARGV[4]))
 return 1`
 
-const PURGE = `
+const PURGE = `${COUNTING}
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
+local rest = uncount(ARGV[3], ARGV[1])
+local bytes = redis.call('STRLEN', KEYS[4])
+if bytes > 0 then count(ARGV[3], ARGV[1], 'k', bytes + ARGV[4], rest, ARGV[2]) end
 return redis.call('ZREM', KEYS[2], ARGV[1])`
 
 const PAGE = 100
@@ -103,14 +111,16 @@ export class DeadLetterStore {
     const { id, text } = letter
     const keys = [deadKey(id), recordKey(id), triesKey(id), deadListKey(queueKey), DUE]
     const args = [text, JSON.stringify(record), keepMs, id, envelope.notBeforeMs, queueKey]
-    const all = [...args, ...jobArgs(envelope, queueKey, nowMs)]
+    const job = jobArgs(envelope, queueKey, nowMs)
+    const all = [...args, ...job, queuedBytesOf(envelope, job[1] as string)]
     return (await this.#redis.script(REDRIVE, keys, all)) === 1
   }
 
   /** Takes it away with its attempts; the record stays as long as others do. False: it was not there. */
   async purge(queueKey: string, id: string): Promise<boolean> {
     const keys = [deadKey(id), deadListKey(queueKey), triesKey(id), recordKey(id)]
-    return (await this.#redis.script(PURGE, keys, [id, this.keptMs])) === 1
+    const args = [id, this.keptMs, queueKey.slice(0, queueKey.indexOf('/')), ENDED_BYTES]
+    return (await this.#redis.script(PURGE, keys, args)) === 1
   }
 
   /** Takes entries from the list whose time is over. */

@@ -1,14 +1,13 @@
 // The durable lane: accepts calls onto disk, runs them when their time has come, and knows their fate by id.
 // It wires the parts of this folder together; each decision lies in one of them.
 import { join } from 'node:path'
-import type { Clock, Logger } from '../../runtime/api.ts'
-import type { FunctionVersion, InvocationRecord, RecordQuery, Worker } from '../api.ts'
-import { connectRedis, type RedisStore, type RedisTarget } from '../store/connect.ts'
-import type { Tracing } from '../tracing.ts'
+import type { Clock } from '../../runtime/api.ts'
+import type { FunctionVersion, InvocationRecord, RecordQuery } from '../api.ts'
+import { connectRedis, type RedisStore } from '../store/connect.ts'
 import { Accepting } from './accepting.ts'
 import type { DeadLetters, DurableLane, Outbox, QueueState, Submission } from './api.ts'
 import type { AttemptContext } from './attempt.ts'
-import { forgetResult } from './call-files.ts'
+import { forgetResult, removeForgotten } from './call-files.ts'
 import { type CancelParts, cancelCall, leaveCall } from './cancel.ts'
 import { DeadLetterStore } from './dead-letter-store.ts'
 import { createDeadLetters } from './dead-letters.ts'
@@ -19,45 +18,21 @@ import { askResult } from './inquiry.ts'
 import { acceptTraced, Intake } from './intake.ts'
 import { InvocationStore } from './invocation-store.ts'
 import { type FetchedJob, JobQueues } from './job-queues.ts'
+import type { DurableLaneOptions } from './lane-options.ts'
 import { Maintenance } from './maintenance.ts'
 import { createOutbox } from './outbox.ts'
 import { persist } from './persist.ts'
+import { QueueUse, reportUse } from './queue-use.ts'
 import { ReconcileStore } from './reconcile-store.ts'
-import { Reconciler, type ReconcileTimes } from './reconciler.ts'
+import { Reconciler } from './reconciler.ts'
 import { Recovery } from './recovery.ts'
 import { RunningCalls } from './running-calls.ts'
 import { ServerStanding } from './server-standing.ts'
-import type { SharedFiles } from './shared-files.ts'
 import { stopping } from './unavailable.ts'
+import { UseStore } from './use-store.ts'
 import { Waiters } from './waiters.ts'
 
-export interface DurableLaneOptions {
-  readonly target: RedisTarget
-  readonly worker: Worker
-  readonly stateDir: string
-  readonly clock: Clock
-  readonly logger: Logger
-  /** False: calls are accepted here and run elsewhere. Default true. */
-  readonly runs?: boolean
-  /** How long this process leaves a call that another accepted to others, ms, by the function's key. Default: not at all. */
-  readonly turnMs?: (functionKey: string) => number
-  /** Where bodies and results of other processes lie. Default null: no other process serves these queues. */
-  readonly files?: SharedFiles | null
-  /** Runs at once, over all functions. Default 128. */
-  readonly concurrency?: number
-  /** No other platform serves these queues: what is active at the start was left by a dead one. Default: true on a unix socket. */
-  readonly soleOwner?: boolean
-  /** How long records and results of calls that are over stay. Default 24 h. */
-  readonly keptMs?: number
-  /** Default: a walk over all calls each two minutes; what does not change for 30 s is put right. */
-  readonly reconcile?: Partial<ReconcileTimes>
-  /** So long after a worker's last word its calls may run elsewhere. Default 15 s. */
-  readonly lockMs?: number
-  /** Default null: off. */
-  readonly tracing?: Tracing | null
-  /** In [0, 1); spreads retries. Default Math.random. */
-  readonly chance?: () => number
-}
+export type { DurableLaneOptions } from './lane-options.ts'
 
 const CONCURRENCY = 128
 const BODY_MAX_BYTES = 100 * 1024 ** 2
@@ -75,6 +50,7 @@ class Lane implements DurableLane {
   readonly #clock: Clock
   readonly #redis: RedisStore
   readonly #store: InvocationStore
+  readonly #use: QueueUse
   readonly #server: ServerStanding
   readonly #jobs: JobQueues
   readonly #intake: Intake
@@ -105,7 +81,12 @@ class Lane implements DurableLane {
     this.#soleOwner = options.soleOwner ?? 'socketPath' in options.target
     this.#redis = connectRedis(options.target, options.logger)
     this.#server = new ServerStanding({ redis: this.#redis, clock: options.clock, logger: options.logger })
-    this.#store = new InvocationStore(this.#redis, options.keptMs)
+    this.#use = new QueueUse(options.quotas ?? null, options.clock)
+    const counted = new UseStore(this.#redis)
+    this.#store = new InvocationStore(this.#redis, options.keptMs, this.#use, (what) =>
+      removeForgotten(what, this.#context),
+    )
+    reportUse(options.quotas, counted)
     this.#jobs = new JobQueues(this.#redis, options.logger, options.clock, options.lockMs)
     this.#waiters = new Waiters(options.clock)
     const bodiesDir = join(options.stateDir, 'bodies')
@@ -132,6 +113,7 @@ class Lane implements DurableLane {
       clock: options.clock,
       bodiesDir,
       bodyMaxBytes: BODY_MAX_BYTES,
+      use: this.#use,
       self: options.files?.self ?? null,
       announce: options.runs === false ? (queueKey) => this.#store.announceDue(queueKey) : null,
       freeBytes: 'socketPath' in options.target ? () => freeBytes(options.stateDir) : null,
@@ -147,6 +129,7 @@ class Lane implements DurableLane {
     })
     this.#maintenance = new Maintenance({
       store: this.#store,
+      use: counted,
       jobs: this.#jobs,
       dispatcher: this.#dispatcher,
       active: this.#calls.byId,
@@ -370,7 +353,7 @@ class Lane implements DurableLane {
       resultsDir: this.#resultsDir,
       pulledDir: join(this.#options.stateDir, 'pulled'),
       files: this.#options.files ?? null,
-      resultMaxBytes: BODY_MAX_BYTES,
+      resultMaxBytes: (namespace) => this.#use.responseBound(namespace, BODY_MAX_BYTES),
       chance: this.#options.chance ?? Math.random,
       persist: (write) =>
         persist(

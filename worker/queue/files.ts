@@ -4,6 +4,7 @@ import { createReadStream, type Dirent } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { QuotaExceeded } from '../registry/quota-exceeded.ts'
 import { QueueError } from './api.ts'
 import { INLINE_MAX_BYTES } from './envelope.ts'
 
@@ -79,21 +80,26 @@ export interface SpooledBody {
   readonly hash: string
 }
 
-/** Reads a body whole. Throws QueueError BODY_TOO_LARGE | BODY_ABORTED, or the disk's error. */
+/** Reads a body whole. `came` is told of bytes before they are kept, and may throw QuotaExceeded. Throws QueueError
+ *  BODY_TOO_LARGE | BODY_ABORTED, or the disk's error. */
 export async function spoolBody(
   body: Buffer | Readable | null,
   folder: string,
   maxBytes: number,
+  came: (bytes: number) => void = () => {},
 ): Promise<SpooledBody> {
   const hash = createHash('sha256')
   if (body === null) return { inline: null, file: null, hash: hash.digest('hex') }
   const source = Buffer.isBuffer(body) ? Readable.from([body], { objectMode: false }) : body
   const taken = { chunks: [] as Buffer[], bytes: 0, file: null as DurableFile | null }
   try {
-    for await (const chunk of source) await take(taken, chunk as Buffer, hash, folder, maxBytes)
+    for await (const chunk of source) {
+      came((chunk as Buffer).length)
+      await take(taken, chunk as Buffer, hash, folder, maxBytes)
+    }
   } catch (error) {
     await taken.file?.discard()
-    if (error instanceof QueueError || isDiskError(error)) throw error
+    if (error instanceof QueueError || error instanceof QuotaExceeded || isDiskError(error)) throw error
     throw new QueueError('BODY_ABORTED', 'the body ended early', { cause: error })
   }
   const inline = taken.file === null ? Buffer.concat(taken.chunks) : null

@@ -1,13 +1,16 @@
 // Takes a call in: body, idempotency key, record, job, in the order that makes an acknowledged call safe.
+import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { Clock } from '../../runtime/api.ts'
+import { QuotaExceeded } from '../registry/quota-exceeded.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { Tracing } from '../tracing.ts'
 import { QueueError, type Submission } from './api.ts'
 import { type Envelope, type EnvelopeBody, INLINE_MAX_BYTES, makeEnvelope, queueKeyOf } from './envelope.ts'
-import { isDiskError, RESERVE_BYTES, type SpooledBody, spoolBody } from './files.ts'
-import { AWAITED_KEPT_MS, type InvocationStore, timeOfId } from './invocation-store.ts'
+import { isDiskError, RESERVE_BYTES, removeFile, type SpooledBody, spoolBody } from './files.ts'
+import { AWAITED_KEPT_MS, type Claim, type InvocationStore, timeOfId } from './invocation-store.ts'
 import type { JobQueues } from './job-queues.ts'
+import type { QueueUse } from './queue-use.ts'
 import { isOpen } from './records.ts'
 
 export interface IntakeOptions {
@@ -17,6 +20,8 @@ export interface IntakeOptions {
   readonly clock: Clock
   readonly bodiesDir: string
   readonly bodyMaxBytes: number
+  /** What namespaces may have queued. */
+  readonly use: QueueUse
   /** Tells others that the queue has a call; null: this process runs calls itself. */
   readonly announce: ((queueKey: string) => void) | null
   /** Who this process is to others that may run the call; null: nobody else does. */
@@ -61,6 +66,7 @@ export interface Accepted {
 }
 
 const SPACE_KNOWN_MS = 200
+const CLAIMED_CHARS = 256
 
 export class Intake {
   readonly #options: IntakeOptions
@@ -74,7 +80,8 @@ export class Intake {
     this.#options = options
   }
 
-  /** On disk when it resolves. Throws QueueError BODY_TOO_LARGE | BODY_ABORTED | IDEMPOTENCY_MISMATCH | QUEUE_UNAVAILABLE, or Redis's error. */
+  /** On disk when it resolves. Throws QueueError BODY_TOO_LARGE | BODY_ABORTED | IDEMPOTENCY_MISMATCH | QUEUE_UNAVAILABLE, QuotaExceeded, or
+   *  Redis's error. */
   async accept(submission: Submission): Promise<Accepted> {
     const space = this.#checkSpace()
     if (space !== null) await space
@@ -90,9 +97,18 @@ export class Intake {
 
   /** A body that may have to become a file, or has to be compared with another's. */
   async #acceptSpooled(submission: Submission): Promise<Accepted> {
-    const body = await this.#spool(submission)
+    const receiving = this.#options.use.receive(submission.version.namespace)
     try {
-      const earlier = await this.#claim(submission, body.hash)
+      return await this.#acceptReceived(submission, await this.#spool(submission, receiving.more))
+    } finally {
+      receiving.end()
+    }
+  }
+
+  async #acceptReceived(submission: Submission, body: SpooledBody): Promise<Accepted> {
+    let earlier: string | null = null
+    try {
+      earlier = await this.#claim(submission, body.hash)
       const id = earlier ?? submission.id
       if (earlier !== null && (await this.#isOver(earlier))) {
         await body.file?.discard()
@@ -101,10 +117,11 @@ export class Intake {
       // ORDER: the body first: a call never lacks what it needs.
       const stored = await this.#storeBody(id, body)
       const envelope = makeEnvelope(id, submission, stored, this.#options.clock.now())
-      await this.#add(envelope)
+      await this.#add(envelope, scopeOf(submission))
       return { id, duplicate: earlier !== null, notBeforeMs: envelope.notBeforeMs }
     } catch (error) {
       await body.file?.discard()
+      if (error instanceof QuotaExceeded && earlier === null) await this.#takeBack(submission, body)
       throw isDiskError(error) ? diskFull(error) : error
     }
   }
@@ -131,9 +148,17 @@ export class Intake {
     return this.#space
   }
 
-  async #spool(submission: Submission): Promise<SpooledBody> {
+  /** Refused: nothing of it stays. */
+  async #takeBack(submission: Submission, body: SpooledBody): Promise<void> {
+    const { store, bodiesDir } = this.#options
+    if (body.file !== null) await removeFile(bodiesDir, submission.id)
+    const scope = scopeOf(submission)
+    if (scope !== null) await store.unclaim(scope, claimOf(submission, body.hash)).catch(() => {})
+  }
+
+  async #spool(submission: Submission, came: (bytes: number) => void): Promise<SpooledBody> {
     try {
-      return await spoolBody(submission.body, this.#options.bodiesDir, this.#options.bodyMaxBytes)
+      return await spoolBody(submission.body, this.#options.bodiesDir, this.#options.bodyMaxBytes, came)
     } catch (error) {
       throw isDiskError(error) ? diskFull(error) : error
     }
@@ -141,13 +166,12 @@ export class Intake {
 
   /** The id of an earlier call with this key, or null. */
   async #claim(submission: Submission, bodyHash: string): Promise<string | null> {
-    if (submission.idempotencyKey === null) return null
-    const { version, caller, idempotencyKey, method, target, id } = submission
-    const hash = `${method} ${target} ${bodyHash}`
-    const scope = [version.namespace, version.name, caller, idempotencyKey]
-    const earlier = await this.#options.store.claim(scope, { id, hash })
-    if (earlier === null || earlier.id === id) return null
-    if (earlier.hash !== hash) {
+    const scope = scopeOf(submission)
+    if (scope === null) return null
+    const claim = claimOf(submission, bodyHash)
+    const earlier = await this.#options.store.claim(scope, claim)
+    if (earlier === null || earlier.id === submission.id) return null
+    if (earlier.hash !== claim.hash) {
       throw new QueueError('IDEMPOTENCY_MISMATCH', 'this idempotency key was used with another request')
     }
     return earlier.id
@@ -172,18 +196,29 @@ export class Intake {
 
   /** May be repeated: the same id is the same call. One that was not confirmed in time may have been accepted all the same; then it
    *  runs although its caller was refused. */
-  async #add(envelope: Envelope): Promise<void> {
+  async #add(envelope: Envelope, key: readonly string[] | null = null): Promise<void> {
     const { store, jobs, redis, clock, announce } = this.#options
     const queueKey = queueKeyOf(envelope.version, envelope.awaited)
     const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * store.keptMs
     const keepMs = envelope.expiresAtMs - envelope.acceptedAtMs + keptMs
     if (envelope.notBeforeMs > envelope.acceptedAtMs) jobs.noteClock()
     redis.gather()
-    const accepted = store.accept(envelope, queueKey, keepMs, clock.now())
+    const accepted = store.accept(envelope, queueKey, keepMs, clock.now(), key)
     // Behind the call and in the same write: whoever hears of it finds it.
     announce?.(queueKey)
     await accepted
   }
+}
+
+/** Whose idempotency key it is; null: it has none. */
+function scopeOf({ version, caller, idempotencyKey }: Submission): string[] | null {
+  return idempotencyKey === null ? null : [version.namespace, version.name, caller, idempotencyKey]
+}
+
+/** What a key stands for. A long target counts by its digest: a client does not choose how much a key takes. */
+function claimOf({ id, method, target }: Submission, bodyHash: string): Claim {
+  const what = target.length <= CLAIMED_CHARS ? target : createHash('sha256').update(target).digest('hex')
+  return { id, hash: `${method} ${what} ${bodyHash}` }
 }
 
 function isInline(body: Buffer | Readable): body is Buffer {

@@ -2,14 +2,25 @@
 
 import { alsoWhenFull } from '../store/scripts.ts'
 import { ADD_JOB, DROP_JOB, MOVE_JOB, QUEUES_PREFIX } from './job-scripts.ts'
+import { COUNTING } from './use-scripts.ts'
 
 // Its queue is due, the call can be asked for, and its job is there: all of it or nothing. May be repeated; a call that is over
-// stays over.
+// stays over. A number: refused, for the namespace has so many bytes queued already.
 export const ACCEPT = `${ADD_JOB}
+${COUNTING}
 local current = redis.call('GET', KEYS[1])
 if current and string.sub(current, 1, 1) ~= '@' then
   local state = cjson.decode(current).state
   if state ~= 'queued' and state ~= 'running' then return end
+end
+if not current then
+  local ns = string.match(ARGV[6], '^[^/]*')
+  if ARGV[14] ~= '' then
+    local queued = used(ns, 'queued')
+    if queued + tonumber(ARGV[13]) > tonumber(ARGV[14]) then return queued end
+  end
+  uncount(ns, ARGV[4])
+  count(ns, ARGV[4], 'q', ARGV[13], ARGV[15])
 end
 redis.call('ZADD', KEYS[3], 'LT', ARGV[5], ARGV[6])
 redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
@@ -44,7 +55,9 @@ return false`)
 // CONTRACT: only the holder of the job's lock may publish; a lock that merely ran out, its job still active, is as good. Record
 // and job change together, and also when Redis is full: what was accepted comes to its end. 1: done, now or by an earlier try
 // whose answer was lost; 0: another has the job; -1: there is no job that could run again.
+// A list instead of 1: what was forgotten of the namespace's kept calls to make room (use-scripts.ts).
 export const SETTLE = alsoWhenFull(`${MOVE_JOB}
+${COUNTING}
 local holder = redis.call('GET', KEYS[3])
 if holder ~= ARGV[4] then
   if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
@@ -64,6 +77,7 @@ end
 if ARGV[11] ~= '' then redis.call('HSET', KEYS[8], ARGV[5], ARGV[11]) end
 if ARGV[7] ~= '' then redis.call('ZADD', KEYS[9], 'LT', ARGV[14], ARGV[7]) end
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
+if ARGV[6] ~= '' then return ended(ARGV[16], ARGV[5], ARGV[9] ~= '' and 'd' or 'k', ARGV[17], ARGV[2], ARGV[18]) end
 return 1`)
 
 // The job of a call that is over goes, unless another has it.
@@ -74,7 +88,8 @@ return dropJob(ARGV[1], ARGV[2])`)
 
 // Only while nobody runs it; the job goes with it, in whichever of the queues it is.
 export const CANCELLED = alsoWhenFull(`${DROP_JOB}
-for i = 6, #ARGV do if redis.call('EXISTS', ARGV[i] .. ARGV[4] .. ':lock') == 1 then return 0 end end
+${COUNTING}
+for i = 9, #ARGV do if redis.call('EXISTS', ARGV[i] .. ARGV[4] .. ':lock') == 1 then return 0 end end
 local current = redis.call('GET', KEYS[1])
 if not current then return 0 end
 if string.sub(current, 1, 1) ~= '@' then
@@ -83,9 +98,9 @@ if string.sub(current, 1, 1) ~= '@' then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], ARGV[4], ARGV[5]) end
-for i = 6, #ARGV do dropJob(ARGV[i], ARGV[4]) end
+for i = 9, #ARGV do dropJob(ARGV[i], ARGV[4]) end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
-return 1`)
+return ended(ARGV[6], ARGV[4], 'k', ARGV[7], ARGV[2], ARGV[8])`)
 
 // A queue that was due a minute ago and holds nothing leaves the index; one that holds delayed jobs alone is due with the first.
 // The minute: between the index and its job an accepted call is on its way.
@@ -114,6 +129,9 @@ return #rows == 2 * tonumber(ARGV[3]) and rows[#rows] or false`
 export const CLAIM = `
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
 return redis.call('GET', KEYS[1])`
+
+export const UNCLAIM = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`
 
 // `ARGV[5]`, `ARGV[6]`: texts that a record in question holds (a first sieve), or ''. A call that never ran holds neither.
 export const PAGE_OF = `${READ_FUNCTION}

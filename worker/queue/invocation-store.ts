@@ -15,11 +15,23 @@
 //   {thaw}:leave          channel id of a running call whose caller left
 //   {thaw}:woken          channel <ns>/<function> that has something to run
 // One hash tag for all: a script may touch them together, also in a cluster.
-import { createHash } from 'node:crypto'
 import type { InvocationRecord, RecordQuery } from '../api.ts'
 import type { RedisStore } from '../store/connect.ts'
-import type { FailedAttempt, Finished } from './api.ts'
+import type { Finished } from './api.ts'
+import type { Claim, Forgotten, JobHold, RecordPage, ResultHead, Settled, Settlement } from './call-texts.ts'
 import { type Envelope, envelopeText, readEnvelope } from './envelope.ts'
+import {
+  claimKey,
+  deadKey,
+  deadListKey,
+  digestOf,
+  indexKey,
+  recordKey,
+  resultKey,
+  scoreOf,
+  timeOfId,
+  triesKey,
+} from './invocation-keys.ts'
 import {
   ACCEPT,
   BEGIN,
@@ -31,9 +43,27 @@ import {
   SETTLE,
   SETTLE_DUE,
   TRIM_INDEX,
+  UNCLAIM,
 } from './invocation-scripts.ts'
 import { queuePrefixOf } from './job-scripts.ts'
+import { ENDED_BYTES, keptBytesOf, type QueueUse, queuedBytesOf } from './queue-use.ts'
 import { isOpen, queuedRecord } from './records.ts'
+import { FORGET_RESULT } from './use-scripts.ts'
+
+export type {
+  Claim,
+  DeadCall,
+  DeadEntry,
+  Forgotten,
+  JobHold,
+  JobMove,
+  LostCall,
+  RecordPage,
+  ResultHead,
+  Settled,
+  Settlement,
+} from './call-texts.ts'
+export { deadKey, deadListKey, indexKey, recordKey, timeOfId, triesKey } from './invocation-keys.ts'
 
 /** How long records and results of calls that are over stay, unless configured. */
 export const KEPT_MS = 24 * 3_600_000
@@ -55,91 +85,53 @@ const PAGE = 500
 const SCAN_MAX = 50_000
 const DUE_SETTLED_MS = 60_000
 
-/** A result as it lies in Redis; the body inline, or in `<state>/results/<file>`. */
-export interface ResultHead {
-  readonly status: number
-  readonly headers: readonly string[]
-  readonly bodyBytes: number
-  readonly base64: string | null
-  readonly file: string | null
-  /** Who has the file, where several processes share a Redis. */
-  readonly holder?: string
-  /** Of the file; hex. */
-  readonly sha256?: string
-}
-/** Whose job it is, which decides who may publish. */
-export interface JobHold {
-  readonly queueKey: string
-  readonly token: string
-}
-/** What becomes of the job: it goes; waits until `atMs` with the attempt counted, or not; or is the next of its queue. */
-export type JobMove =
-  | { readonly how: 'finish' | 'front' }
-  | { readonly how: 'retry' | 'delay'; readonly atMs: number; readonly delayMs: number }
-/** `taken`: another holds the job now, nothing was written. `jobless`: nor was it; the job to be run again is not there. */
-export type Settled = 'written' | 'taken' | 'jobless'
-export interface RecordPage {
-  readonly records: InvocationRecord[]
-  readonly next: string | null
-}
-/** What became of one attempt. */
-export interface Settlement {
-  readonly record: InvocationRecord
-  readonly result: ResultHead | null
-  readonly hold: JobHold
-  readonly move: JobMove
-  readonly keptMs: number
-  /** Joins the call's failed attempts. */
-  readonly failed: FailedAttempt | null
-  /** The call becomes a dead letter. */
-  readonly dead: DeadEntry | null
-  /** What the outbox is to say; null: nothing. */
-  readonly notify: unknown
-}
-/** A dead letter as it lies in Redis: all that another run needs; or, of a call that the queue lost, its record alone. */
-export type DeadEntry = DeadCall | LostCall
-interface DeadLetterBase {
-  readonly state: 'failed' | 'timed-out'
-  /** The number of the last attempt. */
-  readonly attempt: number
-  readonly diedAtMs: number
-}
-export interface DeadCall extends DeadLetterBase {
-  readonly envelope: Envelope
-}
-export interface LostCall extends DeadLetterBase {
-  readonly envelope: null
-  readonly record: InvocationRecord
-}
-export interface Claim {
-  readonly id: string
-  readonly hash: string
-}
-
 export class InvocationStore {
   readonly #redis: RedisStore
   /** How long records and results of calls that are over stay. */
   readonly keptMs: number
   readonly #namespaces = new Set<string>()
+  readonly #use: QueueUse | null
+  readonly #onForgotten: (what: Forgotten) => void
 
-  constructor(redis: RedisStore, keptMs = KEPT_MS) {
+  /** `use` null: namespaces have no bounds. `onForgotten` is told what went to make room for newer calls, whose files are to go. */
+  constructor(
+    redis: RedisStore,
+    keptMs = KEPT_MS,
+    use: QueueUse | null = null,
+    onForgotten: (what: Forgotten) => void = () => {},
+  ) {
     this.#redis = redis
     this.keptMs = keptMs
+    this.#use = use
+    this.#onForgotten = onForgotten
   }
 
-  /** The queue is due when the call is, the call can be asked for, and its job is there: all of it or nothing. */
-  async accept(envelope: Envelope, queueKey: string, keepMs: number, nowMs: number): Promise<void> {
+  /** The queue is due when the call is, the call can be asked for, and its job is there: all of it or nothing. `key`: the scope of
+   *  its idempotency key. Throws QuotaExceeded when the namespace has too much queued. */
+  async accept(
+    envelope: Envelope,
+    queueKey: string,
+    keepMs: number,
+    nowMs: number,
+    key: readonly string[] | null = null,
+  ): Promise<void> {
     const { id, version, notBeforeMs, acceptedAtMs } = envelope
     const keys = [recordKey(id), indexKey(version.namespace), DUE]
     const listed = envelope.awaited ? '' : (timeOfId(id) ?? acceptedAtMs)
     const args = [`@${queueKey}`, keepMs, listed, id, notBeforeMs, queueKey]
     // Sent at once: whoever is told of the call is told right behind.
-    const accepted = this.#redis.script(ACCEPT, keys, [...args, ...jobArgs(envelope, queueKey, nowMs)])
+    const job = jobArgs(envelope, queueKey, nowMs)
+    const { namespace } = version
+    const bytes = queuedBytesOf(envelope, job[1] as string)
+    this.#use?.expect(namespace, bytes)
+    const counted = [bytes, this.#use?.queuedBound(namespace) ?? '', key === null ? '' : `:${digestOf(key)}`]
+    const accepted = this.#redis.script(ACCEPT, keys, [...args, ...job, ...counted])
     if (!this.#namespaces.has(version.namespace)) {
       await Promise.all([accepted, this.#redis.command('SADD', NAMESPACES, version.namespace)])
       this.#namespaces.add(version.namespace)
     }
-    await accepted
+    const queued = await accepted
+    if (typeof queued === 'number' && this.#use !== null) throw this.#use.refused(namespace, queued)
   }
 
   /** Marks it running; answers the record instead when the call is over, `taken` when another has the job. */
@@ -159,25 +151,29 @@ export class InvocationStore {
     const locks = [`${queue}${id}:lock`, `${queue}active`]
     const keys = [recordKey(id), resultKey(id), ...locks, triesKey(id), deadKey(id), deadListKey(functionKey)]
     const { atMs, delayMs } = 'atMs' in move ? move : { atMs: 0, delayMs: 0 }
+    const texts = { record: JSON.stringify(record), result: jsonOr(result), dead: jsonOr(dead) }
     const args = [
-      JSON.stringify(record),
+      texts.record,
       keptMs,
-      jsonOr(result),
+      texts.result,
       token,
       id,
       isOpen(record.state) ? '' : DONE,
       isOpen(record.state) ? queueKey : '',
       jsonOr(failed),
-      jsonOr(dead),
+      texts.dead,
       scoreOf(record),
       jsonOr(notify),
       queue,
       move.how,
       atMs,
       delayMs,
+      record.namespace,
+      keptBytesOf(record, texts, result, dead),
+      this.#use?.keptBound(record.namespace) ?? '',
     ]
     const answer = await this.#redis.script(SETTLE, [...keys, OUTBOX, DUE], args)
-    return answer === 1 ? 'written' : answer === 0 ? 'taken' : 'jobless'
+    return this.#wasWritten(record.namespace, answer) || answer === 1 ? 'written' : answer === 0 ? 'taken' : 'jobless'
   }
 
   /** Takes away the job of a call that is over. */
@@ -190,15 +186,38 @@ export class InvocationStore {
    *  somebody does, or it is over. */
   async endWaiting(record: InvocationRecord, queueKeys: readonly string[], notify: unknown): Promise<boolean> {
     const outbox = notify === null ? null : { record, notify }
-    const args = [JSON.stringify(record), this.keptMs, DONE, record.id, jsonOr(outbox), ...queueKeys.map(queuePrefixOf)]
-    return (await this.#redis.script(CANCELLED, [recordKey(record.id), OUTBOX], args)) === 1
+    const { namespace } = record
+    const text = JSON.stringify(record)
+    const bytes = keptBytesOf(record, { record: text, result: '', dead: '' }, null, null)
+    const counted = [namespace, bytes, this.#use?.keptBound(namespace) ?? '']
+    const args = [text, this.keptMs, DONE, record.id, jsonOr(outbox), ...counted, ...queueKeys.map(queuePrefixOf)]
+    const answer = await this.#redis.script(CANCELLED, [recordKey(record.id), OUTBOX], args)
+    return this.#wasWritten(namespace, answer)
+  }
+
+  /** True: the answer says that it was written, with what was forgotten for it. */
+  #wasWritten(namespace: string, answer: unknown): boolean {
+    if (!Array.isArray(answer)) return false
+    this.#use?.freed(namespace)
+    if (answer.length === 0) return true
+    const gone = answer as string[]
+    const of = (kind: string) => gone.filter((text) => text.startsWith(kind)).map((text) => text.slice(1))
+    const bodies = of('b')
+    const count = bodies.length + of('k').length
+    this.#use?.forgot(namespace, count)
+    this.#onForgotten({ namespace, count, bodies, results: of('r') })
+    return true
   }
 
   /** null: the key is ours now. */
   async claim(scope: readonly string[], claim: Claim): Promise<Claim | null> {
-    const digest = createHash('sha256').update(JSON.stringify(scope)).digest('hex')
-    const earlier = await this.#redis.script(CLAIM, [`{thaw}:idem:${digest}`], [JSON.stringify(claim), KEY_KEPT_MS])
+    const earlier = await this.#redis.script(CLAIM, [claimKey(scope)], [JSON.stringify(claim), KEY_KEPT_MS])
     return earlier === null ? null : (JSON.parse(earlier as string) as Claim)
+  }
+
+  /** The call it was claimed for was refused. */
+  async unclaim(scope: readonly string[], claim: Claim): Promise<void> {
+    await this.#redis.script(UNCLAIM, [claimKey(scope)], [JSON.stringify(claim)])
   }
 
   async record(id: string): Promise<InvocationRecord | null> {
@@ -216,7 +235,7 @@ export class InvocationStore {
   }
 
   async forgetResult(id: string): Promise<void> {
-    await this.#redis.command('DEL', resultKey(id))
+    await this.#redis.script(FORGET_RESULT, [resultKey(id), recordKey(id)], [id, ENDED_BYTES])
   }
 
   /** Newest first. `next`: the search ended before its time; go on after this id. */
@@ -354,32 +373,4 @@ export function jobArgs(envelope: Envelope, queueKey: string, nowMs: number): (s
   const delayMs = Math.max(0, notBeforeMs - nowMs)
   const opts = { ...(delayMs > 0 ? { delay: delayMs } : {}), ...(priority > 0 ? { priority } : {}) }
   return [queuePrefixOf(queueKey), envelopeText(envelope), JSON.stringify(opts), nowMs, delayMs, priority]
-}
-
-export function recordKey(id: string): string {
-  return `{thaw}:inv:${id}`
-}
-function resultKey(id: string): string {
-  return `{thaw}:res:${id}`
-}
-export function triesKey(id: string): string {
-  return `{thaw}:tries:${id}`
-}
-export function deadKey(id: string): string {
-  return `{thaw}:dead:${id}`
-}
-export function deadListKey(queueKey: string): string {
-  return `{thaw}:deads:${queueKey}`
-}
-export function indexKey(namespace: string): string {
-  return `{thaw}:invs:${namespace}`
-}
-
-function scoreOf(record: InvocationRecord): number {
-  return timeOfId(record.id) ?? Date.parse(record.createdAt)
-}
-
-/** Ms since the epoch in a UUIDv7 (RFC 9562), null for another id. */
-export function timeOfId(id: string): number | null {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : null
 }

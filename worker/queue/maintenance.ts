@@ -6,9 +6,11 @@ import { sweepFolder } from './files.ts'
 import type { InvocationStore } from './invocation-store.ts'
 import type { FetchedJob, JobQueues } from './job-queues.ts'
 import { isOpen } from './records.ts'
+import type { UseStore } from './use-store.ts'
 
 export interface MaintenanceOptions {
   readonly store: InvocationStore
+  readonly use: UseStore
   readonly jobs: JobQueues
   readonly dispatcher: Dispatcher<FetchedJob>
   readonly active: ReadonlyMap<string, Attempt>
@@ -179,9 +181,12 @@ export class Maintenance {
 
   /** Forgets what belongs to calls that are over and whose time to be asked for is, too. */
   async tidy(): Promise<void> {
-    const { store, clock, bodiesDir, resultsDir, pulledDir, active, logger, keptMs } = this.#options
+    const { store, use, clock, bodiesDir, resultsDir, pulledDir, active, logger, keptMs } = this.#options
     const nowMs = clock.now()
-    for (const namespace of await store.namespaces()) await store.trimIndex(namespace, nowMs - keptMs)
+    for (const namespace of await store.namespaces()) {
+      await store.trimIndex(namespace, nowMs - keptMs)
+      if (await use.recount(namespace)) logger.warn({ namespace }, 'what is queued and kept was counted wrong')
+    }
     const bodies = await sweepFolder(bodiesDir, nowMs - FILE_AGE_MS, async (id) => {
       const record = await store.record(id)
       return (record !== null && isOpen(record.state)) || (await store.isDead(id))

@@ -1,4 +1,6 @@
 // What the lane's refusals are called: trouble with Redis, and a platform that stops.
+
+import { QuotaExceeded } from '../registry/quota-exceeded.ts'
 import { refusalWordOf } from '../store/errors.ts'
 import { QueueError } from './api.ts'
 
@@ -18,11 +20,11 @@ export function stopping(): QueueError {
   return new QueueError('DRAINING', 'the platform is stopping')
 }
 
-/** Runs it; whatever is no QueueError becomes QUEUE_UNAVAILABLE, or QUEUE_FULL. */
+/** Runs it; whatever is no QueueError or QuotaExceeded becomes QUEUE_UNAVAILABLE, or QUEUE_FULL. */
 export async function asking<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask()
   } catch (error) {
-    throw error instanceof QueueError ? error : unavailable(error)
+    throw error instanceof QueueError || error instanceof QuotaExceeded ? error : unavailable(error)
   }
 }

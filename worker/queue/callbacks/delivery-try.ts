@@ -2,6 +2,7 @@
 import type { Clock } from '../../../runtime/api.ts'
 import { type Registry, RegistryError } from '../../registry/api.ts'
 import { type AllowList, parseDestination } from '../../registry/destinations.ts'
+import { QuotaExceeded } from '../../registry/quota-exceeded.ts'
 import { type DurableLane, QueueError } from '../api.ts'
 import { drawOfId } from '../derived-id.ts'
 import { ownSubmission } from '../own-submission.ts'
@@ -131,7 +132,7 @@ async function enqueue(
   } catch (error) {
     if (error instanceof RegistryError)
       return { kind: 'failed', status: null, error: error.message, retryAfterMs: null }
-    if (error instanceof QueueError) return { kind: 'not-now' }
+    if (error instanceof QueueError || error instanceof QuotaExceeded) return { kind: 'not-now' }
     throw error
   }
 }
