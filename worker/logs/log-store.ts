@@ -7,6 +7,7 @@ import type { LogLine, LogQuery } from '../api.ts'
 import { messageOf } from '../failures.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { DEFAULT_LOG_FILE, LogFile, type LogFileOptions } from './log-file.ts'
+import { MOST_LINES, NewestLines } from './newest-lines.ts'
 
 export interface LogStoreOptions {
   /** `<state>/logs`; holds `<namespace>/<function>.jsonl`. */
@@ -76,14 +77,18 @@ export class LogStore {
     return this.#writing
   }
 
-  /** Oldest first. Lines that were rotated away are gone. */
+  /** Oldest first; the newest `MOST_LINES` or `MOST_CHARS` at most. Lines that were rotated away are gone. */
   async query(query: LogQuery): Promise<LogLine[]> {
     await this.flush()
     const names = query.function === undefined ? await this.#functionsOf(query.namespace) : [query.function]
-    const found: LogLine[] = []
-    for (const name of names) found.push(...(await this.#read(this.#of(query.namespace, name), query)))
-    if (names.length > 1) found.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
-    return query.tail === undefined ? found : found.slice(Math.max(0, found.length - query.tail))
+    const most = Math.min(query.tail ?? MOST_LINES, MOST_LINES)
+    let found: LogLine[] = []
+    for (const name of names) {
+      found = found.concat(await this.#read(this.#of(query.namespace, name), query.invocation ?? null, most))
+      // Cut again and again, so that a namespace with many logs is never in memory as a whole.
+      if (names.length > 1 && found.length > most) found = newest(found, most)
+    }
+    return names.length > 1 ? newest(found, most) : found
   }
 
   async close(): Promise<void> {
@@ -129,17 +134,13 @@ export class LogStore {
     }
   }
 
-  async #read(log: FunctionLog, query: LogQuery): Promise<LogLine[]> {
-    const lists: LogLine[][] = []
-    let count = 0
+  async #read(log: FunctionLog, invocation: string | null, most: number): Promise<LogLine[]> {
+    const found = new NewestLines(invocation, most)
     for await (const texts of log.file.lists()) {
-      const wanted = query.tail === undefined ? Number.POSITIVE_INFINITY : query.tail - count
-      const lines = parseLines(texts, query.invocation ?? null, wanted)
-      lists.unshift(lines)
-      count += lines.length
-      if (query.tail !== undefined && count >= query.tail) break
+      await found.take(texts)
+      if (found.isFull) break
     }
-    return lists.flat()
+    return found.oldestFirst()
   }
 
   async #functionsOf(namespace: string): Promise<string[]> {
@@ -148,20 +149,9 @@ export class LogStore {
   }
 }
 
-/** The last `wanted` lines (of one invocation), oldest first. */
-function parseLines(texts: readonly string[], invocation: string | null, wanted: number): LogLine[] {
-  const lines: LogLine[] = []
-  for (let index = texts.length - 1; index >= 0 && lines.length < wanted; index--) {
-    const text = texts[index]!
-    if (text === '' || (invocation !== null && !text.includes(invocation))) continue
-    try {
-      const line = JSON.parse(text) as LogLine
-      if (invocation === null || line.invocation === invocation) lines.push(line)
-    } catch {
-      // Cut by a full disk or a crash.
-    }
-  }
-  return lines.reverse()
+function newest(lines: LogLine[], most: number): LogLine[] {
+  lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
+  return lines.slice(Math.max(0, lines.length - most))
 }
 
 function droppedNotice(like: LogLine, count: number): LogLine {
