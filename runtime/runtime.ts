@@ -30,6 +30,7 @@ import { becomeSubreaper } from './host/syscalls.ts'
 import { claimUidRanges, type UidRanges } from './host/uid-ranges.ts'
 import { createUnwind, type Unwind } from './host/unwind.ts'
 import { weightedDisks } from './host/weighted-disk.ts'
+import { canRefuseDescriptors } from './host/wire-socket.ts'
 import { openZram, sweepZram } from './host/zram.ts'
 import { buildBaseLayer, buildBootstrapLayer } from './image/base-layer.ts'
 import { openImageStore } from './image/image-store.ts'
@@ -41,7 +42,7 @@ import { sweepNetwork } from './network/network.ts'
 import { createNetworks, type HostNetworks } from './network/networks.ts'
 import { type HardLimits, parseHardLimits } from './oci/config.ts'
 import { openOciRuntime } from './oci/oci-runtime.ts'
-import { seccompProfile } from './oci/seccomp.ts'
+import { type SeccompProfile, seccompProfile } from './oci/seccomp.ts'
 import {
   makeInnerFolders,
   makeRunFolder,
@@ -155,7 +156,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
       uids,
       cgroups,
       oci,
-      seccomp: seccompProfile(process.arch),
+      seccomp: profileOf(logger),
       hardLimits,
       oomScoreAdj: Number(readFileSync('/proc/self/oom_score_adj', 'utf8')),
       tenants: new TenantBudgets(clock),
@@ -243,6 +244,16 @@ function holdBudgets(
   unwind.defer('kernel settings', () => settings.release())
   const totalPids = options.totals?.pids ?? null
   return () => budgetReport({ settings, hardLimits, boundsSockets, memoryVersion, totalPids })
+}
+
+function profileOf(logger: Logger): SeccompProfile {
+  const lingers = canRefuseDescriptors()
+  if (!lingers)
+    logger.info(
+      {},
+      'this kernel cannot refuse descriptors (SO_PASSRIGHTS, Linux 6.16): sandboxes may not set SO_LINGER',
+    )
+  return seccompProfile(process.arch, { lingers })
 }
 
 /** What this host can enforce as it is now, and the check of limits that somebody asks for. */

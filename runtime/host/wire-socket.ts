@@ -125,3 +125,13 @@ function connected<T>(make: (fd: number) => T): { readonly made: T } & Ends {
     throw error
   }
 }
+
+/** Whether this kernel can refuse descriptors (Linux 6.16). */
+export function canRefuseDescriptors(): boolean {
+  const ends = socketPair()
+  try {
+    return refuseDescriptors(ends[0])
+  } finally {
+    for (const fd of ends) closeSync(fd)
+  }
+}

@@ -207,14 +207,16 @@ function socketRules(): SeccompRule[] {
   return [allow('socket', equals(0, AF_UNIX)), ...internet, allow('socketpair', equals(0, AF_UNIX))]
 }
 
-function socketOptionRules(): SeccompRule[] {
+function socketOptionRules(lingers: boolean): SeccompRule[] {
   return SOCKET_OPTIONS.flatMap(({ level, options }) =>
-    Object.values(options).map((option) => allow('setsockopt', low32(1, level), low32(2, option))),
+    Object.entries(options)
+      .filter(([name]) => lingers || name !== 'SO_LINGER')
+      .map(([, option]) => allow('setsockopt', low32(1, level), low32(2, option))),
   )
 }
 
 /** Calls that may be made with some arguments only. */
-function filteredCalls(): SeccompRule[] {
+function filteredCalls(lingers: boolean): SeccompRule[] {
   return [
     // SECURITY: a new user namespace would bring capabilities back, and with them most of the kernel.
     allow('clone', low32(0, 0, CLONE_NAMESPACES)),
@@ -231,12 +233,13 @@ function filteredCalls(): SeccompRule[] {
     allow('mmap', low32(3, 0, MAP_HUGETLB)),
     allow('memfd_create', low32(1, 0, MFD_HUGETLB)),
     ...socketRules(),
-    ...socketOptionRules(),
+    ...socketOptionRules(lingers),
   ]
 }
 
-/** The profile for a Node architecture name (`x64`, `arm64`). Throws an Error for one it has no rules for. */
-export function seccompProfile(arch: string): SeccompProfile {
+/** The profile for a Node architecture name (`x64`, `arm64`). `lingers`: sockets may linger at their close (SO_LINGER), as they may
+ *  where none can be passed to the platform. Throws an Error for an architecture it has no rules for. */
+export function seccompProfile(arch: string, { lingers }: { readonly lingers: boolean }): SeccompProfile {
   const architecture = ARCHITECTURES[arch]
   if (architecture === undefined) {
     throw new Error(`no seccomp profile for ${arch}; known: ${Object.keys(ARCHITECTURES).join(' ')}`)
@@ -247,7 +250,7 @@ export function seccompProfile(arch: string): SeccompProfile {
     architectures: [architecture],
     syscalls: [
       { names: Object.values(ALLOWED_FAMILIES).flatMap(({ calls }) => calls.split(' ')), action: 'SCMP_ACT_ALLOW' },
-      ...filteredCalls(),
+      ...filteredCalls(lingers),
     ],
   }
 }

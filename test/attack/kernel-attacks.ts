@@ -371,7 +371,7 @@ const LAST_NUMBER = 600
 /** uretprobe and uprobe pass every seccomp filter since Linux 6.14, and kill who calls them but from the kernel's own trampoline. */
 const PROBES = [335, 336]
 const ALLOWED = new Set(
-  seccompProfile('x64')
+  seccompProfile('x64', { lingers: true })
     .syscalls.flatMap((rule) => (rule.action === 'SCMP_ACT_ALLOW' ? rule.names : []))
     .map((name) => X86_64_CALLS.get(name)),
 )

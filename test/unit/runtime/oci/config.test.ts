@@ -11,7 +11,7 @@ const input: ConfigInput = {
   limits: DEFAULT_LIMITS,
   cgroupsPath: '/thaw-x/s',
   resources: { pids: { limit: 64 } },
-  seccomp: seccompProfile('x64'),
+  seccomp: seccompProfile('x64', { lingers: true }),
   scratchPath: null,
   hardLimits: { nofile: 4096 },
   oomScoreAdj: 0,

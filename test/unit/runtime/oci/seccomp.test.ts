@@ -11,20 +11,20 @@ const FORBIDDEN = (
 
 describe('the seccomp profile', () => {
   test.each(['x64', 'arm64'])('of %s allows the host’s own ABI only and refuses what is not listed', (arch) => {
-    const profile = seccompProfile(arch)
+    const profile = seccompProfile(arch, { lingers: true })
     expect(profile.architectures).toHaveLength(1)
     expect(profile.defaultAction).toBe('SCMP_ACT_ERRNO')
   })
 
   test('allows nothing that leads out', () => {
-    const allowed = seccompProfile('x64').syscalls.flatMap((rule) =>
+    const allowed = seccompProfile('x64', { lingers: true }).syscalls.flatMap((rule) =>
       rule.action === 'SCMP_ACT_ALLOW' ? rule.names : [],
     )
     expect(FORBIDDEN.filter((name) => allowed.includes(name))).toEqual([])
   })
 
   test('names no call twice in the plain list, and filters by themselves what is judged by its arguments', () => {
-    const [plain, ...filtered] = seccompProfile('x64').syscalls
+    const [plain, ...filtered] = seccompProfile('x64', { lingers: true }).syscalls
     expect(new Set(plain?.names).size).toBe(plain?.names.length)
     for (const name of [
       ...['clone', 'clone3', 'ioctl', 'prctl', 'socket', 'socketpair'],
@@ -39,12 +39,12 @@ describe('the seccomp profile', () => {
   })
 
   test('answers clone3 as an old kernel would, so that the C library falls back', () => {
-    const rule = seccompProfile('arm64').syscalls.find((one) => one.names.includes('clone3'))
+    const rule = seccompProfile('arm64', { lingers: true }).syscalls.find((one) => one.names.includes('clone3'))
     expect(rule).toMatchObject({ action: 'SCMP_ACT_ERRNO', errnoRet: 38 })
   })
 
   test('compares what the kernel reads as 32 bits by a mask of 32 bits', () => {
-    const ioctls = seccompProfile('x64').syscalls.filter((rule) => rule.names.includes('ioctl'))
+    const ioctls = seccompProfile('x64', { lingers: true }).syscalls.filter((rule) => rule.names.includes('ioctl'))
     for (const rule of ioctls) expect(rule.args?.[0]).toMatchObject({ index: 1, op: 'SCMP_CMP_MASKED_EQ' })
     const passes = (request: bigint) =>
       ioctls.some(({ args }) => (request & BigInt(args![0]!.value)) === BigInt(args![0]!.valueTwo!))
@@ -52,9 +52,22 @@ describe('the seccomp profile', () => {
     expect([0x5412n, 0x1_0000_5412n, 0x541cn].map(passes)).toEqual([false, false, false])
   })
 
+  test('sockets may not linger where they could be passed to the platform', () => {
+    const linger = ['setsockopt', 3, 1, 13] as const
+    expect([passes(...linger), passesOn(false, ...linger), passesOn(false, 'setsockopt', 3, 1, 9)]).toEqual([
+      true,
+      false,
+      true,
+    ])
+  })
+
   /** Whether a call with these arguments is let through. */
   function passes(name: string, ...given: number[]): boolean {
-    const rules = seccompProfile('x64').syscalls.filter((rule) => rule.names.includes(name))
+    return passesOn(true, name, ...given)
+  }
+
+  function passesOn(lingers: boolean, name: string, ...given: number[]): boolean {
+    const rules = seccompProfile('x64', { lingers }).syscalls.filter((rule) => rule.names.includes(name))
     return rules.some(({ action, args = [] }) => {
       const fits = args.every(({ index, op, value, valueTwo = 0 }) => {
         const argument = BigInt(given[index] ?? 0)
@@ -121,6 +134,6 @@ describe('the seccomp profile', () => {
   })
 
   test('is not made up for an architecture it does not know', () => {
-    expect(() => seccompProfile('mips')).toThrow('mips')
+    expect(() => seccompProfile('mips', { lingers: true })).toThrow('mips')
   })
 })
