@@ -1,6 +1,7 @@
 // Mounts of sandboxes as typed calls: overlay, tmpfs, ext4, idmapped copies; and their removal, which accepts "already gone".
 // Decides no layout and keeps no list: who mounts, unmounts.
 import { closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { AtOnce } from './at-once.ts'
 import {
   attachMount,
   cloneMount,
@@ -8,9 +9,11 @@ import {
   MOUNT_ATTR,
   MS,
   mount,
+  mountApart,
   SystemError,
   setMountAttributes,
   umount,
+  umountApart,
 } from './syscalls.ts'
 
 const O_PATH = 0o10000000
@@ -47,14 +50,18 @@ export function mountTmpfs(target: string, sizeBytes: number, inodes: number): v
   mount('tmpfs', target, 'tmpfs', MS.noSuid | MS.noDev, `size=${sizeBytes},nr_inodes=${inodes},mode=755`)
 }
 
-/** A disk for user data: every write is synchronous, so that the kernel's throttles and counters see it. */
-export function mountScratch(device: string, target: string): void {
-  mount(device, target, 'ext4', MS.noSuid | MS.noDev | MS.synchronous, 'noinit_itable')
+/** Mounting and unmounting of disks at once: each has a thread of libuv's pool for as long as the disk takes, and files need some. */
+const DISKS = new AtOnce(2)
+
+/** A disk for user data: every write is synchronous, so that the kernel's throttles and counters see it. Off the event loop. */
+export function mountScratch(device: string, target: string): Promise<void> {
+  const flags = MS.noSuid | MS.noDev | MS.synchronous
+  return DISKS.run(() => mountApart(device, target, 'ext4', flags, 'noinit_itable'))
 }
 
-/** A plain writable ext4 mount, for preparing a template. */
-export function mountExt4(device: string, target: string): void {
-  mount(device, target, 'ext4', MS.noSuid | MS.noDev, 'noinit_itable')
+/** A plain writable ext4 mount. Off the event loop. */
+export function mountExt4(device: string, target: string): Promise<void> {
+  return DISKS.run(() => mountApart(device, target, 'ext4', MS.noSuid | MS.noDev, 'noinit_itable'))
 }
 
 /** Mounts a read-only copy of folder `source` at `target` whose owners are translated by the user namespace `usernsFd`. */
@@ -81,6 +88,19 @@ export function mountVolume(folderFd: number, usernsFd: number | null, readOnly:
     attachMount(fd, target)
   } finally {
     closeSync(fd)
+  }
+}
+
+/** As `unmount`, off the event loop: for what code of strangers wrote to. The kernel writes what is not yet on the disk, and frees a
+ *  tmpfs page by page, before it returns. */
+export async function unmountApart(target: string): Promise<void> {
+  try {
+    await DISKS.run(() => umountApart(target, false))
+  } catch (error) {
+    const code = error instanceof SystemError ? error.code : ''
+    if (code === 'EINVAL' || code === 'ENOENT') return
+    if (code !== 'EBUSY') throw error
+    await DISKS.run(() => umountApart(target, true))
   }
 }
 

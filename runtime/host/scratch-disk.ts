@@ -2,7 +2,7 @@
 // also on cgroup v1. A disk of its own (a sparse image, the default), or, with an I/O weight, a part of the weighted disk.
 import { chown, rm } from 'node:fs/promises'
 import { attachLoop } from './loop.ts'
-import { mountScratch, unmount } from './mounts.ts'
+import { mountScratch, unmountApart } from './mounts.ts'
 import { makeScratchImage } from './scratch-image.ts'
 import type { WeightedDisk } from './weighted-disk.ts'
 
@@ -52,11 +52,11 @@ export async function mountWeightedDisk(disk: WeightedDisk, request: ScratchRequ
 }
 
 async function mountFor(device: string, { target, uid }: ScratchRequest): Promise<void> {
-  mountScratch(device, target)
+  await mountScratch(device, target)
   try {
     await chown(target, uid, uid)
   } catch (error) {
-    unmount(target)
+    await unmountApart(target)
     throw error
   }
 }

@@ -1,11 +1,11 @@
 // Images of scratch disks: a sparse ext4 template for each size, made once, and copies of it.
 // No journal, so that synchronous writes stay few. Mounts nothing for sandboxes (scratch-disk.ts does).
 import { mkdirSync, rmdirSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RuntimeError } from '../errors.ts'
 import { attachLoop } from './loop.ts'
-import { mountExt4, unmount } from './mounts.ts'
+import { mountExt4, unmountApart } from './mounts.ts'
 import { exists } from './paths.ts'
 import { type CommandResult, run } from './spawn.ts'
 
@@ -32,7 +32,7 @@ async function makeTemplate(folder: string, template: string, sizeBytes: number)
     await handle.close()
     const features = ['-m0', '-O', '^has_journal,^resize_inode', '-E', 'root_owner=0:0,lazy_itable_init=1,nodiscard']
     expectSuccess('mkfs.ext4', await run('mkfs.ext4', ['-q', '-F', ...features, draft]))
-    removeLostAndFound(draft)
+    await removeLostAndFound(draft)
     await rename(draft, template)
   } finally {
     await rm(draft, { force: true })
@@ -40,17 +40,17 @@ async function makeTemplate(folder: string, template: string, sizeBytes: number)
 }
 
 /** The disk is a function's own: it starts empty. */
-export function removeLostAndFound(image: string): void {
+export async function removeLostAndFound(image: string): Promise<void> {
   const target = `${image}.mnt`
   mkdirSync(target, { mode: 0o700 })
   try {
     const loop = attachLoop(image)
     try {
-      mountExt4(loop.path, target)
+      await mountExt4(loop.path, target)
       try {
-        rmdirSync(join(target, 'lost+found'))
+        await rmdir(join(target, 'lost+found'))
       } finally {
-        unmount(target)
+        await unmountApart(target)
       }
     } finally {
       loop.release()

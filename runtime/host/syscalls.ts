@@ -69,6 +69,30 @@ export function mount(source: string, target: string, type: string | null, flags
   checked(call.mount(source, target, type, flags, data), 'mount', target)
 }
 
+/** mount(2) in a thread of libuv's pool: a file system on a busy disk is read before it is mounted. Rejects SystemError. */
+export function mountApart(source: string, target: string, type: string, flags: number, data: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call.mount.async(source, target, type, flags, data, settle('mount', target, resolve, reject))
+  })
+}
+
+/** umount2(2) in a thread of libuv's pool: what is not yet on the disk is written first, and a tmpfs gives its memory back.
+ *  Rejects SystemError. */
+export function umountApart(target: string, detach: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call.umount2.async(target, detach ? 2 : 0, settle('umount', target, resolve, reject))
+  })
+}
+
+/** The callback of such a call; koffi keeps errno for it. */
+function settle(syscall: string, path: string, resolve: () => void, reject: (error: unknown) => void) {
+  return (error: unknown, result: number): void => {
+    if (error !== null) reject(error)
+    else if (result >= 0) resolve()
+    else reject(new SystemError(syscall, getSystemErrorName(-koffi.errno()), path))
+  }
+}
+
 /** umount2(2); `detach` unmounts lazily (MNT_DETACH). Throws SystemError. */
 export function umount(target: string, detach: boolean): void {
   checked(call.umount2(target, detach ? 2 : 0), 'umount', target)

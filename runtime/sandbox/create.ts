@@ -178,7 +178,7 @@ class Build {
           : await mountOwnDisk(scratchDir, image, request)
       },
       undo: async () => {
-        unmountAll(this.#scratchPath())
+        await unmountAll(this.#scratchPath())
         await this.#scratch?.release()
         promise?.release()
       },

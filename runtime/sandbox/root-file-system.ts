@@ -2,7 +2,7 @@
 // Mounts and unmounts only; which layers, and what is mounted inside, is not decided here.
 import { chmodSync, chownSync, closeSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { mountIdmapped, mountOverlay, mountsUnder, mountTmpfs, unmount } from '../host/mounts.ts'
+import { mountIdmapped, mountOverlay, mountsUnder, mountTmpfs, unmountApart } from '../host/mounts.ts'
 import { openRootOnlyNamespace } from '../host/user-namespace.ts'
 import { INNER_UID, tmpfsInodes } from '../oci/config.ts'
 
@@ -52,8 +52,8 @@ async function mountWritable(options: RootOptions, bytes: number, root: string):
 }
 
 /** Unmounts all that is mounted in the sandbox's folder. */
-export function unmountAll(folder: string): void {
-  for (const target of mountsUnder(folder)) unmount(target)
+export async function unmountAll(folder: string): Promise<void> {
+  for (const target of mountsUnder(folder)) await unmountApart(target)
 }
 
 function makeFolder(path: string): void {

@@ -2,7 +2,7 @@
 // Never removes a folder with content: a mount point may, after a failure, still have somebody's data in it.
 import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { mountsUnder, mountVolume, unmount } from '../host/mounts.ts'
+import { mountsUnder, mountVolume, unmountApart } from '../host/mounts.ts'
 import { removeEmpty } from '../host/paths.ts'
 import { openSingleIdNamespace } from '../host/user-namespace.ts'
 import { INNER_UID, type VolumeSource } from '../oci/config.ts'
@@ -45,8 +45,8 @@ export class SandboxVolumes {
     }
   }
 
-  release(): void {
-    for (const target of mountsUnder(this.#folder)) unmount(target)
+  async release(): Promise<void> {
+    for (const target of mountsUnder(this.#folder)) await unmountApart(target)
     for (const held of this.#held) held.release()
     if (!existsSync(this.#folder)) return
     for (const name of readdirSync(this.#folder)) removeEmpty(join(this.#folder, name))

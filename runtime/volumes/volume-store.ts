@@ -7,7 +7,7 @@ import { RuntimeError } from '../errors.ts'
 import type { DiskPromises } from '../host/disk-promises.ts'
 import { diskFull, draftName, syncFolder } from '../host/durable-file.ts'
 import { attachLoop, detachLoop, loopsUnder } from '../host/loop.ts'
-import { mountExt4, mountsUnder, unmount } from '../host/mounts.ts'
+import { mountExt4, mountsUnder, unmount, unmountApart } from '../host/mounts.ts'
 import { removeEmpty } from '../host/paths.ts'
 import { expectSuccess, removeLostAndFound } from '../host/scratch-image.ts'
 import { run } from '../host/spawn.ts'
@@ -133,7 +133,7 @@ class ImageVolumes implements HostVolumes {
           'VOLUME_IN_USE',
           `${holders} ${holders === 1 ? 'sandbox has' : 'sandboxes have'} the volume ${nameOf(id)}`,
         )
-      this.#unmount(id)
+      await this.#unmount(id)
       const image = this.#imageOf(id)
       await rm(image)
       this.#options.promises.release(image, volume.sizeBytes)
@@ -148,7 +148,7 @@ class ImageVolumes implements HostVolumes {
   hold(id: string): Promise<HeldVolume> {
     return this.#turns.take(id, async () => {
       if ((await this.get(id)) === null) throw unknown(id)
-      const path = this.#mount(id)
+      const path = await this.#mount(id)
       this.#holders.set(id, (this.#holders.get(id) ?? 0) + 1)
       let held = true
       const release = (): void => {
@@ -161,7 +161,7 @@ class ImageVolumes implements HostVolumes {
 
   async close(): Promise<void> {
     await this.#turns.idle()
-    for (const id of [...this.#mounted]) this.#unmount(id)
+    for (const id of [...this.#mounted]) await this.#unmount(id)
     // Folders without content only: whatever is still mounted in one stays what it is.
     for (const scope of await entriesOf(this.#options.mountsDir)) removeEmpty(join(this.#options.mountsDir, scope))
     removeEmpty(this.#options.mountsDir)
@@ -179,7 +179,7 @@ class ImageVolumes implements HostVolumes {
         await file.truncate(sizeBytes)
         const options = `root_owner=${INNER_UID}:${INNER_UID},lazy_itable_init=1,nodiscard`
         expectSuccess('mkfs.ext4', await run('mkfs.ext4', ['-q', '-F', '-m0', '-E', options, draft]))
-        removeLostAndFound(draft)
+        await removeLostAndFound(draft)
         await file.sync()
       } finally {
         await file.close()
@@ -193,13 +193,13 @@ class ImageVolumes implements HostVolumes {
     }
   }
 
-  #mount(id: string): string {
+  async #mount(id: string): Promise<string> {
     const target = join(this.#options.mountsDir, id)
     if (this.#mounted.has(id)) return target
     mkdirSync(target, { recursive: true, mode: 0o711 })
     const loop = attachLoop(this.#imageOf(id))
     try {
-      mountExt4(loop.path, target)
+      await mountExt4(loop.path, target)
     } finally {
       // The mount keeps the device; unmounting frees it.
       loop.release()
@@ -208,10 +208,10 @@ class ImageVolumes implements HostVolumes {
     return target
   }
 
-  #unmount(id: string): void {
+  async #unmount(id: string): Promise<void> {
     if (!this.#mounted.delete(id)) return
     const target = join(this.#options.mountsDir, id)
-    unmount(target)
+    await unmountApart(target)
     removeEmpty(target)
   }
 

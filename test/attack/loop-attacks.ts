@@ -7,6 +7,8 @@ export interface LoopAttack extends Attack {
   /** Calls of one program inside; the last come to what `gives` says. null: its sandbox may be gone by then. */
   readonly calls: readonly CallText[]
   readonly gives: readonly string[] | null
+  /** Tried in a sandbox with a scratch disk, which is killed afterwards. */
+  readonly onDisk?: boolean
 }
 
 const SOL_SOCKET = 1
@@ -15,6 +17,10 @@ const SO_LINGER = 13
 const F_SETFL = 4
 const O_NONBLOCK = 0x800
 const MSG_OOB = 1
+const O_RDWR_CREAT = 0o102
+const PROT_READ_WRITE = 3
+const MAP_SHARED = 1
+const DIRTY_BYTES = 160 * 1024 ** 2
 /** What the program inside opens first and second. */
 const LISTENER = 6
 const CONNECTION = 7
@@ -92,6 +98,21 @@ export const LOOP_ATTACKS: readonly LoopAttack[] = [
     contained: REFUSED,
     calls: ALL.map((to) => pass(to, ...Array.from({ length: 250 }, () => 0))),
     gives: ALL.map(() => 'EPERM'),
+  },
+  {
+    id: 'dirty-disk',
+    family: 'loop',
+    tries: 'leave its disk full of what is not written yet, for the platform to write when it unmounts',
+    contained: 'file systems are mounted and unmounted beside the loop',
+    onDisk: true,
+    calls: [
+      ['open', '/scratch/dirty', O_RDWR_CREAT, 0o600],
+      ['ftruncate', { result: 0 }, DIRTY_BYTES],
+      ['mmap', 0, DIRTY_BYTES, PROT_READ_WRITE, MAP_SHARED, { result: 0 }, 0],
+      ['open', '/dev/zero', 0],
+      ['read', { result: 3 }, { result: 2 }, DIRTY_BYTES],
+    ],
+    gives: ['ok', 'ok', 'ok', 'ok', 'ok'],
   },
   {
     id: 'urgent-bytes',

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { timeScale } from '../support/time-scale.ts'
-import { type Attacked, attackPlatform } from './attacker.ts'
+import { type Attacked, attackPlatform, INSIDE } from './attacker.ts'
 import type { CallsOutcome } from './inside/caller.ts'
 import { toCall } from './kernel-attacks.ts'
 import { LOOP_ATTACKS } from './loop-attacks.ts'
@@ -17,6 +17,7 @@ let attacked: Attacked
 let neighbour: Neighbour
 beforeAll(async () => {
   attacked = await attackPlatform()
+  await attacked.platform.deploy(INSIDE, '--name', 'disk', '--scratch', '200m', '--memory', '256m')
   neighbour = await settleNeighbour(attacked.platform)
 })
 afterAll(() => attacked.close())
@@ -31,11 +32,19 @@ test('beside nothing the neighbour is served, and the loop does not stand', asyn
   expectUnharmed(await neighbour.during(() => delay(1500)))
 })
 
-for (const { id, tries, calls, gives } of LOOP_ATTACKS) {
+async function clear(name: string): Promise<void> {
+  for (const { id } of await attacked.sandboxes(name))
+    await attacked.platform.request(`/v1/sandboxes/${id}/kill`, { method: 'POST' })
+}
+
+for (const { id, tries, calls, gives, onDisk } of LOOP_ATTACKS) {
   test(`${id}: an attempt to ${tries}`, async () => {
     const report = await neighbour.during(async () => {
-      const response = await attacked.call('/calls', calls.map(toCall))
+      const body = JSON.stringify(calls.map(toCall))
+      const path = onDisk === true ? '/fn/disk/calls' : '/fn/attacker/calls'
+      const response = await attacked.platform.request(path, { method: 'POST', body })
       const answer = { status: response.status, text: await response.text() }
+      if (onDisk === true) await clear('disk')
       await delay(AFTERMATH_MS)
       return answer
     })
