@@ -63,6 +63,12 @@ const busy = (to: number): CallText[] => {
   return Array.from({ length: 60 }, () => ['write', to, { hex }, hex.length / 2])
 }
 
+/** 64 KiB of this at once. */
+const flood = (to: number, hex: string): CallText => {
+  const many = hex.repeat(Math.floor((128 * 1024) / hex.length))
+  return ['write', to, { hex: many }, many.length / 2]
+}
+
 const ALL = Object.values(INHERITED)
 
 const sleep = (seconds: number): CallText => ['nanosleep', { words: [seconds, 0] }, 0]
@@ -81,6 +87,17 @@ export function passLingering(seconds: number, { waitS, stayS }: { waitS: number
 }
 
 const REFUSED = 'the kernel refuses descriptors on every socket to a sandbox (`SO_PASSRIGHTS`): `EPERM`'
+
+/** Pages of a file that nothing has written to its disk. */
+function dirtyPages(): CallText[] {
+  return [
+    ['open', '/scratch/dirty', O_RDWR_CREAT, 0o600],
+    ['ftruncate', { result: 0 }, DIRTY_BYTES],
+    ['mmap', 0, DIRTY_BYTES, PROT_READ_WRITE, MAP_SHARED, { result: 0 }, 0],
+    ['open', '/dev/zero', 0],
+    ['read', { result: 3 }, { result: 2 }, DIRTY_BYTES],
+  ]
+}
 
 export const LOOP_ATTACKS: readonly LoopAttack[] = [
   {
@@ -105,14 +122,20 @@ export const LOOP_ATTACKS: readonly LoopAttack[] = [
     tries: 'leave its disk full of what is not written yet, for the platform to write when it unmounts',
     contained: 'file systems are mounted and unmounted beside the loop',
     onDisk: true,
-    calls: [
-      ['open', '/scratch/dirty', O_RDWR_CREAT, 0o600],
-      ['ftruncate', { result: 0 }, DIRTY_BYTES],
-      ['mmap', 0, DIRTY_BYTES, PROT_READ_WRITE, MAP_SHARED, { result: 0 }, 0],
-      ['open', '/dev/zero', 0],
-      ['read', { result: 3 }, { result: 2 }, DIRTY_BYTES],
-    ],
+    calls: dirtyPages(),
     gives: ['ok', 'ok', 'ok', 'ok', 'ok'],
+  },
+  {
+    id: 'empty-lines',
+    family: 'loop',
+    tries: 'print 130,000 empty lines at once on its streams, and thousands as frames',
+    contained: 'a budget of bytes and lines; above it nothing is read for a while',
+    calls: [
+      flood(INHERITED.stdout, '0a'),
+      flood(INHERITED.stderr, '0a'),
+      flood(INHERITED.wire, line(INHERITED.wire, 2)),
+    ],
+    gives: null,
   },
   {
     id: 'urgent-bytes',

@@ -76,6 +76,8 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const env = {
     PATH: PLAIN_PATH,
     HOME: stateDir,
+    // A machine that is 20 times as slow would stand for as long without any fault.
+    ...(timeScale > 1 ? { FN_STALL_AFTER: `${5 * timeScale}s` } : {}),
     ...options.env,
     ...(options.within === undefined ? {} : { FN_BEHIND_PROXY: '1' }),
     FN_LISTEN: `${host}:${port}`,
