@@ -14,6 +14,10 @@ export interface Reading {
 const MOST_STEMS = 100
 const MINUTE_MS = 60_000
 const MOST_RESULT_TTL_MS = 30 * 24 * 60 * MINUTE_MS
+const HOUR_MS = 60 * MINUTE_MS
+const MOST_AUDIT_MS = 3650 * 24 * HOUR_MS
+const LEAST_AUDIT_BYTES = 256 * 1024
+const MOST_AUDIT_BYTES = 256 * 1024 ** 2
 const SMALLEST_ZRAM_BYTES = 1024 ** 2
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
@@ -113,6 +117,20 @@ export function readStallAfterMs(reading: Reading): number | null {
   if (ms !== null && ms < LEAST_STALL_MS)
     reading.problems.push(`FN_STALL_AFTER: expected a duration of 1s or more, or off, got ${quoted(text)}`)
   return ms
+}
+
+export function readAudit(reading: Reading): Config['audit'] {
+  const keepMs = united(reading, 'FN_AUDIT_KEEP', parseDurationMs)
+  if (keepMs !== null && (keepMs < HOUR_MS || keepMs > MOST_AUDIT_MS)) {
+    const got = quoted(reading.text('FN_AUDIT_KEEP'))
+    reading.problems.push(`FN_AUDIT_KEEP: expected a duration from 1h to 3650d, got ${got}`)
+  }
+  const namespaceBytes = united(reading, 'FN_AUDIT_BYTES', parseBytes)
+  if (namespaceBytes !== null && (namespaceBytes < LEAST_AUDIT_BYTES || namespaceBytes > MOST_AUDIT_BYTES)) {
+    const got = quoted(reading.text('FN_AUDIT_BYTES'))
+    reading.problems.push(`FN_AUDIT_BYTES: expected a size from 256k to 256m, got ${got}`)
+  }
+  return { keepMs: keepMs ?? 0, namespaceBytes: namespaceBytes ?? 0 }
 }
 
 export function readStems({ text, problems }: Reading): number {

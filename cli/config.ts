@@ -10,6 +10,7 @@ import {
   listOf,
   type Reading,
   readAllowed,
+  readAudit,
   readDurationMs,
   readListen,
   readLog,
@@ -62,6 +63,8 @@ export interface Config {
   /** A sandbox frozen for so long has its memory reclaimed. */
   readonly reclaimAfterMs: number
   readonly resultTtlMs: number
+  /** How long and how much of the audit log is kept. */
+  readonly audit: { readonly keepMs: number; readonly namespaceBytes: number }
   /** Booted sandboxes without a function kept ready, of each kind; 0: none. */
   readonly stems: number
   /** Memory of all sandboxes together, and how many calls wait for how long. */
@@ -183,6 +186,8 @@ const SETTINGS: readonly Setting[] = [
     'duration or off',
     'the event loop stood for so long: the sandbox it stands over is killed, 2 s later the platform is started over',
   ),
+  setting('FN_AUDIT_KEEP', null, '90d', 'duration', 'lines of the audit log stay so long'),
+  setting('FN_AUDIT_BYTES', null, '16m', 'size', 'lines of the audit log kept for each namespace'),
   setting('FN_STEMS', 'stems', '2', 'number', 'booted sandboxes without a function kept ready, of each kind; 0: none'),
   setting(
     'FN_CALLBACK_ALLOW',
@@ -286,6 +291,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     zramBytes: readZram(reading),
     reclaimAfterMs: readDurationMs(reading, 'FN_RECLAIM_AFTER'),
     resultTtlMs: readResultTtlMs(reading),
+    audit: readAudit(reading),
     stems: readStems(reading),
     pool: parsePoolSettings(text, problems),
     ceilings: parseCeilings(env, problems),

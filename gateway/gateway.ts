@@ -56,7 +56,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const rates = new TokenRates(clock)
   const { quotas } = options
   const requests = quotas === undefined ? null : new QuotaRate(quotas, 'requestsPerSecond', clock)
-  const audit = new AuditLog(options.stateDir, clock, options.logger)
+  const audit = new AuditLog(options.stateDir, clock, options.logger, options.audit)
   const streams = new LiveStreams(options.clock)
   const metrics = new Metrics(options)
   const watch = new UploadWatch(clock)
@@ -97,6 +97,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     metrics.close()
     invoker.close()
     watch.close()
+    await audit.close()
     throw error
   }
   let closing: Promise<void> | null = null

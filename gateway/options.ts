@@ -7,6 +7,7 @@ import type { FunctionNetworks } from '../worker/registry/networks.ts'
 import type { Quotas } from '../worker/registry/quotas.ts'
 import type { Secrets } from '../worker/registry/secrets.ts'
 import type { Tokens } from '../worker/registry/tokens.ts'
+import type { AuditRetention } from './auth/audit-files.ts'
 
 export interface GatewayOptions {
   readonly worker: Worker
@@ -39,6 +40,8 @@ export interface GatewayOptions {
   /** Further host names under which `/v1` answers (FN_HOSTS). */
   readonly hosts: readonly string[]
   readonly stateDir: string
+  /** How long and how much of the audit log is kept; not given: the defaults. */
+  readonly audit?: AuditRetention
   readonly logger: Logger
   readonly clock: Clock
   /** Not given: the metrics of the event loop are left out. */

@@ -91,6 +91,7 @@ export async function openFront({ config, steps, logger, loop }: ProcessBase, pa
         listen: config.listen,
         hosts: config.hosts,
         stateDir,
+        audit: config.audit,
         logger,
         clock,
         loop,

@@ -27,6 +27,7 @@ import { buildBootstrap } from '../bundle/bootstrap.ts'
 import { type Config, PROJECT_ROOT } from '../config.ts'
 import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
+import { limitLogger } from './limited-logger.ts'
 import { createLogger } from './logger.ts'
 import { sameCommand } from './restarted.ts'
 import { secretKey } from './secret-key.ts'
@@ -57,7 +58,7 @@ export async function startProcess<T>(
   progress: ProcessBase['progress'],
   compose: (base: ProcessBase) => Promise<T>,
 ): Promise<T> {
-  const logger = createLogger(config.log)
+  const logger = limitLogger(createLogger(config.log), systemClock)
   const steps = createSteps(logger)
   try {
     await steps.run(

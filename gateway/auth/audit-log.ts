@@ -1,14 +1,14 @@
-// Owns the audit log: a JSON line for each control call that changes something, and for each that was refused. Who, what, when,
-// how it ended; never a body, a token or a value. Rotated, so that it is bounded; writing it holds nobody up.
-import { appendFile, mkdir, rename, stat } from 'node:fs/promises'
+// Owns what the audit log says: a line for each control call that changed something, and counts of those that were refused or failed.
+// Who, what, when, how it ended; never a body, a token or a value. Writing it holds nobody up; audit-files.ts keeps the lines.
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { GatewayResponse } from '../response.ts'
+import { AuditFiles, type AuditRetention, DEFAULT_AUDIT_RETENTION } from './audit-files.ts'
 
 /** One line. */
 export interface AuditEntry {
-  /** RFC 3339 UTC, when the call ended. */
+  /** RFC 3339 UTC, when the call ended; of a counted line, when its minute did. */
   readonly time: string
   /** Name of the token, `platform`, or null: nobody we know. */
   readonly who: string | null
@@ -16,10 +16,11 @@ export interface AuditEntry {
   readonly namespace: string | null
   readonly address: string
   readonly method: string
+  /** Of a counted line: of the last call that is counted in it. */
   readonly path: string
   readonly status: number
-  /** Refusals of callers nobody knows that were not written since the line before, because there were too many. */
-  readonly suppressed?: number
+  /** Calls that this line stands for, after the one that has a line of its own; absent for 1. */
+  readonly count?: number
 }
 
 /** What is known of a call before it is judged. */
@@ -32,24 +33,27 @@ export interface AuditedCall {
   readonly refusedAlone: boolean
 }
 
-const ROTATE_BYTES = 10 * 1024 ** 2
-const KEPT_FILES = 5
-const MOST_PENDING = 10_000
-/** Of callers nobody knows, at most so many lines a second: they must not be able to push the others out. */
-const STRANGERS_PER_S = 5
+/** Calls of one subject and kind in one minute: the first has a line at once, the others are counted. */
+interface Counted {
+  last: AuditEntry
+  count: number
+}
+
+const MINUTE_MS = 60_000
+/** Subjects and kinds that are counted apart in a minute; callers nobody knows come from as many addresses as they like. */
+const MOST_COUNTED = 4096
+const MOST_ADDRESSES = 64
 
 export class AuditLog {
-  readonly #folder: string
+  readonly #files: AuditFiles
   readonly #clock: Clock
-  readonly #logger: Logger
-  #pending: string[] = []
-  #writing: Promise<void> | null = null
-  #strangers = { secondsAt: 0, count: 0, suppressed: 0 }
+  readonly #counted = new Map<string, Counted>()
+  readonly #addresses = new Set<string>()
+  #cancelMinute: (() => void) | null = null
 
-  constructor(stateDir: string, clock: Clock, logger: Logger) {
-    this.#folder = join(stateDir, 'audit')
+  constructor(stateDir: string, clock: Clock, logger: Logger, retention: AuditRetention = DEFAULT_AUDIT_RETENTION) {
+    this.#files = new AuditFiles(join(stateDir, 'audit'), retention, clock, logger)
     this.#clock = clock
-    this.#logger = logger
   }
 
   /** Writes the line when the call is over, if it is one for the log. */
@@ -64,64 +68,54 @@ export class AuditLog {
       const where = caller?.namespace ?? namespace
       const who = { who: caller?.name ?? null, token: caller?.id ?? null, namespace: where }
       const time = new Date(this.#clock.now()).toISOString()
-      this.#add({ time, ...who, address, method, path: path.slice(0, 300), status })
+      const entry = { time, ...who, address, method: method.slice(0, 20), path: path.slice(0, 300), status }
+      // What changed nothing proves nothing: it is counted, so that however much there is of it costs a few lines.
+      if (status < 400 && caller != null) this.#write(entry)
+      else this.#count(entry)
     })
   }
 
-  /** Resolves when all lines are written. */
+  /** Resolves when all lines are written, counts included. */
   async close(): Promise<void> {
-    while (this.#writing !== null) await this.#writing
+    this.#endMinute()
+    await this.#files.close()
   }
 
-  #add(entry: AuditEntry): void {
-    const suppressed = entry.who === null ? this.#stranger() : 0
-    if (suppressed === null || this.#pending.length >= MOST_PENDING) return
-    this.#pending.push(`${JSON.stringify(suppressed > 0 ? { ...entry, suppressed } : entry)}\n`)
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = null
-    })
-  }
-
-  /** How many were left out before this one; null: leave this one out, too. */
-  #stranger(): number | null {
-    const strangers = this.#strangers
-    const second = Math.floor(this.#clock.now() / 1000)
-    if (second !== strangers.secondsAt) Object.assign(strangers, { secondsAt: second, count: 0 })
-    if (++strangers.count > STRANGERS_PER_S) {
-      strangers.suppressed++
-      return null
+  #count(entry: AuditEntry): void {
+    const key = this.#keyOf(entry)
+    const counted = this.#counted.get(key)
+    if (counted !== undefined) {
+      counted.count++
+      counted.last = entry
+      return
     }
-    const { suppressed } = strangers
-    strangers.suppressed = 0
-    return suppressed
+    this.#counted.set(key, { last: entry, count: 0 })
+    this.#cancelMinute ??= this.#clock.after(MINUTE_MS, () => this.#endMinute())
+    this.#write(entry)
   }
 
-  async #write(): Promise<void> {
-    try {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-      while (this.#pending.length > 0) {
-        const lines = this.#pending
-        this.#pending = []
-        await this.#rotate()
-        await appendFile(this.#path(0), lines.join(''), { mode: 0o600 })
-      }
-    } catch (error) {
-      this.#pending = []
-      this.#logger.error({ err: error }, 'the audit log could not be written')
+  /** Subject and kind. What there is no room for is one subject together. */
+  #keyOf({ who, token, namespace, address, method, status }: AuditEntry): string {
+    if (who === null) {
+      const isNew = !this.#addresses.has(address)
+      if (isNew && this.#addresses.size >= MOST_ADDRESSES) return `others ${status}`
+      this.#addresses.add(address)
     }
+    const key = JSON.stringify(who === null ? [address, method, status] : [namespace, token, method, status])
+    return this.#counted.has(key) || this.#counted.size < MOST_COUNTED ? key : `others ${status}`
   }
 
-  async #rotate(): Promise<void> {
-    const size = await stat(this.#path(0)).then(
-      (file) => file.size,
-      () => 0,
-    )
-    if (size < ROTATE_BYTES) return
-    for (let index = KEPT_FILES - 2; index >= 0; index--)
-      await rename(this.#path(index), this.#path(index + 1)).catch(() => undefined)
+  #endMinute(): void {
+    this.#cancelMinute?.()
+    this.#cancelMinute = null
+    const time = new Date(this.#clock.now()).toISOString()
+    for (const { last, count } of this.#counted.values()) if (count > 0) this.#write({ ...last, time, count })
+    this.#counted.clear()
+    this.#addresses.clear()
   }
 
-  #path(index: number): string {
-    return join(this.#folder, index === 0 ? 'audit.jsonl' : `audit.${index}.jsonl`)
+  #write(entry: AuditEntry): void {
+    // A caller nobody knows may name any namespace: it gets no file of that.
+    this.#files.append(entry.who === null ? null : entry.namespace, entry.who, entry)
   }
 }

@@ -15,10 +15,9 @@ const SIZE_FACTOR: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 *
 /** `64m` → 67108864. Plain numbers are bytes. Throws UnitError. */
 export function parseBytes(text: string): number {
   const match = SIZE.exec(text.trim())
-  if (!match) throw new UnitError(`expected a size such as 64m, 1g or 1048576, got ${JSON.stringify(text)}`)
+  if (!match) throw new UnitError(`expected a size such as 64m, 1g or 1048576, got ${shown(text)}`)
   const bytes = Number(match[1]) * (SIZE_FACTOR[(match[2] ?? 'b').charAt(0).toLowerCase()] ?? 1)
-  if (!Number.isSafeInteger(Math.round(bytes)))
-    throw new UnitError(`expected a size below 8 PiB, got ${JSON.stringify(text)}`)
+  if (!Number.isSafeInteger(Math.round(bytes))) throw new UnitError(`expected a size below 8 PiB, got ${shown(text)}`)
   return Math.round(bytes)
 }
 
@@ -33,11 +32,15 @@ export function parseDurationMs(text: string): number {
   const match = DURATION.exec(text.trim())
   const unit = match?.[2]?.toLowerCase()
   if (!match || (unit === undefined && Number(match[1]) !== 0)) {
-    throw new UnitError(`expected a duration such as 250ms, 30s, 5m or 6h, got ${JSON.stringify(text)}`)
+    throw new UnitError(`expected a duration such as 250ms, 30s, 5m or 6h, got ${shown(text)}`)
   }
   const ms = Math.round(Number(match[1]) * (DURATION_FACTOR[unit ?? 'ms'] ?? 1))
-  if (ms > LONGEST_MS) throw new UnitError(`expected a duration of at most 36500d, got ${JSON.stringify(text)}`)
+  if (ms > LONGEST_MS) throw new UnitError(`expected a duration of at most 36500d, got ${shown(text)}`)
   return ms
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }
 
 const UNITS = [
