@@ -44,6 +44,8 @@ export type RuntimeErrorCode =
   | 'NETWORK_REFUSED'
   /** another live process holds the state directory */
   | 'STATE_LOCKED'
+  /** The state directory is a copy of one that a platform uses now. */
+  | 'STATE_COPIED'
 
 export class RuntimeError extends Error {
   readonly code: RuntimeErrorCode

@@ -23,8 +23,9 @@ import {
   readHostFacts,
 } from './host/host-report.ts'
 import { keepAlive } from './host/keep-alive.ts'
+import { kernelId } from './host/kernel-id.ts'
 import { keepSettings } from './host/kernel-settings.ts'
-import { RUN_ROOT, stateId } from './host/state-id.ts'
+import { RUN_ROOT } from './host/state-id.ts'
 import { killCreators, sweepFiles } from './host/sweep.ts'
 import { becomeSubreaper } from './host/syscalls.ts'
 import { claimUidRanges, type UidRanges } from './host/uid-ranges.ts'
@@ -110,7 +111,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
 async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime> {
   expectLinuxRoot()
   const { stateDir, nodeBinary, bootstrap, clock, logger } = options
-  const platformId = await stateId(stateDir)
+  const platformId = await kernelId(stateDir)
   const folders = platformFolders(stateDir, platformId)
   await stopOldGuard(platformId)
   const [oci, facts] = await Promise.all([

@@ -1,7 +1,8 @@
 // Composition of one platform process: state lock, runtime, Redis, registry, worker, durable lane, gateway, in this order,
 // each step with its undo. Nothing here decides anything; it only puts parts together.
 import { spawn } from '../../runtime/api.ts'
-import { runDirOf, stateId } from '../../runtime/host/state-id.ts'
+import { kernelId } from '../../runtime/host/kernel-id.ts'
+import { runDirOf } from '../../runtime/host/state-id.ts'
 import { jointWorker } from '../../worker/fleet/joint-worker.ts'
 import { pulledImages } from '../../worker/fleet/pulled-images.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
@@ -27,6 +28,7 @@ import {
   requireRoot,
   startProcess,
   startProvisioned,
+  watchRuntime,
 } from './process-parts.ts'
 import { countHeld, openQuotas, shareNames } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
@@ -76,7 +78,8 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const { images, host: machine } = ownRuntime
   const isShared = config.redisUrl !== null
   const fleet = isShared ? await openFleet(base, { redis, role: 'platform', secrets, images, machine }) : null
-  const runtime = fleet === null ? ownRuntime : { ...ownRuntime, images: pulledImages(images, fleet.files) }
+  const pulled = fleet === null ? {} : { images: pulledImages(images, fleet.files) }
+  const { runtime, trouble: unmade } = await watchRuntime(base, { ...ownRuntime, ...pulled })
   const tracing = await openTracing(base)
   const worker = await openWorker(base, runtime, registry, secrets, tracing, quotas)
   const deployer = await openDeployer(base, { runtime, worker, registry, secrets, networks })
@@ -93,7 +96,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     const without = 'synchronous calls work, asynchronous ones and deploys do not'
     const room = ownRedis === null ? null : roomTrouble(config.stateDir, without)
     // A full disk is why Redis is away, and not the other way round.
-    return room ?? laneTrouble(lane, without, why)
+    return unmade()?.replaceAll(config.stateDir, '$FN_STATE_DIR') ?? room ?? laneTrouble(lane, without, why)
   }
   const front = await openFront(base, {
     redis,
@@ -140,7 +143,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
 /** Where it listens. It dies with this process, and is started again when it dies alone. */
 async function startOwnRedis({ config, steps, logger }: ProcessBase): Promise<EmbeddedRedis> {
   const { stateDir } = config
-  const runDir = runDirOf(await stateId(stateDir))
+  const runDir = runDirOf(await kernelId(stateDir))
   return await steps.run(
     'redis',
     () => startEmbeddedRedis({ stateDir, runDir, spawn, logger, clock: systemClock }),

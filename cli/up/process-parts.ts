@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Logger, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { type WatchedRuntime, watchCreations } from '../../runtime/creation-watch.ts'
 import { makeFolder, sweepDrafts } from '../../runtime/host/durable-file.ts'
 import { lockStateDir } from '../../runtime/host/lock.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
@@ -95,6 +96,15 @@ export async function lockState({ config, steps }: ProcessBase): Promise<void> {
     (lock) => lock.release(),
   )
   await sweepDrafts(config.stateDir)
+}
+
+/** The runtime, and whether it can make sandboxes. */
+export async function watchRuntime({ steps, logger }: ProcessBase, runtime: Runtime): Promise<WatchedRuntime> {
+  return await steps.run(
+    'watch over creations',
+    () => watchCreations(runtime, systemClock, logger),
+    (made) => made.close(),
+  )
 }
 
 export async function openRuntime({ config, steps, logger, loop, progress }: ProcessBase): Promise<Runtime> {

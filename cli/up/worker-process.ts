@@ -21,6 +21,7 @@ import {
   requireRoot,
   startProcess,
   startProvisioned,
+  watchRuntime,
 } from './process-parts.ts'
 import { openQuotas, shareNames } from './quotas.ts'
 import { laneTrouble } from './redis-reach.ts'
@@ -68,14 +69,18 @@ async function compose(base: ProcessBase, health: Config['listen'] | null): Prom
   shareNames(quotas, ownRuntime)
   const { images, host: machine } = ownRuntime
   const fleet = await openFleet(base, { redis, role: 'worker', secrets, images: null, machine })
-  const runtime = { ...ownRuntime, images: pulledImages(images, fleet.files) }
+  const creations = await watchRuntime(base, ownRuntime)
+  const runtime = { ...creations.runtime, images: pulledImages(images, fleet.files) }
   const tracing = await openTracing(base)
   const worker = await openWorker(base, runtime, registry, secrets, tracing, quotas)
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => candidates.has(version))
   const lane = await openLane(base, { quotas, target, worker, files: fleet.files, turnMs: fleet.turnMs, tracing })
   let stopping = false
-  const trouble = () => (stopping ? 'the worker is stopping' : laneTrouble(lane, 'it runs nothing until it is back'))
+  const trouble = () => {
+    if (stopping) return 'the worker is stopping'
+    return creations.trouble() ?? laneTrouble(lane, 'it runs nothing until it is back')
+  }
   const server =
     health === null
       ? null

@@ -126,7 +126,8 @@ done
   rm -f "$state"/scratch/sandbox-*.img "$state"/scratch/weighted.img
   # Never into a volume that could not be unmounted.
   rm -rf --one-file-system "$run"
-  rm -f "$uid_file"
-  rmdir "${uid_file%/*}" "${run%/*}"
+  # Nobody else can have taken the name: who starts on this state directory ends this guard first.
+  rm -f "$uid_file" "${run%/*}/owners/$id"
+  rmdir "${uid_file%/*}" "${run%/*}/owners" "${run%/*}"
 } 2>/dev/null
 exit 0

@@ -89,6 +89,15 @@ export async function stopOldGuard(platformId: string): Promise<void> {
   }
 }
 
+/** The guard that is alive under this name, and the state directory it was started for; null: there is none. */
+export function guardOf(platformId: string): { readonly pid: number; readonly directory: string } | null {
+  const pid = guardPid(platformId)
+  if (pid === null || !isGuard(pid, platformId)) return null
+  const args = argumentsOf(pid)
+  const script = args.findIndex((arg) => arg.endsWith('/guard.sh'))
+  return { pid, directory: args[script + 3] ?? '' }
+}
+
 function pidFile(platformId: string): string {
   return join(runDirOf(platformId), 'guard.pid')
 }
@@ -104,10 +113,14 @@ function guardPid(platformId: string): number | null {
 
 /** The pid may belong to something else by now: only a process that is this guard by its command line counts. */
 function isGuard(pid: number, platformId: string): boolean {
+  const args = argumentsOf(pid)
+  return args.includes(platformId) && args.some((arg) => arg.endsWith('/guard.sh'))
+}
+
+function argumentsOf(pid: number): string[] {
   try {
-    const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-    return args.includes(platformId) && args.some((arg) => arg.endsWith('/guard.sh'))
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
   } catch {
-    return false
+    return []
   }
 }

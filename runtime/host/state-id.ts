@@ -1,10 +1,12 @@
-// The id of a state directory: 8 hex digits in the file `id`, part of the name of every kernel object made for it.
+// The lasting id of a state directory: 8 hex digits in the file `id`, by which others know what it holds. Kernel objects are named by
+// kernel-id.ts; of a directory that is no copy of another it is the same.
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolder, writeDurable } from './durable-file.ts'
 
-const ID = /^[0-9a-f]{8}$/
+/** What an id looks like. */
+export const ID = /^[0-9a-f]{8}$/
 
 /** Reads the id, or makes one on first use. Throws RuntimeError `DISK_FULL`. */
 export async function stateId(stateDir: string): Promise<string> {

@@ -36,7 +36,7 @@ export interface Platform {
   readonly port: number
   readonly token: string
   readonly stateDir: string
-  /** Id of the state directory: part of the name of every kernel object of this platform. */
+  /** Part of the name of every kernel object of this platform. */
   readonly id: string
   /** Pid of the running platform; another one after `restart`. */
   readonly pid: number
@@ -86,7 +86,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const start = () => startProcess(options.args ?? [], env, url, options.within?.namespace ?? null)
   let running: Running | null = await start()
   const token = readFileSync(join(stateDir, 'token'), 'utf8').trim()
-  const id = readFileSync(join(stateDir, 'id'), 'utf8').trim()
+  const id = (JSON.parse(readFileSync(join(stateDir, 'kernel-id'), 'utf8')) as { id: string }).id
 
   const command = (input: string | Buffer | null, args: readonly string[]) => runCommand(args, env, input)
   const request = (path: string, init: RequestInit = {}) => {
