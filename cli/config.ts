@@ -123,6 +123,9 @@ export interface Flags {
   readonly stems?: string | undefined
 }
 
+/** Of the text of one setting: a list of hosts is the longest there is. */
+const MOST_SETTING_CHARS = 16_384
+
 const SETTINGS: readonly Setting[] = [
   setting('FN_LISTEN', 'listen', '127.0.0.1:8080', 'host:port', 'address of the HTTP listener'),
   setting('FN_STATE_DIR', 'stateDir', join(PROJECT_ROOT, '.fn'), 'path', 'images, logs, queue data, token'),
@@ -265,6 +268,10 @@ export function parseConfig(env: Environment, flags: Flags): Config {
   const values = new Map(rowsOf(env, flags).map((row) => [row.name, row.value]))
   const problems: string[] = []
   const text = (name: string): string => values.get(name) ?? ''
+  for (const [name, value] of values)
+    if (value.length > MOST_SETTING_CHARS)
+      problems.push(`${name}: expected at most ${MOST_SETTING_CHARS} characters, got ${value.length}; shorten it`)
+  if (problems.length > 0) throw new ConfigError(problems)
   const reading: Reading = { text, problems }
   const listen = readListen(reading, 'FN_LISTEN')
   const tls = readTls(reading)

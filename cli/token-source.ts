@@ -1,7 +1,10 @@
 // Where the token of a command comes from, and why there is none: the reason becomes the hint of a 401.
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readBoundedFile } from './bounded-file.ts'
 import type { Config } from './config.ts'
+
+/** A token is a line. */
+const MOST_BYTES = 4096
 
 export interface TokenSource {
   /** null: no token is sent. */
@@ -13,7 +16,7 @@ export interface TokenSource {
 /** FN_TOKEN, else the file `token` of the state directory. Never throws. */
 export function findToken(
   { token, stateDir }: Pick<Config, 'token' | 'stateDir'>,
-  read: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+  read: (path: string) => string = (path) => readBoundedFile(path, MOST_BYTES).toString('utf8'),
 ): TokenSource {
   if (token !== null)
     return { token, whenRefused: 'the token in FN_TOKEN is not one of this platform, or it has expired' }

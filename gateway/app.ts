@@ -5,6 +5,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import type { Control } from './control-gate.ts'
 import { GatewayError, refusalOf, refusalOfError } from './errors.ts'
+import { expectBoundedTarget } from './input-bounds.ts'
 import { openApiDocument } from './openapi.ts'
 import { answerProblem, PROBLEM_TYPE } from './problem.ts'
 import { callbackRoutes } from './routes/callbacks.ts'
@@ -48,7 +49,7 @@ export function createControl(parts: ControlParts): Control {
   const routes = controlRoutes(parts)
   const app = new Hono<ControlEnv>()
   for (const { method, path, handle } of routes)
-    if (handle !== null) app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), handle)
+    if (handle !== null) app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), bounded(handle))
   app.notFound((context) => refuse(context, missing(context, routes)))
   app.onError((error, context) => {
     const refusal = refusalOfError(error)
@@ -71,6 +72,14 @@ export function createControl(parts: ControlParts): Control {
       parts.logger.error({ err: error }, 'control call failed')
       answerProblem(incoming, outgoing, refusalOf('INTERNAL', 'the platform failed; its log says why'))
     })
+  }
+}
+
+/** What the path and the query say is bounded before a route looks at it. */
+function bounded(handle: NonNullable<Route['handle']>): NonNullable<Route['handle']> {
+  return (context) => {
+    expectBoundedTarget(context.env.incoming.url ?? '', context.req.param(), context.req.query())
+    return handle(context)
   }
 }
 

@@ -1,5 +1,7 @@
 // Owns the OpenAPI 3.1 document: made from the route table, so that no route can be missing from it, plus the invocation routes,
 // which the router never sees.
+import { LIMITS } from '../runtime/api.ts'
+import { headerSchema, pathSchema, querySchema } from './input-bounds.ts'
 import { API_SCHEMAS } from './openapi-schemas.ts'
 import type { Route } from './routes/route.ts'
 
@@ -32,7 +34,7 @@ function operationOf(route: Route): object {
           requestBody: {
             required: route.body.optional !== true,
             description: route.body.doc,
-            content: { [route.body.type]: {} },
+            content: { [route.body.type]: { schema: route.body.schema } },
           },
         }
       : {}),
@@ -45,7 +47,7 @@ function pathParameters(path: string): object[] {
     name: match[1],
     in: 'path',
     required: true,
-    schema: { type: 'string' },
+    schema: pathSchema(match[1] ?? ''),
   }))
 }
 
@@ -54,7 +56,7 @@ function queryParameters(route: Route): object[] {
     name,
     in: 'query',
     description: doc,
-    schema: { type: 'string' },
+    schema: querySchema(name),
   }))
 }
 
@@ -76,8 +78,12 @@ function contentOf(schema?: string, type?: string): { content?: object } {
   return { content: { [media]: { schema: list ? { type: 'array', items: item } : item } } }
 }
 
+function headerCase(kebab: string): string {
+  return kebab.replace(/(^|-)([a-z])/g, (_all, dash: string, letter: string) => `${dash}${letter.toUpperCase()}`)
+}
+
 function header(name: string, description: string): object {
-  return { name, in: 'header', description, schema: { type: 'string' } }
+  return { name, in: 'header', description, schema: headerSchema(name) }
 }
 
 /** Of calls that are queued. */
@@ -107,20 +113,21 @@ const INVOKE_PARAMETERS = [
   header('Fn-Timeout', 'time of this call'),
   header('Fn-Metering', 'trailer: what the call used, as a trailer'),
   header('Fn-Dispatch', 'durable: through the queue, and awaited'),
+  ...LIMITS.filter(({ perCall }) => perCall).map(({ kebab, doc }) => header(`Fn-Limit-${headerCase(kebab)}`, doc)),
   ...QUEUEING,
 ]
 const SPEC = {
   name: 'spec',
   in: 'path',
   required: true,
-  schema: { type: 'string' },
+  schema: pathSchema('spec'),
   description: 'name, name@version or name@alias',
 }
 const REST = {
   name: 'path',
   in: 'path',
   required: true,
-  schema: { type: 'string' },
+  schema: pathSchema('path'),
   description: 'what the function sees',
 }
 const INVOCATION_PATHS = {

@@ -31,6 +31,8 @@ export {
   LimitError,
   type LimitName,
   type Limits,
+  MOST_LIMIT_CHARS,
+  MOST_LIMIT_ENTRIES,
   parseLimit,
   parseLimits,
   type Ulimit,

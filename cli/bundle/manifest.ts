@@ -1,6 +1,7 @@
 // Reads `fn.json` and lays the flags of a deploy over it. What the keys mean, and whether values are good, is the platform's
 // business: here only JSON, the shape needed for merging, and the name.
-import { readFileSync } from 'node:fs'
+import { JsonBoundError, parseBoundedJson } from '../../worker/registry/bounded-json.ts'
+import { readBoundedFile } from '../bounded-file.ts'
 import { CliError } from '../errors.ts'
 
 /** `fn.json` as JSON. */
@@ -17,19 +18,24 @@ export interface ManifestFlags {
   readonly limits?: Readonly<Record<string, unknown>>
 }
 
+/** As the platform takes it. */
+const MOST_BYTES = 1024 ** 2
+
 /** Reads a manifest; a file that is not there is an empty one. Throws CliError MANIFEST_INVALID with the position. */
 export function readManifest(path: string, shown: string): Manifest {
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readBoundedFile(path, MOST_BYTES).toString('utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
     throw new CliError('MANIFEST_INVALID', `${shown}: ${(error as Error).message}`, { cause: error })
   }
   let parsed: unknown
   try {
-    parsed = JSON.parse(text)
+    parsed = parseBoundedJson(text)
   } catch (error) {
+    if (error instanceof JsonBoundError)
+      throw new CliError('MANIFEST_INVALID', `${shown}: ${error.message}`, { cause: error })
     const { message } = error as Error
     throw new CliError(
       'MANIFEST_INVALID',

@@ -1,8 +1,8 @@
 // `fn schedule`: calls of a function at the times of a cron expression: list, show, set, remove.
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { listOf } from '../answers.ts'
+import { readBoundedFile } from '../bounded-file.ts'
 import type { ClientAnswer } from '../client.ts'
 import { CliError } from '../errors.ts'
 import { readText } from '../http-exchange.ts'
@@ -96,12 +96,15 @@ async function bodyOf(options: SetOptions, context: CommandContext): Promise<Rec
   }
 }
 
+/** As the platform takes a schedule. */
+const MOST_DATA_BYTES = 64 * 1024
+
 async function readData(data: string, { io }: CommandContext): Promise<string> {
   if (data === '-') return await readText(io.stdin)
   if (!data.startsWith('@')) return data
   const path = resolve(io.cwd, data.slice(1))
   try {
-    return await readFile(path, 'utf8')
+    return readBoundedFile(path, MOST_DATA_BYTES).toString('utf8')
   } catch (error) {
     throw new CliError('FILE_NOT_FOUND', `--data: cannot read ${path}: ${(error as Error).message}`, { cause: error })
   }

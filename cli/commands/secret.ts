@@ -1,11 +1,14 @@
 // `fn secret`: secrets of the namespace: set (from stdin or a file, never from the command line), ls, rm.
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { readBoundedFile } from '../bounded-file.ts'
 import { CliError } from '../errors.ts'
 import { ageText } from '../output/quantity.ts'
 import { type CommandContext, examples } from './command.ts'
 import { addListAndRemove, pathOf } from './named-things.ts'
+
+/** A value and its line end. */
+const MOST_FILE_BYTES = 64 * 1024 + 1
 
 interface SecretAnswer {
   readonly name: string
@@ -65,7 +68,7 @@ async function readInput({ io }: CommandContext): Promise<Buffer> {
 
 function readValue(path: string, { io }: CommandContext): Buffer {
   try {
-    return readFileSync(resolve(io.cwd, path))
+    return readBoundedFile(resolve(io.cwd, path), MOST_FILE_BYTES)
   } catch (error) {
     throw new CliError('FILE_NOT_FOUND', `${path}: ${(error as Error).message}`, { cause: error })
   }

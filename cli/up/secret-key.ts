@@ -1,11 +1,14 @@
 // The key that secrets are encrypted with: a file of the administrator's, or one made once in the state directory, 0600.
 import { randomBytes } from 'node:crypto'
-import { chmodSync, readFileSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { RuntimeError } from '../../runtime/api.ts'
+import { readBoundedFile } from '../bounded-file.ts'
 import { writeOwnerFile } from './owner-file.ts'
 
 const KEY_BYTES = 32
+/** Of a file with the key in it, in any of its forms. */
+const MOST_BYTES = 4096
 
 /** `keyFile`: FN_SECRET_KEY_FILE, or null. Throws RuntimeError HOST_UNSUITABLE when the file holds no key. */
 export function secretKey(stateDir: string, keyFile: string | null): Buffer {
@@ -26,7 +29,7 @@ export function secretKey(stateDir: string, keyFile: string | null): Buffer {
 function readKey(path: string, what: string): Buffer {
   let content: Buffer
   try {
-    content = readFileSync(path)
+    content = readBoundedFile(path, MOST_BYTES)
   } catch (error) {
     throw new RuntimeError(
       'HOST_UNSUITABLE',

@@ -1,7 +1,10 @@
 // Certificate and key of the listener, read and checked before anything is built: a bad file is said with its name and the way out.
-import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { RuntimeError } from '../../runtime/api.ts'
+import { readBoundedFile } from '../bounded-file.ts'
+
+/** A chain of certificates has some kilobytes. */
+const MOST_BYTES = 1024 ** 2
 
 export interface TlsFiles {
   readonly certFile: string
@@ -27,7 +30,7 @@ export function readTlsFiles({ certFile, keyFile }: TlsFiles): { cert: Buffer; k
 
 function read(name: string, path: string): Buffer {
   try {
-    return readFileSync(path)
+    return readBoundedFile(path, MOST_BYTES)
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code
     throw new RuntimeError('HOST_UNSUITABLE', `${name}: ${path} cannot be read (${reason})`, { cause: error })

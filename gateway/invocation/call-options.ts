@@ -16,6 +16,7 @@ import { MAX_CHAIN_DEPTH } from '../../worker/queue/api.ts'
 import { parseDestination } from '../../worker/registry/destinations.ts'
 import { checkNamespace } from '../../worker/registry/names.ts'
 import { GatewayError } from '../errors.ts'
+import { expectLength, headerSchema } from '../input-bounds.ts'
 
 export interface CallOptions {
   readonly limits: Partial<Limits>
@@ -88,7 +89,10 @@ interface Draft {
 export function parseCallOptions(own: readonly string[] | null, config: FunctionConfig): CallOptions {
   if (own === null) return NO_OPTIONS
   const draft: Draft = { ...NO_OPTIONS, limits: {}, asyncOnly: [] }
-  for (const [name, value] of joined(own)) readHeader(draft, name, value, config)
+  for (const [name, value] of joined(own)) {
+    expectLength(name, headerSchema(name), value)
+    readHeader(draft, name, value, config)
+  }
   const limits = draft.limits as Partial<Limits>
   if (Object.keys(limits).length > 0) checkLimitsOfCall(limits, config, draft)
   return { ...draft, limits }

@@ -39,7 +39,9 @@ export class RouteCache {
     if (name === '') throw new RegistryError('FUNCTION_NOT_FOUND', 'the path names no function: /fn/{name}')
     if (reference === '') throw new RegistryError('VERSION_NOT_FOUND', `${name}@ names no version or alias`)
     const version = this.#registry.resolve(namespace, name, reference, 0)
-    const alias = this.#registry.get(namespace, name).aliases[reference ?? 'latest']
+    const { aliases } = this.#registry.get(namespace, name)
+    const named = reference ?? 'latest'
+    const alias = Object.hasOwn(aliases, named) ? aliases[named] : undefined
     const split = alias !== undefined && Object.keys(alias.weights).length > 1
     const route: Route = { name, reference, version: split ? null : version }
     const routes = this.#namespaces.get(namespace) ?? new Map<string, Route>()

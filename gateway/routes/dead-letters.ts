@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { type DurableLane, QueueError } from '../../worker/queue/api.ts'
 import { GatewayError } from '../errors.ts'
 import { isInvocationId } from '../invocation/id.ts'
-import { answerPage, functionOf, pageOf, readJson } from './query.ts'
+import { answerPage, bodySchema, functionOf, pageOf, parseBody, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const LETTERS = '/v1/functions/{name}/dead-letters'
@@ -82,7 +82,7 @@ export function deadLetterRoutes(parts: ControlParts): Route[] {
       path: '/v1/functions/{name}/state',
       id: 'setFunctionState',
       summary: 'Pauses or resumes a queue: calls go on being accepted, none begins; synchronous calls are not held up',
-      body: { type: 'application/json', doc: '{"paused": true}' },
+      body: { type: 'application/json', doc: '{"paused": true}', schema: bodySchema(StateBody) },
       answers: {
         200: { doc: 'what the queue holds', schema: 'QueueState' },
         400: { doc: 'not valid', schema: 'Problem' },
@@ -96,11 +96,9 @@ const StateBody = z.strictObject({ paused: z.boolean() })
 
 async function setState(context: ControlContext, parts: ControlParts): Promise<Response> {
   const { namespace, name } = functionOf(context, parts)
-  const parsed = StateBody.safeParse(await readJson(context.env.incoming))
-  if (!parsed.success)
-    throw new GatewayError('BAD_REQUEST', 'expected {"paused": true} or {"paused": false}', { cause: parsed.error })
+  const { paused } = parseBody(StateBody, await readJson(context.env.incoming), '{"paused": true} or {"paused": false}')
   const lane = laneOf(parts)
-  await lane.pauseFunction(namespace, name, parsed.data.paused)
+  await lane.pauseFunction(namespace, name, paused)
   return context.json((await lane.queueState(namespace, name)) as never)
 }
 

@@ -2,6 +2,7 @@
 // gone afterwards, however it ended.
 import { rm } from 'node:fs/promises'
 import { checkAliasName, checkFunctionName } from '../../worker/registry/names.ts'
+import { UPLOAD_BYTES } from '../control-gate.ts'
 import { readUpload } from '../upload/read-upload.ts'
 import { UploadTurns } from '../upload/upload-turns.ts'
 import { functionUrl, versionView } from './function-view.ts'
@@ -19,6 +20,7 @@ export function deployRoute(parts: ControlParts): Route {
     body: {
       type: 'application/x-tar',
       doc: 'fn.json, index.cjs, optionally index.cjs.map and members under node_modules/',
+      schema: { type: 'string', format: 'binary', maxLength: UPLOAD_BYTES },
     },
     answers: {
       201: { doc: 'the new version', schema: 'Deployed' },

@@ -2,13 +2,30 @@
 import { z } from 'zod'
 import { type FunctionEntry, RegistryError } from '../../worker/registry/api.ts'
 import { fateIn } from '../../worker/registry/deployed.ts'
-import { GatewayError } from '../errors.ts'
 import { deployRoute } from './deploy.ts'
 import { functionView, queueView, startsView, versionView } from './function-view.ts'
-import { answerByName, answerPage, functionOf, nameOf, namespaceOf, pageOf, readJson, wholeOf } from './query.ts'
+import {
+  answerByName,
+  answerPage,
+  bodySchema,
+  functionOf,
+  nameOf,
+  namespaceOf,
+  pageOf,
+  parseBody,
+  readJson,
+  wholeOf,
+} from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
-const AliasBody = z.strictObject({ weights: z.record(z.string(), z.number()) })
+/** Versions that one alias may split calls between. */
+const MOST_WEIGHTS = 64
+const AliasBody = z.strictObject({
+  weights: z
+    .record(z.string().max(9).regex(/^\d+$/, 'expected a version number'), z.number().min(0).max(100))
+    .refine((weights) => Object.keys(weights).length <= MOST_WEIGHTS, `expected at most ${MOST_WEIGHTS} versions`)
+    .meta({ maxProperties: MOST_WEIGHTS }),
+})
 
 export function functionRoutes(parts: ControlParts): Route[] {
   const { registry } = parts
@@ -84,17 +101,17 @@ function aliasRoutes(parts: ControlParts): Route[] {
       path: '/v1/functions/{name}/aliases/{alias}',
       id: 'setAlias',
       summary: 'Points an alias at one version, or splits its calls over several by whole percents',
-      body: { type: 'application/json', doc: '{"weights": {"3": 90, "4": 10}}' },
+      body: { type: 'application/json', doc: '{"weights": {"3": 90, "4": 10}}', schema: bodySchema(AliasBody) },
       answers: { 200: { doc: 'the alias', schema: 'Alias' }, 400: { doc: 'not valid', schema: 'Problem' } },
       handle: async (context) => {
         const { name, alias } = namesOf(context)
-        const parsed = AliasBody.safeParse(await readJson(context.env.incoming))
-        if (!parsed.success)
-          throw new GatewayError('BAD_REQUEST', 'expected {"weights": {"VERSION": PERCENT, …}}', {
-            cause: parsed.error,
-          })
-        const entry = await registry.setAlias(namespaceOf(context), name, alias, parsed.data)
-        return context.json({ alias, weights: entry.aliases[alias]?.weights ?? parsed.data.weights })
+        const document = await readJson(context.env.incoming)
+        const body = parseBody(AliasBody, document, '{"weights": {"VERSION": PERCENT, …}}')
+        const entry = await registry.setAlias(namespaceOf(context), name, alias, body)
+        return context.json({
+          alias,
+          weights: (Object.hasOwn(entry.aliases, alias) ? entry.aliases[alias]?.weights : undefined) ?? body.weights,
+        })
       },
     },
     {

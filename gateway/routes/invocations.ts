@@ -6,6 +6,7 @@ import { QueueError } from '../../worker/queue/api.ts'
 import { GatewayError } from '../errors.ts'
 import { answerOutcome } from '../invocation/async-calls.ts'
 import { isInvocationId } from '../invocation/id.ts'
+import { BODY_LIMITS } from '../invocation/invoker.ts'
 import { answerPage, durationOf, namespaceOf, pageOf, sinceOf, textOf, wholeOf, wordOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -28,7 +29,11 @@ export function invocationRoutes(parts: ControlParts): Route[] {
       id: 'enqueueInvocation',
       summary: 'Queues a call: the function sees POST / with body and content type as sent',
       query: { version: 'a version or alias' },
-      body: { type: '*/*', doc: 'the body the function will see' },
+      body: {
+        type: '*/*',
+        doc: 'the body the function will see',
+        schema: { type: 'string', format: 'binary', maxLength: BODY_LIMITS.async },
+      },
       answers: {
         202: { doc: 'on disk; see Location', schema: 'Accepted' },
         503: { doc: 'not accepted', schema: 'Problem' },

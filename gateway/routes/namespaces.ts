@@ -11,6 +11,19 @@ import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const EXPECTED = '{"functions": 20, "memory": "1g", "sandboxes": "none"}; "default" goes back to the default'
 
+const CHANGE = {
+  anyOf: [
+    { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    { type: 'string', maxLength: 64 },
+    { type: 'null' },
+  ],
+}
+const CHANGES = {
+  type: 'object',
+  properties: Object.fromEntries(QUOTAS.map(({ key }) => [key, CHANGE])),
+  additionalProperties: false,
+}
+
 export function namespaceRoutes(parts: ControlParts): Route[] {
   const path = '/v1/namespaces/{name}'
   return [
@@ -52,7 +65,7 @@ export function namespaceRoutes(parts: ControlParts): Route[] {
       path: `${path}/quotas`,
       id: 'setQuotas',
       summary: 'Changes the bounds it names and leaves the others; needs the platform’s own token',
-      body: { type: 'application/json', doc: EXPECTED },
+      body: { type: 'application/json', doc: EXPECTED, schema: CHANGES },
       answers: { 200: { doc: 'the quotas by key', schema: 'Quotas' }, 400: { doc: 'not valid', schema: 'Problem' } },
       handle: async (context) => {
         const namespace = namespaceIn(context)
@@ -69,7 +82,10 @@ function parseChanges(document: unknown): QuotaChanges {
     throw new GatewayError('BAD_REQUEST', `expected ${EXPECTED}`)
   const changes: Record<string, number | null | 'default'> = {}
   const problems: string[] = []
-  for (const [key, value] of Object.entries(document)) {
+  const entries = Object.entries(document)
+  if (entries.length > QUOTAS.length)
+    throw new GatewayError('BAD_REQUEST', `expected at most ${QUOTAS.length} quotas, got ${entries.length}`)
+  for (const [key, value] of entries) {
     try {
       changes[key] = parseChange(key, value)
     } catch (error) {

@@ -1,8 +1,10 @@
 // Owns reading what control calls say: namespace, paging, durations, times, small JSON bodies. Throws GatewayError BAD_REQUEST
 // with the parameter's name, what was expected and what came. A parameter without a value (`?limit=`) is as good as none.
 import type { IncomingMessage } from 'node:http'
+import { z } from 'zod'
 import { parseDurationMs } from '../../runtime/api.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
+import { JsonBoundError, parseBoundedJson } from '../../worker/registry/bounded-json.ts'
 import { checkFunctionName, checkNamespace, DEFAULT_NAMESPACE } from '../../worker/registry/names.ts'
 import { namespaceFor } from '../auth/scopes.ts'
 import { DOCUMENT_BYTES } from '../control-gate.ts'
@@ -34,6 +36,8 @@ export function functionOf(context: ControlContext, { registry }: Pick<ControlPa
   return registry.get(namespaceOf(context), name)
 }
 
+/** Problems that are told of one document. */
+const MOST_PROBLEMS = 20
 const DEFAULT_LIMIT = 100
 const HIGHEST_LIMIT = 1000
 
@@ -143,13 +147,31 @@ function bad(name: string, expected: string, value: string): GatewayError {
   return new GatewayError('BAD_REQUEST', `${name}: expected ${expected}, got ${JSON.stringify(value.slice(0, 100))}`)
 }
 
+/** A document as its schema has it. Throws GatewayError BAD_REQUEST with what is expected and all that is wrong. */
+export function parseBody<S extends z.ZodType>(schema: S, document: unknown, expected: string): z.output<S> {
+  const parsed = schema.safeParse(document)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.slice(0, MOST_PROBLEMS).map((issue) => {
+    return `${issue.path.join('.').slice(0, 80) || 'the body'}: ${issue.message.slice(0, 200)}`
+  })
+  throw new GatewayError('BAD_REQUEST', `expected ${expected}; ${problems.join('; ')}`, { cause: parsed.error })
+}
+
+/** JSON Schema of a body, for the OpenAPI document. */
+export function bodySchema(schema: z.ZodType): object {
+  const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+  return json
+}
+
 /** Reads a small JSON document; `empty` is what no body at all stands for. Rejects with GatewayError BAD_REQUEST | BODY_TOO_LARGE. */
 export async function readJson(incoming: IncomingMessage, empty?: unknown): Promise<unknown> {
   const text = await readText(incoming)
   if (text === '' && empty !== undefined) return empty
   try {
-    return JSON.parse(text)
+    return parseBoundedJson(text)
   } catch (error) {
+    if (error instanceof JsonBoundError)
+      throw new GatewayError('BAD_REQUEST', `the body: ${error.message}`, { cause: error })
     throw new GatewayError('BAD_REQUEST', `the body is not JSON: ${(error as Error).message}`, { cause: error })
   }
 }

@@ -51,7 +51,13 @@ export interface Route {
   /** Query parameter → what it says. */
   readonly query?: Readonly<Record<string, string>>
   /** Content type and meaning of the request body, and whether it may be left out. */
-  readonly body?: { readonly type: string; readonly doc: string; readonly optional?: boolean }
+  readonly body?: {
+    readonly type: string
+    readonly doc: string
+    readonly optional?: boolean
+    /** JSON Schema; every part of it has a bound. */
+    readonly schema: object
+  }
   /** Status → what the answer is; `schema` names one of openapi.ts. */
   readonly answers: Readonly<Record<string, { readonly doc: string; readonly schema?: string; readonly type?: string }>>
   /** Null: answered before the router (it streams its body). */

@@ -1,8 +1,10 @@
 // Owns the routes of schedules: set, show, list, remove. When they fire and what they queue is the durable lane's.
 import { z } from 'zod'
 import { QueueError, type Schedule, type Schedules } from '../../worker/queue/api.ts'
+import { MOST_JSON_DEPTH } from '../../worker/registry/bounded-json.ts'
+import { DOCUMENT_BYTES } from '../control-gate.ts'
 import { GatewayError } from '../errors.ts'
-import { answerByName, functionOf, pageIn, readJson } from './query.ts'
+import { answerByName, bodySchema, functionOf, pageIn, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'] as const
@@ -11,11 +13,12 @@ const MAX_PATH = 2_048
 const NEXT_SHOWN = 3
 
 const Body = z.strictObject({
-  cron: z.string(),
-  timeZone: z.string().default('UTC'),
-  payload: z.unknown().optional(),
+  cron: z.string().max(256),
+  timeZone: z.string().max(64).default('UTC'),
+  payload: z.unknown().optional().meta({ 'x-maxBytes': DOCUMENT_BYTES, 'x-maxDepth': MOST_JSON_DEPTH }),
   contentType: z
     .string()
+    .max(256)
     .regex(/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(\s*;[\x20-\x7e]*)?$/, 'expected a media type such as text/plain')
     .optional(),
   method: z.enum(METHODS).default('POST'),
@@ -59,6 +62,7 @@ export function scheduleRoutes(parts: ControlParts): Route[] {
       summary: 'Calls the function at the times of a cron expression in a time zone; the version is resolved each time',
       body: {
         type: 'application/json',
+        schema: bodySchema(Body),
         doc: '{"cron": "0 3 * * *", "timeZone": "Europe/Zurich", "payload": …, "contentType": …, "method": "POST", "path": "/", "missed": "run-once" or "skip", "paused": false}',
       },
       answers: {

@@ -1,5 +1,5 @@
 // Owns the routes of secrets: set, list, show that one is there, remove. A value goes in and never comes back.
-import type { SecretView } from '../../worker/registry/secrets.ts'
+import { MAX_SECRET_BYTES, type SecretView } from '../../worker/registry/secrets.ts'
 import { GatewayError } from '../errors.ts'
 import { RequestBody } from '../invocation/request-body.ts'
 import { answerByName, nameOf, namespaceOf } from './query.ts'
@@ -40,7 +40,11 @@ export function secretRoutes(parts: ControlParts): Route[] {
       path: '/v1/secrets/{name}',
       id: 'setSecret',
       summary: 'Sets or replaces a secret; sandboxes get the new value as they are replaced, without a deploy',
-      body: { type: 'application/octet-stream', doc: 'the value as it is, UTF-8, at most 64 KiB' },
+      body: {
+        type: 'application/octet-stream',
+        doc: 'the value as it is, UTF-8, at most 64 KiB',
+        schema: { type: 'string', maxLength: MAX_SECRET_BYTES },
+      },
       answers: {
         201: { doc: 'set', schema: 'Secret' },
         200: { doc: 'replaced', schema: 'Secret' },

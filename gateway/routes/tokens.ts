@@ -3,13 +3,13 @@ import { z } from 'zod'
 import { parseDurationMs, UnitError } from '../../runtime/api.ts'
 import { SCOPES, type TokenRate, tokenKey } from '../../worker/registry/tokens.ts'
 import { GatewayError } from '../errors.ts'
-import { answerPage, givenNamespace, nameOf, namespaceOf, pageOf, readJson } from './query.ts'
+import { answerPage, bodySchema, givenNamespace, nameOf, namespaceOf, pageOf, parseBody, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const Body = z.strictObject({
-  scopes: z.array(z.enum(SCOPES)).min(1),
-  expires: z.string().optional(),
-  rate: z.string().optional(),
+  scopes: z.array(z.enum(SCOPES)).min(1).max(16),
+  expires: z.string().max(32).optional(),
+  rate: z.string().max(32).optional(),
 })
 const EXPECTED = '{"scopes": ["invoke", "deploy", "admin"], "expires": "30d", "rate": "100/s"}, scopes at least one'
 const MOST_DAYS_MS = 3650 * 86_400_000
@@ -39,7 +39,7 @@ export function tokenRoutes(parts: ControlParts): Route[] {
       path: '/v1/tokens/{name}',
       id: 'setToken',
       summary: 'Makes a token for the namespace; its value is in this answer and nowhere else',
-      body: { type: 'application/json', doc: EXPECTED },
+      body: { type: 'application/json', doc: EXPECTED, schema: bodySchema(Body) },
       answers: {
         201: { doc: 'the token with its value', schema: 'NewToken' },
         409: { doc: 'it exists', schema: 'Problem' },
@@ -67,9 +67,7 @@ function list(context: ControlContext, parts: ControlParts): Response {
 }
 
 async function create(context: ControlContext, parts: ControlParts): Promise<Response> {
-  const parsed = Body.safeParse(await readJson(context.env.incoming))
-  if (!parsed.success) throw new GatewayError('BAD_REQUEST', `expected ${EXPECTED}`, { cause: parsed.error })
-  const { scopes, expires, rate } = parsed.data
+  const { scopes, expires, rate } = parseBody(Body, await readJson(context.env.incoming), EXPECTED)
   const { token, value } = await tokensOf(parts).create({
     namespace: namespaceOf(context),
     name: nameOf(context),

@@ -4,11 +4,13 @@ import { parseBytes, type Volume } from '../../runtime/api.ts'
 import { isDnsLabel } from '../../worker/registry/names.ts'
 import { VolumeQuota } from '../../worker/registry/volume-quota.ts'
 import { GatewayError } from '../errors.ts'
-import { answerByName, namespaceOf, pageIn, readJson } from './query.ts'
+import { answerByName, bodySchema, namespaceOf, pageIn, parseBody, readJson } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
 const DEFAULT_SIZE = '1g'
-const Body = z.strictObject({ size: z.union([z.string(), z.number()]).optional() })
+const Body = z.strictObject({
+  size: z.union([z.string().max(32), z.number().min(0).max(Number.MAX_SAFE_INTEGER)]).optional(),
+})
 
 export function volumeRoutes(parts: ControlParts): Route[] {
   const { volumes, quotas = null } = parts
@@ -40,7 +42,7 @@ export function volumeRoutes(parts: ControlParts): Route[] {
       path: '/v1/volumes/{name}',
       id: 'setVolume',
       summary: `Makes a named volume, ${DEFAULT_SIZE} unless a size is said`,
-      body: { type: 'application/json', doc: '{"size": "1g"}, or nothing', optional: true },
+      body: { type: 'application/json', doc: '{"size": "1g"}, or nothing', optional: true, schema: bodySchema(Body) },
       answers: {
         201: { doc: 'the new volume', schema: 'Volume' },
         200: { doc: 'it was there, with that size', schema: 'Volume' },
@@ -48,9 +50,8 @@ export function volumeRoutes(parts: ControlParts): Route[] {
       },
       handle: async (context) => {
         const name = nameOf(context)
-        const parsed = Body.safeParse(await readJson(context.env.incoming, {}))
-        if (!parsed.success) throw new GatewayError('BAD_REQUEST', 'expected {"size": "1g"}', { cause: parsed.error })
-        const { size = DEFAULT_SIZE } = parsed.data
+        const document = await readJson(context.env.incoming, {})
+        const { size = DEFAULT_SIZE } = parseBody(Body, document, '{"size": "1g"}')
         const bytes = typeof size === 'number' ? size : parseBytes(size)
         storeOf(parts)
         const { volume, created } = await volumeQuota!.create(namespaceOf(context), name, bytes)

@@ -5,6 +5,7 @@ import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { WorkerError } from '../../worker/api.ts'
+import { JsonBoundError, parseBoundedJson } from '../../worker/registry/bounded-json.ts'
 import { UPLOAD_BYTES } from '../control-gate.ts'
 import { RequestBody } from '../invocation/request-body.ts'
 import { BLOCK_BYTES, type Member, TarReader } from './tar-reader.ts'
@@ -101,9 +102,11 @@ function checkLink(member: Member): void {
 
 function parseManifest(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8'))
+    return parseBoundedJson(bytes.toString('utf8'))
   } catch (error) {
-    throw new WorkerError('DEPLOY_INVALID', `fn.json is not JSON: ${(error as Error).message}`, { cause: error })
+    const { message } = error as Error
+    const why = error instanceof JsonBoundError ? `fn.json: ${message}` : `fn.json is not JSON: ${message}`
+    throw new WorkerError('DEPLOY_INVALID', why, { cause: error })
   }
 }
 

@@ -204,6 +204,11 @@ function ulimit(value: string | number): Ulimit {
     throw new LimitError('ulimits', `unknown ulimit ${match[1]}; known: ${ULIMIT_NAMES.join(' ')}`)
   const soft = Number(match[2])
   const hard = match[3] === undefined ? soft : Number(match[3])
+  if (!Number.isSafeInteger(hard))
+    throw new LimitError(
+      'ulimits',
+      `expected numbers of at most ${Number.MAX_SAFE_INTEGER}, got ${JSON.stringify(value)}`,
+    )
   if (soft > hard) throw new LimitError('ulimits', `soft ${soft} is above hard ${hard} in ${JSON.stringify(value)}`)
   return { name: match[1]!, soft, hard }
 }
@@ -267,10 +272,15 @@ export const LIMITS: readonly LimitDefinition[] = Object.freeze([
 /** A row of `LIMITS`, by its name in `fn.json`. */
 export const LIMIT_BY_NAME: ReadonlyMap<string, LimitDefinition> = new Map(LIMITS.map((limit) => [limit.name, limit]))
 
+/** Bounds of what one limit is said by: a text, and a list. */
+export const MOST_LIMIT_CHARS = 1024
+export const MOST_LIMIT_ENTRIES = 32
+
 /** Parses one limit. `value` is text (flag, header) or JSON; repeated limits take a list or comma-separated text. Throws LimitError. */
 export function parseLimit(name: string, value: unknown): Limits[LimitName] {
   const definition = LIMIT_BY_NAME.get(name)
   if (!definition) throw new LimitError(name, `unknown limit; known: ${LIMITS.map((limit) => limit.name).join(' ')}`)
+  expectBounded(name, value)
   if (!definition.repeated) {
     if (typeof value !== 'string' && typeof value !== 'number')
       throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(value)}`)
@@ -285,6 +295,20 @@ export function parseLimit(name: string, value: unknown): Limits[LimitName] {
     if (typeof item === 'string' || typeof item === 'number') return definition.parse(item)
     throw new LimitError(name, `expected ${definition.unit}, got ${JSON.stringify(item)}`)
   }) as unknown as Limits[LimitName]
+}
+
+/** Throws LimitError with bound, value and way out. */
+function expectBounded(name: string, value: unknown): void {
+  const texts = Array.isArray(value) ? value : [value]
+  for (const one of texts.slice(0, MOST_LIMIT_ENTRIES + 1)) {
+    if (typeof one === 'string' && one.length > MOST_LIMIT_CHARS)
+      throw new LimitError(name, `expected at most ${MOST_LIMIT_CHARS} characters, got ${one.length}; shorten it`)
+    if (typeof one === 'object' && one !== null)
+      throw new LimitError(name, 'expected a text or a number, got an object')
+  }
+  const entries = Array.isArray(value) ? value.length : String(value).split(',').length
+  if (LIMIT_BY_NAME.get(name)!.repeated && entries > MOST_LIMIT_ENTRIES)
+    throw new LimitError(name, `expected at most ${MOST_LIMIT_ENTRIES} entries, got ${entries}; leave some out`)
 }
 
 /** Parses an object of limits as in `fn.json` (`{"memory": "64m"}`). Throws LimitError at the first bad one. */

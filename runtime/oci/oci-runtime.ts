@@ -41,7 +41,7 @@ export interface OciRuntimeOptions {
 
 /** What is read from a sandbox at once; one buffer for all. */
 const WIRE_BUFFER_BYTES = 64 * 1024
-const RUN_TIMEOUT_MS = 30_000
+const RUN_TIMEOUT_MS = 15_000
 const DELETE_ATTEMPTS = 5
 
 /** Asks the runtime for its version. Throws RuntimeError `HOST_UNSUITABLE` when it is not there or does not answer. */

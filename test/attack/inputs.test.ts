@@ -7,15 +7,17 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { until } from '../support/until.ts'
 import { type Neighbour, settleNeighbour } from './neighbour.ts'
-import { type Tenant, tenantOf } from './uploads.ts'
+import { EVIL, handler, type Tenant, tenantOf } from './uploads.ts'
 
 let platform: Platform
 let neighbour: Neighbour
 let caller: Tenant
+let deployer: Tenant
 beforeAll(async () => {
   platform = await startPlatform({ env: { FN_AUDIT_BYTES: '256k', FN_LOG: 'info' } })
   neighbour = await settleNeighbour(platform)
   caller = await tenantOf(platform, ['invoke'])
+  deployer = await tenantOf(platform, ['deploy'])
 })
 afterAll(() => platform.stop())
 
@@ -60,4 +62,139 @@ test('a token that may only call cannot push others out of the audit log', async
   expect(refused.length).toBeLessThan(10)
   // Nor is there a line of the platform's own log for each.
   expect(platform.output().slice(before).split('\n').length).toBeLessThan(40)
+})
+
+const source = handler("return new Response('hi')")
+const manifest = (more: object) => JSON.stringify({ entry: 'x.js', form: 'web', ...more })
+const DEEP = 100_000
+const long = (count: number) => 'x'.repeat(count)
+
+const MANIFESTS: readonly (readonly [string, string, RegExp])[] = [
+  [
+    '800 kB of CPUs',
+    manifest({ limits: { cpusetCpus: `${'0,'.repeat(400_000)}0` } }),
+    /at most 1024 characters, got 800001/,
+  ],
+  ['objects in objects', `{"env":${'{"a":'.repeat(DEEP)}1${'}'.repeat(DEEP)}}`, /deeper than 32 levels/],
+  ['lists in a limit', `{"limits":{"memory":${'['.repeat(DEEP)}${']'.repeat(DEEP)}}}`, /deeper than 32 levels/],
+  ['a list of 100,000 reasons to retry', manifest({ retry: { on: Array(100_000).fill('oom') } }), /at most 6 entries/],
+  [
+    '10,000 variables',
+    manifest({ env: Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`A${at}`, ''])) }),
+    /at most 1000 variables/,
+  ],
+  [
+    '50,000 unknown keys',
+    manifest(Object.fromEntries(Array.from({ length: 50_000 }, (_, at) => [`key${at}`, 0]))),
+    /at most 256 keys/,
+  ],
+  [
+    '50,000 unknown limits',
+    manifest({ limits: Object.fromEntries(Array.from({ length: 50_000 }, (_, at) => [`l${at}`, 0])) }),
+    /at most 256 limits/,
+  ],
+  ['a variable named constructor', manifest({ env: { constructor: '1' } }), /every object has one of this name/],
+  ['a secret named constructor', manifest({ secrets: ['constructor'] }), /every object has one of this name/],
+  ['a volume of 100 kB', manifest({ volumes: [`a:/${long(100_000)}`] }), /at most 8192 characters/],
+  ['100,000 volumes', manifest({ volumes: Array(100_000).fill('a:/b') }), /at most 16 volumes/],
+  ['50,000 hosts', manifest({ network: 'bridge', allowHosts: Array(50_000).fill('a.example') }), /at most 64 entries/],
+  ['a callback of 100 kB', manifest({ onSuccess: `http://a/${long(100_000)}` }), /at most 2048 characters/],
+  ['a time-out of 100 kB', manifest({ timeout: `${'0'.repeat(100_000)}1s` }), /32 characters/],
+  ['50,000 ulimits', manifest({ limits: { ulimits: Array(50_000).fill('nofile=1') } }), /at most 32 entries/],
+  [
+    'a ulimit of 400 digits',
+    manifest({ limits: { ulimits: [`nofile=${'9'.repeat(400)}`] } }),
+    /ulimits: expected numbers/,
+  ],
+]
+
+test('each fn.json above a bound is refused with that bound, and no neighbour waits', async () => {
+  const report = await neighbour.during(async () => {
+    const wrong: string[] = []
+    for (const [what, text, why] of MANIFESTS) {
+      const { status, text: answer } = await deployer.deploy({ name: 'large', source, manifest: text })
+      if (status !== 400 || !why.test(answer) || answer.length > 32_768)
+        wrong.push(`${what}: ${status} ${answer.slice(0, 300)}`)
+    }
+    return wrong
+  })
+  expect(report.attack).toEqual([])
+  expect(report).toMatchObject(undisturbed)
+  expect(report.loopStandMs).toBeLessThan(100)
+})
+
+test('a secret is not named as what every object has, and an alias named so splits no call of others', async () => {
+  for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+    const response = await deployer.request(`/v1/secrets/${name}`, { method: 'PUT', body: 'x' })
+    expect([name, response.status]).toEqual([name, 400])
+  }
+  const { status } = await deployer.deploy({ name: 'constructor', source })
+  expect(status).toBe(201)
+  const headers = { 'fn-namespace': EVIL }
+  expect((await platform.request('/fn/constructor', { headers })).status).toBe(200)
+  expect((await platform.request('/fn/constructor@constructor', { headers })).status).toBe(404)
+  const weights = JSON.stringify({ weights: { 1: 100 } })
+  const path = '/v1/functions/constructor/aliases/constructor'
+  expect((await deployer.request(path, { method: 'PUT', body: weights })).status).toBe(200)
+  expect((await platform.request('/fn/constructor@constructor', { headers })).status).toBe(200)
+  expect((await deployer.request(path, { method: 'DELETE' })).status).toBe(204)
+  expect((await platform.request('/fn/constructor@constructor', { headers })).status).toBe(404)
+})
+
+test('a schedule whose day does not exist is refused at no cost to the others', async () => {
+  const headers = { 'fn-namespace': EVIL }
+  const report = await neighbour.during(async () => {
+    for (const cron of ['0 0 30 2 *', '59 59 23 31 2,4,6 *', '0 0 1-7 * +1#5']) {
+      const path = '/v1/functions/constructor/schedules/never'
+      const response = await platform.request(path, { method: 'PUT', headers, body: JSON.stringify({ cron }) })
+      expect([cron, response.status]).toEqual([cron, 400])
+      expect(await response.text()).toContain('never fires')
+    }
+  })
+  expect(report).toMatchObject(undisturbed)
+  expect(report.loopStandMs).toBeLessThan(100)
+})
+
+interface Parameter {
+  readonly name: string
+  readonly in: 'path' | 'query' | 'header'
+  readonly schema: { readonly maxLength?: number; readonly maximum?: number }
+}
+type Operation = { readonly parameters?: readonly Parameter[]; readonly requestBody?: { readonly content: object } }
+
+test('every parameter and body of every route, above its bound, is a problem of the caller’s', async () => {
+  const { paths } = await platform.json<{ paths: Record<string, Record<string, Operation>> }>('/openapi.json')
+  const answers: string[] = []
+  const ask = async (at: string, path: string, init: RequestInit) => {
+    const response = await platform.request(path, { headers: { authorization: `Bearer ${platform.token}` }, ...init })
+    const type = response.headers.get('content-type')
+    const fits = response.status >= 400 && response.status < 500 && type === 'application/problem+json'
+    if (!fits) answers.push(`${at}: ${response.status} ${(await response.text()).slice(0, 200)}`)
+    else await response.arrayBuffer()
+  }
+  let asked = 0
+  for (const [path, methods] of Object.entries(paths)) {
+    if (path.startsWith('/fn/')) continue
+    for (const [method, { parameters = [], requestBody }] of Object.entries(methods)) {
+      const plain = path.replaceAll(/\{(\w+)\}/g, 'none')
+      const init = { method: method.toUpperCase(), ...(requestBody === undefined ? {} : { body: '{}' }) }
+      for (const { name, in: where, schema } of parameters) {
+        if (where === 'header') continue
+        const value = long((schema.maxLength ?? 20) + 1)
+        const at =
+          where === 'path'
+            ? path.replace(`{${name}}`, value).replaceAll(/\{(\w+)\}/g, 'none')
+            : `${plain}?${name}=${value}`
+        asked++
+        await ask(`${method} ${path} ${name}`, at, init)
+      }
+      if (requestBody !== undefined && 'application/json' in requestBody.content) {
+        asked++
+        await ask(`${method} ${path} deep`, plain, { ...init, body: '['.repeat(30_000) })
+        await ask(`${method} ${path} large`, plain, { ...init, body: long(70_000) })
+      }
+    }
+  }
+  expect(asked).toBeGreaterThan(60)
+  expect(answers).toEqual([])
 })

@@ -6,6 +6,8 @@ import {
   formatBytes,
   formatDuration,
   LIMITS,
+  MOST_LIMIT_CHARS,
+  MOST_LIMIT_ENTRIES,
   parseBytes,
   parseDurationMs,
   parseEgressRule,
@@ -15,7 +17,8 @@ import type { FunctionConfig } from '../api.ts'
 import { parseDestination } from './destinations.ts'
 import { isDnsLabel } from './names.ts'
 import { isNetwork } from './network-text.ts'
-import { conflictOf, parseVolume } from './volume-text.ts'
+import { isTakenByObjects } from './plain-names.ts'
+import { conflictOf, MOST_VOLUMES, parseVolume } from './volume-text.ts'
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
@@ -36,10 +39,14 @@ export const CONFIG_DEFAULTS = {
   public: true,
 } as const satisfies Partial<FunctionConfig>
 
+/** A size or duration as text. */
+const MOST_UNIT_CHARS = 32
+
 function duration(minMs: number, maxMs: number) {
   const expected = `expected a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
   return z
     .string({ error: (issue) => `${expected} such as "30s", got ${shown(issue.input)}` })
+    .max(MOST_UNIT_CHARS, { error: `${expected}, in at most ${MOST_UNIT_CHARS} characters` })
     .transform((text, context) => {
       return inRange(() => parseDurationMs(text), minMs, maxMs, `${expected}, got ${shown(text)}`, context)
     })
@@ -48,7 +55,9 @@ function duration(minMs: number, maxMs: number) {
 function size(minBytes: number, maxBytes: number) {
   const expected = `expected a size from ${formatBytes(minBytes)} to ${formatBytes(maxBytes)}`
   const error = (issue: { input?: unknown }) => `${expected} such as "64m", got ${shown(issue.input)}`
-  return z.union([z.string(), z.number()], { error }).transform((value, context) => {
+  const text = z.string().max(MOST_UNIT_CHARS)
+  const number = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
+  return z.union([text, number], { error }).transform((value, context) => {
     const parse = () => (typeof value === 'number' ? value : parseBytes(value))
     return inRange(parse, minBytes, maxBytes, `${expected}, got ${shown(value)}`, context)
   })
@@ -75,6 +84,17 @@ function whole(min: number, max: number) {
   return z.int({ error }).min(min, { error }).max(max, { error })
 }
 
+/** Longest names and lists in one text; what they name has closer bounds of its own. */
+const MOST_NAME_CHARS = 256
+const MOST_TEXT_CHARS = 8192
+const MOST_DESTINATION_CHARS = 2048
+
+/** Said of a text above its bound: the bound, what came, the way out. */
+function tooLong(issue: { readonly maximum?: unknown; readonly input?: unknown }): string {
+  const length = typeof issue.input === 'string' ? issue.input.length : 0
+  return `expected at most ${issue.maximum} characters, got ${length}; shorten it`
+}
+
 function oneOf<const T extends string>(...values: readonly T[]) {
   return z.enum(values, {
     error: (issue) => `expected ${values.map((value) => `"${value}"`).join(' or ')}, got ${shown(issue.input)}`,
@@ -84,6 +104,8 @@ function oneOf<const T extends string>(...values: readonly T[]) {
 // Not __proto__: a key that an object takes for something else.
 const ENV_NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/
 const ENV_MAX_BYTES = 128 * 1024
+const ENV_MAX_ENTRIES = 1000
+const ENV_NAME_CHARS = 256
 const env = z
   .custom<Readonly<Record<string, string>>>(
     (value) => value !== null && typeof value === 'object' && !Array.isArray(value),
@@ -93,10 +115,18 @@ const env = z
   )
   .check((context) => {
     let bytes = 0
-    for (const [name, value] of Object.entries(context.value)) {
+    const entries = Object.entries(context.value)
+    if (entries.length > ENV_MAX_ENTRIES) {
+      const message = `expected at most ${ENV_MAX_ENTRIES} variables, got ${entries.length}`
+      context.issues.push({ code: 'custom', message, input: context.value, path: [] })
+    }
+    for (const [name, value] of entries.slice(0, ENV_MAX_ENTRIES)) {
       const problem = (message: string) =>
-        context.issues.push({ code: 'custom', message, input: context.value, path: [name] })
+        context.issues.push({ code: 'custom', message, input: context.value, path: [name.slice(0, 80)] })
+      if (name.length > ENV_NAME_CHARS)
+        problem(`expected a name of at most ${ENV_NAME_CHARS} characters, got ${name.length}`)
       if (!ENV_NAME.test(name)) problem('expected a name of letters, digits and _, not starting with a digit')
+      else if (isTakenByObjects(name)) problem('every object has one of this name; take another')
       if (typeof value !== 'string') problem(`expected a text, got ${shown(value)}`)
       else if (value.includes('\0')) problem('a NUL byte cannot be in the environment')
       bytes += name.length + (typeof value === 'string' ? Buffer.byteLength(value) : 0)
@@ -116,7 +146,8 @@ const secrets = z
       .regex(ENV_NAME, {
         error: (issue) =>
           `expected a name of letters, digits and _, not starting with a digit, got ${shown(issue.input)}`,
-      }),
+      })
+      .refine((name) => !isTakenByObjects(name), { error: 'every object has one of this name; take another' }),
     { error: (issue) => `expected a list of names, got ${shown(issue.input)}` },
   )
   .max(MOST_SECRETS, { error: `expected at most ${MOST_SECRETS} secrets` })
@@ -124,6 +155,7 @@ const secrets = z
 
 const volume = z
   .string({ error: (issue) => `expected a text, got ${shown(issue.input)}` })
+  .max(MOST_TEXT_CHARS, { error: tooLong })
   .transform((text, context) => {
     try {
       return parseVolume(text)
@@ -135,6 +167,7 @@ const volume = z
   })
 const volumes = z
   .array(volume, { error: (issue) => `expected a list such as ["uploads:/data"], got ${shown(issue.input)}` })
+  .max(MOST_VOLUMES, { error: `expected at most ${MOST_VOLUMES} volumes` })
   .check((context) => {
     const conflict = conflictOf(context.value)
     if (conflict !== null) context.issues.push({ code: 'custom', message: conflict, input: context.value, path: [] })
@@ -142,6 +175,7 @@ const volumes = z
 
 const network = z
   .string({ error: (issue) => `expected "none", "bridge", "host" or the name of a network, got ${shown(issue.input)}` })
+  .max(MOST_NAME_CHARS, { error: tooLong })
   .refine(isNetwork, {
     error: (issue) =>
       `expected "none", "bridge", "host" or the name of a network (a DNS label), got ${shown(issue.input)}`,
@@ -150,6 +184,7 @@ const network = z
 const MOST_HOSTS = 64
 const allowHost = z
   .string({ error: (issue) => `expected a text, got ${shown(issue.input)}` })
+  .max(MOST_NAME_CHARS + 8, { error: tooLong })
   .transform((text, context) => {
     try {
       return egressRuleText(parseEgressRule(text))
@@ -163,9 +198,13 @@ const allowHosts = z
   .max(MOST_HOSTS, { error: `expected at most ${MOST_HOSTS} entries` })
   .transform((hosts) => [...new Set(hosts)])
 
+/** What may be tried again. */
+const RETRIED = ['crash', 'oom', 'timeout', '5xx', '429', '4xx'] as const
+
 /** A function or URL. */
 const destination = z
   .string({ error: (issue) => `expected a function or URL, got ${shown(issue.input)}` })
+  .max(MOST_DESTINATION_CHARS, { error: tooLong })
   .check((context) => {
     try {
       parseDestination(context.value)
@@ -195,6 +234,7 @@ function patterns(example: string, mostChars: number) {
 export const configShape = z.strictObject({
   name: z
     .string({ error: (issue) => `expected a name, got ${shown(issue.input)}` })
+    .max(MOST_NAME_CHARS, { error: tooLong })
     .refine(isDnsLabel, { error: (issue) => `expected a DNS label (a-z, 0-9, -), got ${shown(issue.input)}` })
     .optional()
     .describe('name of the function; a DNS label'),
@@ -248,9 +288,10 @@ export const configShape = z.strictObject({
       {
         attempts: whole(1, 100).optional().describe('runs at most, of an asynchronous call'),
         on: z
-          .array(oneOf('crash', 'oom', 'timeout', '5xx', '429', '4xx'), {
+          .array(oneOf(...RETRIED), {
             error: (issue) => `expected a list such as ["crash", "timeout"], got ${shown(issue.input)}`,
           })
+          .max(RETRIED.length, { error: `expected at most ${RETRIED.length} entries, each once` })
           .optional()
           .describe('what is tried again; what throws is a 5xx'),
         backoff: duration(1, HOUR).optional().describe('before the second run; doubled before each later one'),
@@ -308,11 +349,18 @@ export function functionConfigSchema(): Record<string, unknown> {
   }
   const limit = Object.fromEntries(
     LIMITS.map((definition) => {
-      const value = { type: ['string', 'number'] }
+      const value = {
+        type: ['string', 'number'],
+        maxLength: MOST_LIMIT_CHARS,
+        minimum: -1,
+        maximum: Number.MAX_SAFE_INTEGER,
+      }
       const description = `${definition.doc} (${definition.unit})`
       return [
         definition.name,
-        definition.repeated ? { description, type: 'array', items: value } : { description, ...value },
+        definition.repeated
+          ? { description, type: 'array', items: value, maxItems: MOST_LIMIT_ENTRIES }
+          : { description, ...value },
       ]
     }),
   )
@@ -325,11 +373,21 @@ export function functionConfigSchema(): Record<string, unknown> {
     }
   }
   schema.properties.retry = { anyOf: [{ type: 'integer', minimum: 1, maximum: 100 }, schema.properties.retry ?? {}] }
-  schema.properties.env = { ...schema.properties.env, type: 'object', additionalProperties: { type: 'string' } }
-  return { ...schema, title: 'fn.json', properties: { $schema: { type: 'string' }, ...schema.properties } }
+  schema.properties.env = {
+    ...schema.properties.env,
+    type: 'object',
+    propertyNames: { type: 'string', maxLength: ENV_NAME_CHARS, pattern: ENV_NAME.source },
+    maxProperties: ENV_MAX_ENTRIES,
+    additionalProperties: { type: 'string', maxLength: ENV_MAX_BYTES },
+  }
+  return {
+    ...schema,
+    title: 'fn.json',
+    properties: { $schema: { type: 'string', maxLength: 2048 }, ...schema.properties },
+  }
 }
 
 function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value)
+  const text = value === undefined ? 'nothing' : JSON.stringify(typeof value === 'string' ? value.slice(0, 100) : value)
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }

@@ -44,12 +44,20 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
   return configOf(name, parsed, limits, maxLimits)
 }
 
+/** Problems that are told, and characters of each. */
+const MOST_PROBLEMS = 20
+const MOST_PROBLEM_CHARS = 1000
+/** Keys of one object; above it only their number is told. */
+const MOST_KEYS = 256
+
 type Parsed = Partial<Omit<z.output<typeof configShape>, 'limits' | 'maxLimits'>>
 
 /** The settings there are; the others become problems. */
 function knownSettings(manifest: object, problems: string[]): Record<string, unknown> {
   const known: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(manifest)) {
+  const entries = Object.entries(manifest)
+  if (entries.length > MOST_KEYS) throw invalid([`expected at most ${MOST_KEYS} keys, got ${entries.length}`])
+  for (const [key, value] of entries) {
     if (configKeys.has(key)) known[key] = value
     else if (LIMITS.some((limit) => limit.name === key))
       problems.push(`unknown key ${key}; did you mean limits.${key}?`)
@@ -61,7 +69,7 @@ function knownSettings(manifest: object, problems: string[]): Record<string, unk
 function shapeProblems(issue: z.core.$ZodIssue): string[] {
   const at = issue.path.join('.')
   if (issue.code !== 'unrecognized_keys') return [`${at}: ${issue.message}`]
-  return issue.keys.map((key) => unknownKey(`${at}.${key}`, INNER_KEYS[at] ?? []))
+  return issue.keys.slice(0, MOST_PROBLEMS).map((key) => unknownKey(`${at}.${key.slice(0, 80)}`, INNER_KEYS[at] ?? []))
 }
 
 /** Settings that are right by themselves and do not go together. */
@@ -70,7 +78,7 @@ function contradictions({ sandboxConcurrency = 1, isolation, leftovers, secrets 
   const alone = 'needs calls one at a time in a sandbox: leave sandboxConcurrency at 1'
   if (sandboxConcurrency > 1 && isolation === 'call') problems.push(`isolation: "call" ${alone}`)
   if (sandboxConcurrency > 1 && leftovers === 'kill') problems.push(`leftovers: "kill" ${alone}`)
-  for (const key of secrets.filter((one) => one in env)) problems.push(`secrets: ${key} is in env as well`)
+  for (const key of secrets.filter((one) => Object.hasOwn(env, one))) problems.push(`secrets: ${key} is in env as well`)
   for (const key of secrets.filter((one) => bootReason({ [one]: '' }) !== null))
     problems.push(`secrets: ${key} is read when the process starts, before it has secrets; set it in env`)
   problems.push(...nodeOptionsProblems(env.NODE_OPTIONS))
@@ -178,6 +186,8 @@ function parseLimitObject(key: string, value: unknown, problems: string[]): Part
     return {}
   }
   const limits: Record<string, unknown> = {}
+  const { length } = Object.keys(value)
+  if (length > MOST_KEYS) throw invalid([`${key}: expected at most ${MOST_KEYS} limits, got ${length}`])
   const names = LIMITS.map((limit) => limit.name as string)
   for (const [name, text] of Object.entries(value)) {
     if (!names.includes(name)) {
@@ -199,7 +209,8 @@ function parseLimitObject(key: string, value: unknown, problems: string[]): Part
   return limits as Partial<Limits>
 }
 
-function unknownKey(key: string, known: readonly string[]): string {
+function unknownKey(given: string, known: readonly string[]): string {
+  const key = given.slice(0, 160)
   // The last part is what was mistyped: a long common path must not make far words look near.
   const part = (path: string) => path.slice(path.lastIndexOf('.') + 1)
   const near = suggest(part(key), known.map(part))
@@ -208,8 +219,10 @@ function unknownKey(key: string, known: readonly string[]): string {
 
 function invalid(problems: readonly string[]): RegistryError {
   const count = problems.length === 1 ? '' : `${problems.length} problems: `
-  return new RegistryError('CONFIG_INVALID', `the configuration is not valid: ${count}${problems.join('; ')}`, {
-    problems,
+  const told = problems.slice(0, MOST_PROBLEMS).map((problem) => problem.slice(0, MOST_PROBLEM_CHARS))
+  const more = problems.length > told.length ? `; and ${problems.length - told.length} more` : ''
+  return new RegistryError('CONFIG_INVALID', `the configuration is not valid: ${count}${told.join('; ')}${more}`, {
+    problems: told,
   })
 }
 

@@ -6,6 +6,7 @@ import type { FunctionVersion } from '../api.ts'
 import { Additions } from './additions.ts'
 import { RegistryError } from './api.ts'
 import type { Documents } from './documents.ts'
+import { isTakenByObjects } from './plain-names.ts'
 import type { Quotas } from './quotas.ts'
 import { didYouMean } from './suggest.ts'
 
@@ -145,6 +146,8 @@ export class Secrets {
 }
 
 function checkName(name: string): void {
+  if (NAME.test(name) && isTakenByObjects(name))
+    throw new RegistryError('SECRET_INVALID', `secret name ${name}: every object has one of this name; take another`)
   if (NAME.test(name)) return
   const expected = 'expected letters, digits and _, not starting with a digit, at most 128'
   throw new RegistryError('SECRET_INVALID', `secret name ${JSON.stringify(name.slice(0, 130))}: ${expected}`)

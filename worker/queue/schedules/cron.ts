@@ -4,6 +4,7 @@
 // time; expressions with `*` or steps go on by real time (twice through the repeated hour, never in the gap), as Vixie cron does.
 import { Cron } from 'croner'
 import { QueueError } from '../api.ts'
+import { neverFires } from './never-fires.ts'
 
 export interface CronTimes {
   /** The first instant after `ms`; null: never again. */
@@ -26,6 +27,7 @@ export function parseCron(expression: string, timeZone: string, nowMs: number): 
   if (expression.length > MAX_CHARS) throw invalid(`expected at most ${MAX_CHARS} characters`)
   if (!nickname && fields !== 5 && fields !== 6)
     throw invalid(`expected 5 fields, or 6 with seconds first, got ${expression.trim() === '' ? 'none' : fields}`)
+  if (neverFires(expression)) throw invalid('it never fires')
   let cron: Cron
   try {
     cron = new Cron(expression, {
