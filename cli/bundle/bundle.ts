@@ -55,7 +55,7 @@ export async function bundleHandler(path: string, options: BundleOptions = {}): 
   const project: Project = {
     paths: { folder: location.folder, cwd },
     entry,
-    keptOut: createKeptOutPackages(externalNames(manifest.external, shownManifest)),
+    keptOut: createKeptOutPackages(externalNames(manifest.external, shownManifest), location.folder),
     optional: createOptionalPackages(),
     compiled: await compileDecorators(entryPath, location.folder),
   }
@@ -119,7 +119,9 @@ async function analyse(project: Project): Promise<EntryForm> {
 async function sayAll(project: Project, error: unknown): Promise<never> {
   if (!(error instanceof BuildFault)) throw error
   const entryPoints = [`./${project.entry}`]
-  const more = await attempt({ ...optionsFor(project, 'esm'), entryPoints, sourcemap: false }).catch((other) => other)
+  const build = () => attempt({ ...optionsFor(project, 'esm'), entryPoints, sourcemap: false }).catch((other) => other)
+  let more = await build()
+  while (more instanceof BuildFault && project.optional.accept(more.errors, project.paths.folder)) more = await build()
   throw bundleError([...error.errors, ...(more instanceof BuildFault ? more.errors : [])], project.paths)
 }
 
@@ -135,17 +137,17 @@ async function buildWithReferences(project: Project, form: EntryForm) {
 }
 
 async function buildAll(project: Project, form: EntryForm): Promise<FullResult> {
-  try {
-    return await buildAs(project, form, 'cjs')
-  } catch (error) {
-    if (!(error instanceof BuildFault)) throw error
-    // `require` gives what is there now: no CommonJS module can wait for another.
-    if (form.isCommonJs || !error.isTopLevelAwait) throw bundleError(error.errors, project.paths)
-  }
-  try {
-    return await buildAs(project, form, 'async')
-  } catch (error) {
-    throw error instanceof BuildFault ? bundleError(error.errors, project.paths) : error
+  const { paths, optional } = project
+  for (let target: Target = 'cjs'; ; ) {
+    try {
+      return await buildAs(project, form, target)
+    } catch (error) {
+      if (!(error instanceof BuildFault)) throw error
+      if (optional.accept(error.errors, paths.folder)) continue
+      // `require` gives what is there now: no CommonJS module can wait for another.
+      if (target === 'async' || form.isCommonJs || !error.isTopLevelAwait) throw bundleError(error.errors, paths)
+      target = 'async'
+    }
   }
 }
 
@@ -167,14 +169,16 @@ async function buildAs(project: Project, form: EntryForm, target: Target): Promi
 
 /** One file for a module that runs by itself: a worker thread, a process, a plugin. */
 async function buildBeside(project: Project, path: string, format: 'esm' | 'cjs'): Promise<Buffer> {
-  try {
-    for (;;) {
-      const options = moduleOptions(format, optionsFor(project, format === 'cjs' ? 'cjs' : 'esm'))
+  const { paths, optional, keptOut } = project
+  for (;;) {
+    try {
+      const options = moduleOptions(format, optionsFor(project, format))
       const result = await attempt({ ...options, entryPoints: [path], sourcemap: false })
-      if (!project.keptOut.takeRestart()) return outputOf(result, '.cjs')
+      if (!keptOut.takeRestart()) return outputOf(result, '.cjs')
+    } catch (error) {
+      if (!(error instanceof BuildFault)) throw error
+      if (!optional.accept(error.errors, paths.folder)) throw bundleError(error.errors, paths)
     }
-  } catch (error) {
-    throw error instanceof BuildFault ? bundleError(error.errors, project.paths) : error
   }
 }
 

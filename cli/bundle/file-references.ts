@@ -1,7 +1,7 @@
 // Which files code reads at run time by a name that stands in it: `readFileSync(join(__dirname, 'x'))`, `new URL('./x',
 // import.meta.url)` and the like. The one door to @vercel/nft, which knows the forms; only modules that ask where they lie, or
 // name a file, are looked at, each by itself. Nothing of the author's code runs.
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, extname, relative, resolve, sep } from 'node:path'
 import { type Loader, transform } from 'esbuild'
 import { isOfPackage } from './own-sources.ts'
@@ -19,6 +19,18 @@ export interface FileReferences {
 /** Cheap signs that a module may name a file. */
 const NAMES_FILES =
   /\bimport\.meta\b|\b__(?:dir|file)name\b|\bprocess\.cwd\b|\b(?:readFile|createReadStream|readdir|sendFile|static|Worker|fork)\w*\s*\(/
+/** A folder that is handed out, or kept for later: what is read in it cannot be told from here. */
+const HANDS_OUT =
+  /(?:[=:?]|\breturn|\b(?:resolve|normalize)\()\s*(?:__dirname|import\.meta\.dirname)\s*(?:\+\s*(["'`])\/?\1)?\s*(?:[;,)}\n]|$)/
+/** What is no code, nor only for people. */
+const DATA = /\.(?!(?:[cm]?[jt]sx?|map|json|md|markdown|txt|ya?ml|lock|flow)$)[a-z0-9]+$/i
+
+/** Whether a package has files that code could read. */
+function hasData(folder: string): boolean {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  return names.some((name) => DATA.test(name) && !/(^|[\\/])(node_modules|\.[^\\/]*)([\\/]|$)/.test(name))
+}
+
 /** A literal that has to be there: `new URL('./x', import.meta.url)`. */
 const LITERAL_URL = /\bnew URL\(\s*(['"`])(\.{1,2}\/[^'"`$]+)\1\s*,\s*import\.meta\.url\s*\)/g
 /** Never taken along unless `files` names them. */
@@ -37,6 +49,10 @@ export async function findReferences(inputs: readonly string[], root: string): P
   const found = await trace([...texts.keys()], root)
   const own = new Map<string, boolean>()
   const packages = new Set<string>()
+  for (const [path, text] of texts) {
+    const owner = isOfPackage(path) && HANDS_OUT.test(text) ? owningPackage(path) : null
+    if (owner !== null && hasData(owner)) packages.add(owner)
+  }
   for (const { path, parents } of found) {
     if (parents.some((parent) => isOfPackage(parent))) {
       const owner = owningPackage(path)

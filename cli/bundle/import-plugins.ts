@@ -1,8 +1,8 @@
 // esbuild plugins for imports that are no plain modules: WebAssembly, other runtimes' schemes, and packages that another package
 // could use but that are not installed.
 import { readFile } from 'node:fs/promises'
-import { isBuiltin } from 'node:module'
-import type { Plugin } from 'esbuild'
+import { resolve } from 'node:path'
+import type { Location, Message, Plugin } from 'esbuild'
 import { isOfPackage } from './own-sources.ts'
 import { findPackage, owningPackage, packageName, readPackageJson } from './package-folder.ts'
 
@@ -76,42 +76,60 @@ export const foreignSchemes: Plugin = {
 
 export interface OptionalPackages {
   readonly plugin: Plugin
+  /** Takes those of a failed build's faults that are imports of optional packages; true when there were some: build again. */
+  accept(errors: readonly Message[], folder: string): boolean
   /** One sentence for each package that could use some. */
   warnings(): string[]
 }
 
 /** Packages that others ask for only in some cases (a driver, a peer that may be missing) and that are not installed: the import
- *  stays in the bundle and fails when it is reached, as in Node. One per deploy. */
+ *  stays in the bundle and fails when it is reached, as in Node. What a `try` guards esbuild leaves there by itself. One per
+ *  deploy. */
 export function createOptionalPackages(): OptionalPackages {
   const missing = new Map<string, Set<string>>()
+  const accepted = new Set<string>()
   return {
     plugin: {
       name: 'optional-packages',
       setup(build) {
-        build.onResolve({ filter: /^[^./#]/, namespace: 'file' }, (args) => {
-          if (!isOfPackage(args.importer)) return undefined
-          const name = packageName(args.path)
-          if (name === null || isBuiltin(name) || findPackage(name, args.resolveDir) !== null) return undefined
-          const owner = owningPackage(args.importer)
-          if (owner === null || !isOptional(owner, name, args.kind)) return undefined
-          const by = readPackageJson(owner)?.name ?? 'a package'
-          missing.set(by, (missing.get(by) ?? new Set()).add(name))
-          return { path: args.path, external: true }
+        build.onResolve({ filter: /^[^./#]/, namespace: 'file' }, ({ path, importer }) => {
+          if (accepted.size === 0 || !isOfPackage(importer)) return undefined
+          return accepted.has(`${owningPackage(importer)} ${path}`) ? { path, external: true } : undefined
         })
       },
     },
+    accept(errors, folder) {
+      const before = accepted.size
+      for (const { text, location } of errors) {
+        const path = /^Could not resolve "([^"]+)"/.exec(text)?.[1]
+        if (path === undefined || location === null) continue
+        const owner = owningPackage(resolve(folder, location.file))
+        const name = packageName(path)
+        if (owner === null || name === null || findPackage(name, owner) !== null) continue
+        const isDynamic = /(?:\brequire(?:\.resolve)?|\bimport)\(\s*$/.test(textBefore(location))
+        if (!isDynamic && !isDeclaredOptional(owner, name)) continue
+        accepted.add(`${owner} ${path}`)
+        const by = readPackageJson(owner)?.name ?? 'a package'
+        missing.set(by, (missing.get(by) ?? new Set()).add(name))
+      }
+      return accepted.size > before
+    },
     warnings() {
       return [...missing].map(([by, names]) => {
-        const list = [...names].sort().join(', ')
-        return `package ${by} can use ${list}, which ${names.size === 1 ? 'is' : 'are'} not installed: code that needs ${names.size === 1 ? 'it' : 'one'} fails when it runs`
+        const [are, it] = names.size === 1 ? ['is', 'it'] : ['are', 'one']
+        return `package ${by} can use ${[...names].sort().join(', ')}, which ${are} not installed: code that needs ${it} fails when it runs`
       })
     },
   }
 }
 
-/** A call of `require` or `import()` may never be reached; a static import is optional only where the package says so. */
-function isOptional(owner: string, name: string, kind: string): boolean {
-  if (kind === 'require-call' || kind === 'require-resolve' || kind === 'dynamic-import') return true
+/** esbuild counts columns in bytes. A call of `require` or `import()` may never be reached. */
+function textBefore({ lineText, column }: Location): string {
+  return Buffer.from(lineText).subarray(0, column).toString()
+}
+
+/** A static import is optional only where the package says so. */
+function isDeclaredOptional(owner: string, name: string): boolean {
   const { optionalDependencies, peerDependenciesMeta } = readPackageJson(owner) ?? {}
   return optionalDependencies?.[name] !== undefined || peerDependenciesMeta?.[name]?.optional === true
 }

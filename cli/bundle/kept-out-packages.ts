@@ -28,9 +28,14 @@ export interface KeptOutPackages {
   takeRestart(): boolean
 }
 
-/** One per deploy; keeps what it learned over restarts. `external`: names, or `@scope/*`, that the author wants kept out. */
-export function createKeptOutPackages(external: readonly string[]): KeptOutPackages {
+/** One per deploy; keeps what it learned over restarts. `external`: names, or `@scope/*`, that the author wants kept out; one that is
+ *  installed as seen from `folder` ships also when no import names it, for a name that is made at run time. */
+export function createKeptOutPackages(external: readonly string[], folder: string): KeptOutPackages {
   const found = new Map<string, string>()
+  for (const name of external) {
+    const installed = name.endsWith('*') ? null : findPackage(name, folder)
+    if (installed !== null) found.set(name, installed)
+  }
   const conflicts = new Set<string>()
   const verdicts = new Map<string, boolean>()
   const late = new Set<string>()

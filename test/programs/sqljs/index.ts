@@ -1,0 +1,8 @@
+import initSqlJs from 'sql.js'
+
+// Reads its WebAssembly beside its own module.
+const SQL = await initSqlJs()
+export default () => {
+  const database = new SQL.Database()
+  return Response.json(database.exec('select 40 + 2 as answer')[0]?.values)
+}
