@@ -1,7 +1,7 @@
 // A hash of Redis read page by page, so that neither the server nor this process stands still for a long one.
 import type { RedisStore } from './connect.ts'
 
-const PAGE = 64
+const PAGE = 256
 
 /** Calls `take` for each field. One that comes or goes meanwhile may be told or not; one told twice is told as it was then. */
 export async function readHash(
