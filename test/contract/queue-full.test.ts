@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane } from '../../worker/queue/api.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeAnswer, type FakeWorker } from '../support/fake-worker.ts'
+import { startGatewayMember, startWorkerMember } from '../support/fleet.ts'
 import { openLane, submissionOf } from '../support/lane.ts'
 import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
 
@@ -144,6 +145,22 @@ describe('below 85 % of maxmemory calls are accepted, above none', () => {
     const { id } = submissionOf('hello')
     expect(await lane.submit({ ...keyed, id })).toMatchObject({ id, duplicate: false })
   })
+})
+
+test('processes on a full Redis are not taken for gone', async () => {
+  const gateway = await startGatewayMember(redis, 'aaaaaaaa')
+  const other = await startWorkerMember(redis, 'bbbbbbbb')
+  try {
+    await eventually('they know each other', () => gateway.members.workers().length === 1)
+    await setMaximum(1)
+    await other.members.beatNow()
+    const beats = Number(await store.command('PTTL', '{thaw}:fleet:bbbbbbbb'))
+    expect(beats).toBeGreaterThan(7_000)
+  } finally {
+    await setMaximum(0)
+    await other.close()
+    await gateway.close()
+  }
 })
 
 describe('a Redis that answers and takes no writes', () => {

@@ -1,5 +1,7 @@
 // A call whose record and job disagree is put right, whatever made them: each pair of states, on a real Redis. What takes no harm
 // (neighbours that run, calls on their way) is in the same Redis.
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
 import { QUEUES_PREFIX } from '../../worker/queue/job-scripts.ts'
@@ -213,6 +215,35 @@ describe('a record that says what its job does not', () => {
     expect(await command('KEYS', `${QUEUE}:${id}*`)).toEqual([])
     expect((await lane.record(id))?.state).toBe('succeeded')
   })
+})
+
+test('an entry of the outbox that nobody can read keeps no other waiting', async () => {
+  const lane = await openRunning()
+  await command('HSET', '{thaw}:outbox', 'poison', '{"record":')
+  const { id } = await lane.submit(submissionOf('f', { notify: { callback: 'http://localhost/' } }))
+  await lane.result(id, 10_000)
+  expect((await lane.outbox.list(10)).map(({ record }) => record.id)).toEqual([id])
+  expect(await command('HKEYS', '{thaw}:outbox')).toEqual([id])
+})
+
+test('a call whose body is gone from the disk ends, and says so', async () => {
+  const id = await accept({ body: Buffer.alloc(100_000) })
+  await rm(join(redis.stateDir, 'bodies', id))
+  const lane = await openRunning()
+  expect((await lane.result(id, 10_000)).record).toMatchObject({ state: 'failed', error: { code: 'JOB_LOST' } })
+  expect(worker.calls).toEqual([])
+})
+
+test('the record of a call that runs long outlives it', async () => {
+  const running = { now: false }
+  worker.handle = () => {
+    running.now = true
+    return new Promise(() => {})
+  }
+  const lane = await openRunning()
+  const { id } = await lane.submit(submissionOf('f', { awaited: true, timeoutMs: 3_600_000, maxAgeMs: 60_000 }))
+  await eventually('it runs', () => running.now)
+  expect(Number(await command('PTTL', `{thaw}:inv:${id}`))).toBeGreaterThan(3_600_000)
 })
 
 test('calls on their way are left alone: many run once each while two platforms look all the time', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { HostReport } from '../../runtime/api.ts'
 import type { SandboxInfo } from '../../worker/api.ts'
+import { say } from '../fault/redis-wire.ts'
 import { type Platform, ROOT, startPlatform } from '../support/platform.ts'
 import { type FullRecord, recordOf } from '../support/records.ts'
 import { until } from '../support/until.ts'
@@ -357,6 +358,29 @@ describe('a fault of the host', () => {
     }
     await until('it is ready again', async () => (await platform.request('/readyz')).status === 200)
     const headers = { prefer: 'respond-async' }
+    expect((await platform.request('/fn/probe/status/200', { headers })).status).toBe(202)
+  })
+
+  test('503: Redis is full; /readyz says so, what was accepted ends, and it all works again with room', async () => {
+    const socket = `/run/thaw/${readFileSync(join(platform.stateDir, 'id'), 'utf8').trim()}/redis.sock`
+    const headers = { prefer: 'respond-async' }
+    const accepted = (await (await platform.request('/fn/probe/status/200', { headers })).json()) as { id: string }
+    await say(socket, 'CONFIG SET maxmemory 1')
+    try {
+      await until('it says so', async () => (await platform.request('/readyz')).status === 503)
+      const { reason } = (await (await platform.request('/readyz')).json()) as { reason: string }
+      expect(reason).toMatch(/^Redis is full .*maxmemory.*no more asynchronous calls are accepted/)
+      const expected = { status: 503, code: 'QUEUE_FULL', component: 'queue', retry: true, words: 'maxmemory' }
+      await expectProblem(await platform.request('/fn/probe/', { headers }), { ...expected, resolved: true })
+      const kept = await platform.request('/v1/secrets/late', { method: 'PUT', body: JSON.stringify({ value: 'x' }) })
+      const problem = (await kept.json()) as Problem
+      expect([kept.status, problem.code, problem.detail]).toEqual([503, 'REGISTRY_UNAVAILABLE', expect.any(String)])
+      expect((await platform.request('/fn/probe/status/200')).status).toBe(200)
+      expect((await platform.request(`/v1/invocations/${accepted.id}`)).status).toBe(200)
+    } finally {
+      await say(socket, 'CONFIG SET maxmemory 0')
+    }
+    await until('it is ready again', async () => (await platform.request('/readyz')).status === 200)
     expect((await platform.request('/fn/probe/status/200', { headers })).status).toBe(202)
   })
 

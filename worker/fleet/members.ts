@@ -6,6 +6,7 @@
 //   {thaw}:fleet:news    channel: somebody came or left
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { RedisStore } from '../store/connect.ts'
+import { alsoWhenFull } from '../store/scripts.ts'
 import type { FleetMember, MemberLoad } from './api.ts'
 
 const IDS = '{thaw}:fleet'
@@ -13,13 +14,14 @@ const NEWS = '{thaw}:fleet:news'
 const BEAT_MS = 2_000
 const GONE_MS = 8_000
 
-const BEAT = `
+// Also when Redis is full: who cannot say so would be taken for gone.
+const BEAT = alsoWhenFull(`
 local known = redis.call('HGET', KEYS[1], 'card')
 redis.call('HSET', KEYS[1], 'card', ARGV[2], 'load', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SADD', KEYS[2], ARGV[1])
 if known ~= ARGV[2] then redis.call('PUBLISH', ARGV[5], ARGV[1]) end
-return known`
+return known`)
 const LEAVE = `
 redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])

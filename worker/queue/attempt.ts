@@ -311,8 +311,9 @@ const WORKER_DIED: InvocationFailure = {
   message: 'the worker ended again and again while it ran this call',
 }
 
-/** Records of open calls outlive their last possible attempt. */
+/** Records of open calls outlive their last possible attempt, and all it may take. */
 function keepMs(envelope: Envelope, context: AttemptContext): number {
   const keptMs = envelope.awaited ? AWAITED_KEPT_MS : 2 * context.store.keptMs
-  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + keptMs
+  const runMs = envelope.timeoutMs ?? envelope.version.config.timeoutMs
+  return Math.max(0, envelope.expiresAtMs - context.clock.now()) + runMs + keptMs
 }

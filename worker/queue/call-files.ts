@@ -6,7 +6,7 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 import type { InvocationFailure } from '../api.ts'
 import type { Forgotten } from './call-texts.ts'
 import type { Envelope } from './envelope.ts'
-import { DurableFile, isDiskError, readFileStream, removeFile } from './files.ts'
+import { DurableFile, fileBytes, isDiskError, readFileStream, removeFile } from './files.ts'
 import type { InvocationStore, ResultHead } from './invocation-store.ts'
 import { FileError, type SharedFiles } from './shared-files.ts'
 
@@ -26,6 +26,11 @@ export interface RunBody {
   readonly body: Buffer | Readable | null
   discard(): Promise<void>
 }
+const BODY_GONE: InvocationFailure = {
+  code: 'JOB_LOST',
+  component: 'queue',
+  message: 'the body of the call is no longer on the disk of the state directory; send the call again',
+}
 const NOTHING_TO_DISCARD = async (): Promise<void> => {}
 const AGAIN_MS = 500
 
@@ -38,8 +43,10 @@ export async function fetchBody(
   if (body.kind === 'none') return { body: null, discard: NOTHING_TO_DISCARD }
   if (body.kind === 'inline') return { body: Buffer.from(body.base64, 'base64'), discard: NOTHING_TO_DISCARD }
   const { holder, sha256 } = body
-  if (holder === undefined || sha256 === undefined || holder === parts.files?.self)
+  if (holder === undefined || sha256 === undefined || holder === parts.files?.self) {
+    if ((await fileBytes(parts.bodiesDir, id)) !== body.bytes) return { failure: BODY_GONE, again: false }
     return { body: readFileStream(parts.bodiesDir, id), discard: NOTHING_TO_DISCARD }
+  }
   try {
     return await pullBody(id, holder, { bytes: body.bytes, sha256 }, parts)
   } catch (error) {

@@ -274,7 +274,12 @@ export class InvocationStore {
     let cursor = '0'
     do {
       const [next, flat] = (await this.#redis.command('HSCAN', OUTBOX, cursor, 'COUNT', limit)) as [string, string[]]
-      for (let i = 1; i < flat.length; i += 2) found.push(JSON.parse(flat[i]!) as Finished)
+      for (let i = 0; i + 1 < flat.length; i += 2) {
+        const entry = finishedIn(flat[i + 1]!)
+        // Nobody can ever be told of one that says nothing; it must not keep others waiting.
+        if (entry === null) await this.leaveOutbox(flat[i]!)
+        else found.push(entry)
+      }
       cursor = next
     } while (cursor !== '0' && found.length < limit)
     return found.slice(0, limit)
@@ -351,6 +356,15 @@ function parseRecord(text: string): InvocationRecord {
 function recordIn(text: string): InvocationRecord | null {
   try {
     return parseRecord(text)
+  } catch {
+    return null
+  }
+}
+
+function finishedIn(text: string): Finished | null {
+  try {
+    const entry = JSON.parse(text) as Partial<Finished>
+    return typeof entry.record?.id === 'string' ? (entry as Finished) : null
   } catch {
     return null
   }

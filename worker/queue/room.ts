@@ -13,6 +13,8 @@ export interface RoomOptions {
 }
 
 const LOOK_MS = 1_000
+/** How often its append-only file is asked about. */
+const FILE_MS = 60_000
 /** A server that refuses is asked again so often. */
 const AGAIN_MS = 250
 const PROBE = '{thaw}:probe'
@@ -46,6 +48,8 @@ export class RedisRoom {
   #cancel: () => void = () => {}
   #stopped = true
   #wasSaid: string | null = null
+  #fileAskedMs = Number.NEGATIVE_INFINITY
+  #fileSaid = false
 
   constructor(options: RoomOptions) {
     this.#options = options
@@ -117,6 +121,7 @@ export class RedisRoom {
   async #look(): Promise<void> {
     const { redis, clock } = this.#options
     if (!redis.available()) return
+    void this.#lookAtFile()
     this.#writtenBytes = 0
     const askedMs = clock.monotonicMs()
     try {
@@ -135,6 +140,19 @@ export class RedisRoom {
     } catch (error) {
       this.#word = refusalWordOf(error) ?? this.#word
     }
+  }
+
+  /** Whether the append-only file is still rewritten now and then; now and then. Said once. Never rejects. */
+  async #lookAtFile(): Promise<void> {
+    const { redis, clock, logger } = this.#options
+    const nowMs = clock.monotonicMs()
+    if (nowMs < this.#fileAskedMs + FILE_MS) return
+    this.#fileAskedMs = nowMs
+    const text = String(await redis.command('INFO', 'persistence').catch(() => ''))
+    const failed = /^aof_last_bgrewrite_status:err/m.test(text)
+    if (failed && !this.#fileSaid)
+      logger.warn({}, 'Redis could not rewrite its append-only file, which grows until it can; its log says why')
+    this.#fileSaid = failed
   }
 
   #wouldFill(moreBytes: number): boolean {

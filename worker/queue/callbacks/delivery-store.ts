@@ -120,7 +120,8 @@ export class DeliveryStore {
   async take(namespace: string, nowMs: number, most: number): Promise<StoredDelivery[]> {
     const args = [namespace, nowMs, nowMs + HELD_MS, most, keyOf('')]
     const texts = await this.#redis.script(TAKE, dueKeys(namespace), args)
-    return (texts as string[]).map((text) => JSON.parse(text) as StoredDelivery)
+    // One that cannot be read is left to expire; it must not keep others waiting.
+    return (texts as string[]).map(readDelivery).filter((one) => one !== null)
   }
 
   /** Writes what became of a try. `dueAtMs` null: it was the last. */
@@ -161,6 +162,14 @@ export class DeliveryStore {
 function dueKeys(namespace: string): string[] {
   return [`${DUE}:${namespace}`, TENANTS]
 }
+function readDelivery(text: string): StoredDelivery | null {
+  try {
+    return JSON.parse(text) as StoredDelivery
+  } catch {
+    return null
+  }
+}
+
 function keyOf(id: string): string {
   return `{thaw}:delivery:${id}`
 }
