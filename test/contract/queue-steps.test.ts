@@ -21,6 +21,9 @@ import { versionOf } from '../support/samples.ts'
 
 /** Several lives go on at once, each on a Redis of its own. */
 const AT_ONCE = 4
+/** Locks are renewed three times in so long; one call runs longer than that takes. */
+const LOCK_MS = 450
+const LONG_MS = 250
 
 const FAULTS: Readonly<Record<string, CommandFault>> = {
   'is refused for want of memory': {
@@ -96,16 +99,17 @@ async function liveBehind(
 ): Promise<string[]> {
   const runs = new Map<string, number>()
   const isMended = { now: false }
-  const worker = createFakeWorker(({ request }) => {
+  const worker = createFakeWorker(async ({ request }) => {
     const { name } = request.version
     const times = (runs.get(request.id) ?? 0) + 1
     runs.set(request.id, times)
+    if (name === 'long') await new Promise((resolve) => setTimeout(resolve, LONG_MS))
     if (name === 'again' && times === 1) return { status: 500 }
     return { status: name === 'doomed' && !isMended.now ? 500 : 200 }
   })
   const reconcile = { everyMs: 150, pageMs: 1, unchangedMs: 300 }
   const base = { worker, stateDir: redis.stateDir, clock: realClock, logger: silentLogger, chance: () => 0, reconcile }
-  const lane = await createDurableLane({ ...base, target: { socketPath }, soleOwner: true, lockMs: 600 })
+  const lane = await createDurableLane({ ...base, target: { socketPath }, soleOwner: true, lockMs: LOCK_MS })
   const store = connectRedis({ socketPath }, silentLogger)
   const registry = { resolve: (_: string, name: string) => versionOf(name) }
   const callbacks = createCallbacks({
@@ -125,6 +129,7 @@ async function liveBehind(
       keyed: submissionOf('plain', { idempotencyKey: 'k', notify }),
       again: submissionOf('again', { version: versionOf('again', { retry }), maxAttempts: 3 }),
       doomed: submissionOf('doomed', { maxAttempts: 1 }),
+      long: submissionOf('long'),
       delayed: submissionOf('plain', { delayMs: 80 }),
       first: submissionOf('plain', { priority: 5 }),
       cancelled: submissionOf('plain', { delayMs: 3_600_000 }),
@@ -146,6 +151,7 @@ async function liveBehind(
     await expectEnd('keyed', 'succeeded', 1)
     await expectEnd('again', 'succeeded', 2)
     await expectEnd('delayed', 'succeeded', 1)
+    await expectEnd('long', 'succeeded', 1)
     await expectEnd('first', 'succeeded', 1)
     await expectEnd('cancelled', 'cancelled', 0)
     await expectEnd('doomed', 'failed', 1)
