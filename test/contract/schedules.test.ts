@@ -228,3 +228,31 @@ test('three hundred every-second schedules of one namespace delay another’s by
     [...quotas.refusals()].some(({ namespace, quota }) => namespace === 'loud' && quota === 'firesPerSecond'),
   ).toBe(true)
 })
+
+test('one whose next time was lost gets it back, and so does a namespace that was not asked any more', async () => {
+  const schedules = open()
+  await schedules.set('default', 'hello', 'lost', spec())
+  await schedules.set('default', 'hello', 'resting', spec({ paused: true }))
+  await schedules.set('other', 'hello', 'unasked', spec())
+  await store.command('DEL', '{thaw}:schedules:due:default')
+  await store.command('ZREM', '{thaw}:schedules:tenants', 'default', 'other')
+  schedules.start()
+  const nextOf = async (namespace: string, name: string) => (await schedules.get(namespace, 'hello', name)).nextAt
+  await eventually('it has a time again', async () => (await nextOf('default', 'lost')) !== null)
+  expect(await nextOf('default', 'resting')).toBeNull()
+  const asked = async () => (await store.command('ZRANGE', '{thaw}:schedules:tenants', 0, -1)) as string[]
+  await eventually('both namespaces are asked', async () => (await asked()).length === 2)
+  await clock.advance(MINUTE)
+  await eventually('both have fired', () => submitted.length === 2)
+})
+
+test('one that nobody can read keeps no other waiting', async () => {
+  const schedules = open()
+  await schedules.set('default', 'hello', 'broken', spec())
+  await schedules.set('default', 'hello', 'whole', spec())
+  await store.command('HSET', '{thaw}:schedules:of:default/hello', 'broken', '{"cron":')
+  schedules.start()
+  await clock.advance(MINUTE)
+  await eventually('the other has fired', () => submitted.length === 1)
+  expect((await schedules.list('default', 'hello')).map(({ name }) => name)).toEqual(['whole'])
+})

@@ -106,6 +106,19 @@ first()
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[5])
 return 1`)
 
+// A schedule without a next time gets one, unless it was set or has one meanwhile.
+const GIVE_TIME = `${FIRST_OF}
+if redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] or redis.call('ZSCORE', KEYS[1], ARGV[4]) then return 0 end
+redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4])
+first()
+return 1`
+
+// A namespace that has something due and is not among those that are asked is, from now on.
+const CALL_NAMESPACE = `${FIRST_OF}
+if redis.call('ZSCORE', KEYS[2], ARGV[1]) or redis.call('ZCARD', KEYS[1]) == 0 then return 0 end
+first()
+return 1`
+
 /** What is stored of one schedule; when it fires next and fired last lie beside it. */
 export interface StoredSchedule extends ScheduleSpec {
   readonly namespace: string
@@ -193,7 +206,7 @@ export class ScheduleStore {
     const [namespace, functionName, name] = member.split('/') as [string, string, string]
     const keys = [...dueKeys(namespace), keyOf(namespace, functionName), heldKey(member)]
     const text = await this.#redis.script(TAKE, keys, [namespace, name, member, score, HELD_MS])
-    return text === null ? null : (JSON.parse(text as string) as StoredSchedule)
+    return text === null ? null : readSchedule(text as string)
   }
 
   /** Fired (or skipped): on to its next time, unless it was set anew meanwhile. */
@@ -201,6 +214,19 @@ export class ScheduleStore {
     const namespace = namespaceOf(member)
     const args = [namespace, member, score, nextAtMs ?? '', JSON.stringify(last)]
     await this.#redis.script(ADVANCE, [...dueKeys(namespace), LAST, heldKey(member)], args)
+  }
+
+  /** Of one without a next time. False: it has one, or was set anew meanwhile. */
+  async giveTime(schedule: StoredSchedule, atMs: number): Promise<boolean> {
+    const { namespace, function: functionName, name } = schedule
+    const keys = [...dueKeys(namespace), keyOf(namespace, functionName)]
+    const args = [namespace, name, JSON.stringify(schedule), memberOf(schedule), atMs]
+    return (await this.#redis.script(GIVE_TIME, keys, args)) === 1
+  }
+
+  /** True: the namespace has something due and was not among those that are asked. */
+  async callNamespace(namespace: string): Promise<boolean> {
+    return (await this.#redis.script(CALL_NAMESPACE, dueKeys(namespace), [namespace])) === 1
   }
 
   /** Could not be fired now: it stays due, for whoever comes first. */
@@ -216,11 +242,21 @@ export class ScheduleStore {
 
 type Row = [string | null, string | null, string | null]
 function keptOf([stored, score, last]: Row): KeptSchedule | null {
-  if (stored === null) return null
+  const schedule = stored === null ? null : readSchedule(stored)
+  if (schedule === null) return null
   return {
-    stored: JSON.parse(stored) as StoredSchedule,
+    stored: schedule,
     nextAtMs: score === null ? null : Number(score),
     last: last === null ? null : (JSON.parse(last) as LastFire),
+  }
+}
+
+/** null: nobody can read it; it must not keep others waiting. */
+function readSchedule(text: string): StoredSchedule | null {
+  try {
+    return JSON.parse(text) as StoredSchedule
+  } catch {
+    return null
   }
 }
 

@@ -14,6 +14,7 @@ import { LookLoop } from '../look-loop.ts'
 import { ownSubmission } from '../own-submission.ts'
 import { type CronTimes, parseCron } from './cron.ts'
 import { decideFire } from './fire-policy.ts'
+import { LostTimes } from './lost-times.ts'
 import { type DueSchedule, type KeptSchedule, ScheduleStore, type StoredSchedule } from './schedule-store.ts'
 import type { LastFire, Schedule, ScheduleSpec, Schedules } from './types.ts'
 
@@ -53,6 +54,7 @@ class Scheduler implements Schedules {
   readonly #parsed = new Map<string, CronTimes>()
   readonly #leave: (() => void)[] = []
   readonly #loop: LookLoop
+  readonly #lost: LostTimes
   readonly #rate: QuotaRate | null
   /** When namespaces may fire again, `Clock.monotonicMs`: those at their rate, or whose schedules could not be fired. */
   readonly #held = new Map<string, number>()
@@ -69,6 +71,8 @@ class Scheduler implements Schedules {
     this.#rate = options.quotas === undefined ? null : new QuotaRate(options.quotas, 'firesPerSecond', options.clock)
     options.quotas?.report('schedules', (namespace) => this.#count(namespace))
     this.#loop = new LookLoop({ ...options, what: 'schedules', work: () => this.#fireDue() })
+    const nextAfter = (schedule: StoredSchedule, ms: number) => this.#times(schedule).after(ms)
+    this.#lost = new LostTimes({ ...options, store: this.#store, nextAfter, found: () => this.#loop.look() })
   }
 
   async set(namespace: string, functionName: string, name: string, spec: ScheduleSpec) {
@@ -137,10 +141,12 @@ class Scheduler implements Schedules {
     const look = (): void => this.#loop.look()
     this.#leave.push(this.#store.follow(look), this.#options.redis.onAvailable(look))
     look()
+    this.#lost.start()
   }
 
   async close(): Promise<void> {
     for (const leave of this.#leave.splice(0)) leave()
+    this.#lost.close()
     await this.#loop.close()
   }
 
