@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane, Submission } from '../../worker/queue/api.ts'
 import { QUEUES_PREFIX } from '../../worker/queue/job-scripts.ts'
+import { ReconcileStore } from '../../worker/queue/reconcile-store.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf } from '../support/lane.ts'
@@ -215,6 +216,24 @@ describe('a record that says what its job does not', () => {
     expect(await command('KEYS', `${QUEUE}:${id}*`)).toEqual([])
     expect((await lane.record(id))?.state).toBe('succeeded')
   })
+})
+
+test('what has changed since it was seen is left alone', async () => {
+  const lane = await open({ runs: false })
+  const { id } = await lane.submit(submissionOf('f', { delayMs: 3_600_000 }))
+  await command('DEL', `${QUEUE}:${id}`)
+  const mender = new ReconcileStore(store, 3_600_000)
+  const { pairs } = await mender.look([['', id]])
+  expect(pairs).toMatchObject([{ queueKey: 'default/f', id, record: 'accepted', job: 'none', listed: true }])
+  const before = await command('GET', `{thaw}:inv:${id}`)
+  await command('SET', `{thaw}:inv:${id}`, '{"state":"succeeded"}')
+  expect(await mender.mend(pairs[0]!, 'end', null, Date.now())).toBe(false)
+  await command('SET', `{thaw}:inv:${id}`, String(before))
+  await command('SET', `${QUEUE}:${id}:lock`, 'of another')
+  expect(await mender.mend(pairs[0]!, 'end', null, Date.now())).toBe(false)
+  await command('DEL', `${QUEUE}:${id}:lock`)
+  expect(await mender.mend(pairs[0]!, 'end', null, Date.now())).toBe(true)
+  expect((await lane.record(id))?.error?.code).toBe('JOB_LOST')
 })
 
 test('an entry of the outbox that nobody can read keeps no other waiting', async () => {

@@ -110,6 +110,8 @@ async function liveBehind(
   const reconcile = { everyMs: 150, pageMs: 1, unchangedMs: 300 }
   const base = { worker, stateDir: redis.stateDir, clock: realClock, logger: silentLogger, chance: () => 0, reconcile }
   const lane = await createDurableLane({ ...base, target: { socketPath }, soleOwner: true, lockMs: LOCK_MS })
+  const finished = new Set<string>()
+  lane.onFinished(({ id }) => void finished.add(id))
   const store = connectRedis({ socketPath }, silentLogger)
   const registry = { resolve: (_: string, name: string) => versionOf(name) }
   const callbacks = createCallbacks({
@@ -167,6 +169,8 @@ async function liveBehind(
     if ((await insist(() => lane.submit({ ...calls.keyed, id: submissionOf('plain').id }))).id !== calls.keyed.id)
       wrong.push('one key became two calls')
     // Locks are renewed, queues swept and calls compared at least once.
+    for (const [name, { id }] of Object.entries(calls))
+      if (name !== 'cancelled' && !finished.has(id)) wrong.push(`nobody was told that ${name} ended`)
     // One that was taken by an answer that got lost is tried again when its hold runs out: it is still due.
     const isOwed = async () => (await direct.command('ZCARD', '{thaw}:deliveries:due:default')) === 1
     const told = () => worker.calls.filter(({ request }) => request.version.name === 'told').length
