@@ -314,7 +314,10 @@ async function sweep(folders: PlatformFolders, cgroups: CgroupHost, logger: Logg
 /** Layers every sandbox has, lowest first. */
 async function buildLayers(layersDir: string, nodeBinary: string, bootstrap: Buffer): Promise<string[]> {
   await dropLayersOfEarlierBoot(layersDir)
-  const layers = await Promise.all([buildBaseLayer(layersDir, nodeBinary), buildBootstrapLayer(layersDir, bootstrap)])
+  const layers = await Promise.all([
+    buildBaseLayer(layersDir, nodeBinary),
+    buildBootstrapLayer(layersDir, bootstrap, readFileSync('/proc/stat', 'latin1')),
+  ])
   await removeOldLayers(layersDir, layers)
   return layers
 }

@@ -36,18 +36,32 @@ export async function buildBaseLayer(layersDir: string, nodeBinary: string): Pro
   return folder
 }
 
-/** Puts the bootstrap into a layer of its own, and reads it once as the base is. Returns its folder. Throws RuntimeError `DISK_FULL`. */
-export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer): Promise<string> {
-  const key = createHash('sha256').update(bootstrap).digest('hex').slice(0, 16)
+/** Puts the bootstrap and what sandboxes see as /proc/stat into a layer of its own, and reads it once as the base is. Returns its
+ *  folder. `hostStat` is the text of the host's file. Throws RuntimeError `DISK_FULL`. */
+export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer, hostStat: string): Promise<string> {
+  const stat = Buffer.from(statOfNobody(hostStat))
+  const key = createHash('sha256').update(bootstrap).update(stat).digest('hex').slice(0, 16)
   const folder = join(layersDir, `bootstrap-${key}`)
   if (!(await exists(folder))) {
     await buildAtomically(folder, async (draft) => {
       await makeFolders(draft, ['runtime'])
       await writeNormal(join(draft, 'runtime/bootstrap.cjs'), bootstrap)
+      await writeNormal(join(draft, 'runtime/proc-stat'), stat)
     })
   }
   await readThrough(join(folder, 'runtime/bootstrap.cjs'))
   return folder
+}
+
+/** /proc/stat (proc(5)) with the host's CPUs and its boot time, and nothing of what it and its tenants do. It must be there: Node's
+ *  `os.cpus()` ends the process without it. */
+export function statOfNobody(hostStat: string): string {
+  const lines = hostStat.split('\n').flatMap((line) => {
+    const [name = ''] = line.split(' ', 1)
+    if (/^cpu\d*$/.test(name)) return [`${name}${name === 'cpu' ? ' ' : ''}${' 0'.repeat(10)}`]
+    return name === 'btime' ? [line] : []
+  })
+  return `${lines.join('\n')}\nintr 0\nctxt 0\nprocesses 0\nprocs_running 1\nprocs_blocked 0\n`
 }
 
 /** Libraries that add-ons and children may want, taken when they lie beside the C library. */

@@ -87,9 +87,9 @@ describe('a sandbox', () => {
     const mounts = String(await evaluate(sandbox, `fs.readFileSync('/proc/self/mountinfo', 'utf8')`))
     expect(mounts).not.toContain(sandboxes.platform.stateDir)
     expect(mounts).not.toContain('/run/thaw')
-    expect(mounts).not.toContain('cgroup')
+    expect(mounts).not.toMatch(/ - cgroup2? /)
     for (const file of ['kallsyms', 'keys', 'timer_list']) {
-      expect(await evaluate(sandbox, `fs.readFileSync('/proc/${file}', 'utf8')`), file).toBe('')
+      expect(['', 'EACCES'], file).toContain(await evaluate(sandbox, `fs.readFileSync('/proc/${file}', 'utf8')`))
     }
   })
 
