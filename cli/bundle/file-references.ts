@@ -81,6 +81,9 @@ function runs(text: string, path: string): boolean {
   return COMPUTED.test(text) || [...text.matchAll(STARTS)].some(([, named]) => named!.split('/').at(-1) === name)
 }
 
+/** Nothing there ships, and what a name made at run time (`/proc/${pid}/stat`) may stand for would be searched through. */
+const OF_THE_KERNEL = /^(?:proc|sys|dev|run)(?:\/|$)/
+
 interface Found {
   readonly path: string
   /** The modules that name it. */
@@ -92,6 +95,7 @@ async function trace(modules: readonly string[], root: string): Promise<Found[]>
   const { reasons } = await nodeFileTrace([...modules], {
     base: '/',
     processCwd: root,
+    ignore: (path) => OF_THE_KERNEL.test(path),
     // Only what these modules name themselves: the bundle holds what they import.
     resolve: async () => [],
     readFile: (path) => plainText(path),

@@ -123,6 +123,14 @@ export default () => new Response(String(read()))\n`,
     expect(bundle.warnings.join('\n')).toMatch(/\.env does not ship; name it in "files"/)
   })
 
+  test('a name below /proc that is made at run time is not searched for: nothing there ships', async () => {
+    const reads =
+      "import { readFileSync } from 'node:fs'\nexport const of = (pid) => readFileSync('/proc/' + pid + '/status')\n"
+    const bundle = await bundleOf({ 'index.js': `${reads}${ANSWER}` })
+    expect(members(bundle)).toEqual([])
+    expect(bundle.warnings.filter((text) => text.includes('/proc'))).toEqual([])
+  })
+
   test('a package that reads files of its own ships as it is installed', async () => {
     const bundle = await bundleOf({
       'node_modules/has-data/package.json': '{"name":"has-data","version":"1.0.0","main":"lib/i.js"}',
