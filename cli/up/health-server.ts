@@ -8,6 +8,7 @@ import type { DurableLane } from '../../worker/queue/api.ts'
 import type { Quotas } from '../../worker/registry/quotas.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from './clock.ts'
+import { restartsOf, restartWarning } from './restarted.ts'
 
 export interface HealthServer {
   readonly url: string
@@ -28,7 +29,9 @@ export async function createHealthServer(
     '/healthz': async () => [200, 'application/json', '{"status":"ok"}'],
     '/readyz': async () => {
       const reason = trouble()
-      const state = reason === null ? { ready: true } : { ready: false, reason }
+      const warning = restartWarning(restartsOf(process.env))
+      const more = warning === null ? {} : { warning }
+      const state = reason === null ? { ready: true, ...more } : { ready: false, reason, ...more }
       return [reason === null ? 200 : 503, 'application/json', JSON.stringify(state)]
     },
     '/metrics': async () => [200, metrics.contentType, await metrics.render()],
