@@ -6,6 +6,7 @@ import type { Logger } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../../worker/api.ts'
 import { type DurableLane, planFollowUps, QueueError, type StoredResult } from '../../worker/queue/api.ts'
 import { GatewayError, type Refusal, refusalOf, refusalOfError, refusalOfFailure } from '../errors.ts'
+import { expectLength, headerSchema } from '../input-bounds.ts'
 import { answerProblem } from '../problem.ts'
 import type { GatewayResponse } from '../response.ts'
 import type { Call } from './call.ts'
@@ -72,6 +73,8 @@ export class AsyncCalls {
         'BAD_REQUEST',
         'Idempotency-Key: expected a key, got nothing; leave the header out for a call of its own',
       )
+    if (headers.idempotencyKey !== null)
+      expectLength('Idempotency-Key', headerSchema('Idempotency-Key'), headers.idempotencyKey)
     return await this.#lane.submit({
       id: call.id,
       version: call.version,

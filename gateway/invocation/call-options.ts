@@ -236,8 +236,9 @@ export function namespaceOf(own: readonly string[] | null): string | null {
   return namespace
 }
 
-/** True when a `Prefer` header asks for an asynchronous answer (RFC 7240). */
+/** True when a `Prefer` header asks for an asynchronous answer (RFC 7240). Throws GatewayError BAD_REQUEST for one above its bound. */
 export function prefersAsync(prefer: string | null): boolean {
   if (prefer === null) return false
+  expectLength('Prefer', headerSchema('Prefer'), prefer)
   return prefer.split(',').some((part) => part.split(';')[0]!.trim().toLowerCase() === 'respond-async')
 }

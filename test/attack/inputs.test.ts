@@ -155,6 +155,27 @@ test('a schedule whose day does not exist is refused at no cost to the others', 
   expect(report.loopStandMs).toBeLessThan(100)
 })
 
+test('every header of a call, above its bound, is a problem of the caller’s, and the function is not called', async () => {
+  const { paths } = await platform.json<{ paths: Record<string, Record<string, Operation>> }>('/openapi.json')
+  const headers = paths['/fn/{spec}']!.post!.parameters!.filter((one) => one.in === 'header')
+  expect(headers.length).toBeGreaterThan(15)
+  const wrong: string[] = []
+  for (const { name, schema } of headers) {
+    const response = await platform.request('/fn/constructor', {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${platform.token}`,
+        'fn-namespace': EVIL,
+        ...(name === 'Prefer' ? {} : { prefer: 'respond-async' }),
+        [name]: long((schema.maxLength ?? 20) + 1),
+      },
+    })
+    const answer = await response.text()
+    if (response.status !== 400 || !answer.includes('"code"')) wrong.push(`${name}: ${response.status} ${answer}`)
+  }
+  expect(wrong).toEqual([])
+})
+
 interface Parameter {
   readonly name: string
   readonly in: 'path' | 'query' | 'header'
