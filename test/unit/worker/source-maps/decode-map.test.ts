@@ -64,9 +64,9 @@ describe('a position', () => {
   })
 
   test('is the same as Node finds, for maps that esbuild writes', () => {
-    const text = readFileSync(new URL('../../../../runtime/from-node.ts', import.meta.url), 'utf8')
+    const text = readFileSync(new URL('../../../../runtime/node/reply.ts', import.meta.url), 'utf8')
     for (const minify of [false, true]) {
-      const built = transformSync(text, { loader: 'ts', sourcemap: 'external', sourcefile: 'from-node.ts', minify })
+      const built = transformSync(text, { loader: 'ts', sourcemap: 'external', sourcefile: 'reply.ts', minify })
       const map = decodeMap(Buffer.from(built.map), built.code.length)
       const node = new SourceMap(JSON.parse(built.map) as SourceMapPayload)
       const lines = built.code.split('\n')
