@@ -26,6 +26,12 @@ export class Metrics {
   readonly #labels = new FunctionLabelBook()
   readonly #usage: UsageMetrics
   readonly #unsubscribes: (() => void)[] = []
+  readonly #late = new Counter({
+    name: 'thaw_function_faults_after_answer_total',
+    help: 'Faults of code when the answer of its call had ended',
+    labelNames: ['namespace', 'function', 'code'],
+    registers: [this.#registry],
+  })
 
   constructor(options: Pick<GatewayOptions, 'worker' | 'lane' | 'clock' | 'quotas' | 'loop'>) {
     const { worker, lane, clock, quotas, loop } = options
@@ -38,6 +44,7 @@ export class Metrics {
     if (quotas !== undefined) registerQuotaMetrics(this.#registry, quotas)
     const unsubscribe = worker.subscribe((event) => {
       if (event.type === 'invocation') this.#count(event.record)
+      else if (event.type === 'after-answer') this.#countLate(event.fault, event.fault.failure.code)
     })
     this.#unsubscribes.push(unsubscribe)
   }
@@ -55,8 +62,13 @@ export class Metrics {
     for (const unsubscribe of this.#unsubscribes) unsubscribe()
   }
 
+  #countLate(fn: { readonly namespace: string; readonly function: string }, code: string): void {
+    this.#late.inc({ namespace: fn.namespace, function: fn.function, code })
+  }
+
   #count(record: InvocationRecord): void {
     if (record.endedAt === null) return
+    if (record.afterAnswer !== undefined) this.#countLate(record, record.afterAnswer.code)
     this.#usage.add(record)
     const outcome = record.error === null ? record.state : record.error.code
     const start = record.start ?? 'none'

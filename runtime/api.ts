@@ -194,9 +194,16 @@ export interface CallSink {
   /** Response ended and every `waitUntil` promise settled (also after `failed`): the sandbox may be frozen or reused.
    *  Called exactly once; `reusable` is false when the sandbox is stopped or stopping. */
   idle(reusable: boolean): void
+  /** The code went wrong after its response had ended, in background work or by taking the process with it. Before `idle`, if
+   *  at all. */
+  late?(fault: Fault): void
   /** One line of the function's output. */
   log(stream: 'stdout' | 'stderr', line: string): void
 }
+
+/** Receives lines of a sandbox outside of its calls: while it loads (`invocation` null), and what a call left running prints
+ *  after its end, with the id of that call. Must not throw. */
+export type SandboxLog = (stream: 'stdout' | 'stderr', line: string, invocation: string | null) => void
 
 /** A call in flight. */
 export interface SandboxExchange {
@@ -265,8 +272,11 @@ export interface Reclaimed {
 
 /** Why a sandbox stopped. */
 export interface StopReason {
+  /** `data.leftBy`: id of an earlier call that left what ended it. */
   readonly fault: Fault
   readonly atMs: number
+  /** Calls that were open then. */
+  readonly openCalls: number
 }
 
 /** One container sandbox. After `stopped` every method is a no-op or rejects with RuntimeError `SANDBOX_STOPPED`. */
@@ -283,8 +293,8 @@ export interface Sandbox {
   /** Resolves when the process inside has prepared all it can without code: from then on a sandbox kept for later may be
    *  frozen. Before `load` only. Rejects RuntimeError `BOOT_TIMEOUT` | `SANDBOX_STOPPED`. */
   prepared(timeoutMs: number): Promise<void>
-  /** Sends INIT and waits for LOADED; then CPU quota comes into force. Rejects RuntimeError `LOAD_FAILED` | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`, whose `fault` says why. Output during load goes to `log`. */
-  load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
+  /** Sends INIT and waits for LOADED; then CPU quota comes into force. Rejects RuntimeError `LOAD_FAILED` | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`, whose `fault` says why. Output during load, and later what calls print after their end, goes to `log`. */
+  load(code: Code, timeoutMs: number, log: SandboxLog): Promise<void>
   /** V8's code cache of what was loaded, for later sandboxes of the same version and for nobody else: the code inside can
    *  forge it, and V8 does not verify it. Null when there is none, it is larger than `maxBytes` or does not come in time.
    *  At most once, while no call runs and it is not frozen. Rejects RuntimeError `SANDBOX_STOPPED`. */

@@ -23,7 +23,8 @@ export interface Context {
   waitUntil(promise: Promise<unknown>): void
 }
 
-/** A request handler as an object, the form of Workers, Deno, Bun and of Hono, itty-router and h3 apps. */
+/** A request handler as an object, the form of Workers, Deno, Bun and of Hono, itty-router and h3 apps. Also what instances of
+ *  a class are that is the default export: `new Class(ctx, env)` for each call. */
 export interface FetchHandler {
   fetch(request: Request, env: Env, ctx: Context): Response | Promise<Response>
 }
@@ -35,6 +36,7 @@ export type FunctionHandler = (request: Request, ctx: Context) => Response | Pro
 export interface LambdaEvent {
   readonly version: '2.0'
   readonly routeKey: '$default'
+  /** As sent, not decoded. */
   readonly rawPath: string
   readonly rawQueryString: string
   readonly cookies?: readonly string[]
@@ -74,12 +76,20 @@ export interface LambdaContext {
   readonly logStreamName: string
   callbackWaitsForEmptyEventLoop: boolean
   getRemainingTimeInMillis(): number
+  /** Older ways to end the call. */
+  done(error?: Error | string | null, result?: unknown): void
+  succeed(result?: unknown): void
+  fail(error?: Error | string | null): void
 }
+
+/** The third argument of a Lambda handler. */
+export type LambdaCallback<Result = unknown> = (error?: Error | string | null, result?: Result) => void
 
 /** A response in payload format 2.0; anything without a `statusCode` is sent as JSON with status 200. */
 export interface LambdaResponse {
   readonly statusCode: number
-  readonly headers?: Readonly<Record<string, string | number | boolean>>
+  /** A header whose value is undefined or null is not sent. */
+  readonly headers?: Readonly<Record<string, string | number | boolean | undefined | null>>
   readonly multiValueHeaders?: Readonly<Record<string, readonly (string | number | boolean)[]>>
   readonly cookies?: readonly string[]
   readonly body?: string
@@ -90,5 +100,5 @@ export interface LambdaResponse {
 export type LambdaHandler<Event = LambdaEvent, Result = unknown> = (
   event: Event,
   context: LambdaContext,
-  callback: (error?: Error | string | null, result?: Result) => void,
+  callback: LambdaCallback<Result>,
 ) => Result | Promise<Result>

@@ -98,6 +98,9 @@ export interface InvocationRecord extends Phases {
   readonly endedAt: string | null
   readonly limits: Limits
   readonly metering: Metering | null
+  /** What the call's code did wrong when its answer had ended: an error nobody caught, the end of its process, a `waitUntil` that
+   *  failed. State and status stay what the caller saw. Absent: nothing. */
+  readonly afterAnswer?: InvocationFailure
 }
 
 /** One attempt to run a version. Header lists are flat `[name, value, …]`, latin1, hop-by-hop and `Fn-*` ones already gone. */
@@ -207,6 +210,17 @@ export type PlatformEvent =
   | { readonly type: 'invocation'; readonly record: InvocationRecord }
   | { readonly type: 'sandbox'; readonly sandbox: SandboxInfo }
   | { readonly type: 'log'; readonly line: LogLine }
+  | { readonly type: 'after-answer'; readonly fault: LateFault }
+
+/** A sandbox ended between calls by what one of them had left. `invocation` null: no call had run in it. */
+export interface LateFault {
+  readonly namespace: string
+  readonly function: string
+  readonly version: number
+  readonly sandbox: string
+  readonly invocation: string | null
+  readonly failure: InvocationFailure
+}
 
 /** Figures for /metrics and admission. */
 export interface WorkerStats {

@@ -2,7 +2,6 @@
 // from what runtime/ says. Answers no HTTP: the gateway's table does.
 import { type Fault, type FaultCode, RuntimeError } from '../runtime/api.ts'
 import type { FailureCode, FailureComponent, InvocationFailure, InvocationState } from './api.ts'
-import { ownFrames } from './source-maps/own-frames.ts'
 
 /** `status` is what the record shows; 499 is a caller who left. */
 export const FAILURES: Readonly<
@@ -64,7 +63,7 @@ const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
 /** Its stack has the positions of the bundle. */
 export function failureOfFault(fault: Fault): InvocationFailure {
   return failure(BY_FAULT[fault.code], fault.message, {
-    ...(fault.stack === undefined ? {} : { stack: ownFrames(fault.stack) }),
+    ...(fault.stack === undefined ? {} : { stack: fault.stack }),
     ...(fault.data === undefined ? {} : { data: fault.data }),
   })
 }

@@ -55,6 +55,8 @@ export interface CallOutcome {
   /** Of the function's response; null when there was none. */
   readonly status: number | null
   readonly error: InvocationFailure | null
+  /** What went wrong when the answer had ended. */
+  readonly afterAnswer?: InvocationFailure | null
   readonly metering: Metering | null
   readonly limits: Limits
 }
@@ -104,13 +106,15 @@ export function recordOf(
     runMs: phases.runMs,
     limits,
     metering,
+    ...(outcome.afterAnswer ? { afterAnswer: outcome.afterAnswer } : {}),
   }
 }
 
-/** A response of 400 and above is a failed invocation too: the function said so itself. */
+/** A function that answers 4xx has done its work: it found that the caller is wrong. One that answers 5xx says itself that it
+ *  failed (RFC 9110, section 15). What becomes of an asynchronous call is its retry table's to say. */
 function stateOf(outcome: CallOutcome): InvocationState {
   if (outcome.error !== null) return stateOfFailure(outcome.error.code)
-  return outcome.status !== null && outcome.status < 400 ? 'succeeded' : 'failed'
+  return outcome.status !== null && outcome.status < 500 ? 'succeeded' : 'failed'
 }
 
 /** The line that closes an invocation in its log. */

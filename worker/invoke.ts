@@ -2,6 +2,7 @@
 // exactly one record. Chooses no slot: pool.ts does. One object a call; no timers, and no promise unless asked for.
 import type { CallSink, Clock, Fault, Limits, Metering, SandboxExchange } from '../runtime/api.ts'
 import { formatDuration } from '../runtime/api.ts'
+import { AfterAnswer } from './after-answer.ts'
 import type {
   Invocation,
   InvocationFailure,
@@ -20,6 +21,7 @@ import type { Slot } from './pool/slot.ts'
 import type { PoolCall, VersionPool } from './pool/version-pool.ts'
 import type { RecordInstants } from './record-columns.ts'
 import { type InvocationTrace, withTraceparent } from './tracing.ts'
+import { isUnread } from './unread-body.ts'
 
 /** What a call needs of the worker. */
 export interface CallHost {
@@ -66,6 +68,8 @@ export class Call implements Invocation, CallSink, PoolCall {
   #failure: InvocationFailure | null = null
   /** Its failure is known when the positions in its stack are. */
   #failing: Promise<void> | null = null
+  /** What went wrong when the answer had ended. */
+  #afterAnswer: AfterAnswer | null = null
   /** The sandbox reported the end of the response, or its failure. */
   #responseOver = false
   #over = false
@@ -133,6 +137,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     this.#start = start
     this.sandboxId = sandbox.id
     slot.calls++
+    slot.lastInvocation = request.id
     slot.pool.calls++
     if (start === 'cold' || start === 'stem') {
       this.#times.launchedAtMs = slot.launchedAtMs
@@ -224,10 +229,14 @@ export class Call implements Invocation, CallSink, PoolCall {
     const nowMs = this.#host.clock.monotonicMs()
     slot.ended(nowMs, nowMs - this.#times.handedOverAtMs, metering)
     // The next call is handed over before this one is written up.
-    const spoilt = (metering !== null && metering.oomKills > 0) || hasLeftovers(slot)
+    const spoilt = (metering !== null && metering.oomKills > 0) || slot.hasLeftovers
     this.#host.pool.release(slot, reusable && !spoilt)
     slot.justMetered = false
     this.#finish(metering)
+  }
+
+  late(fault: Fault): void {
+    this.#afterAnswer = this.#afterAnswer ?? new AfterAnswer(fault, this.pool)
   }
 
   log(stream: 'stdout' | 'stderr', line: string): void {
@@ -371,28 +380,21 @@ export class Call implements Invocation, CallSink, PoolCall {
 
   #finish(metering: Metering | null): void {
     if (this.#over) return
-    if (this.#failing !== null) {
-      void this.#failing.then(() => this.#finish(metering))
+    const pending = this.#failing ?? this.#afterAnswer?.pending
+    if (pending) {
+      void pending.then(() => this.#finish(metering))
       return
     }
     this.#over = true
     const nowMs = this.#host.clock.monotonicMs()
     if (Number.isNaN(this.#times.endedAtMs)) this.#times.endedAtMs = nowMs
-    const outcome = { start: this.#start, status: this.#status, error: this.#failure, metering, limits: this.limits }
+    const afterAnswer = this.#afterAnswer?.failure ?? null
+    const { limits } = this
+    const outcome = { start: this.#start, status: this.#status, error: this.#failure, afterAnswer, metering, limits }
     const instants = instantsOf(this.request, this.#times, nowMs, this.#host.clock.now())
     const record = recordOf(this.request, this.#times, outcome, instants)
     this.#record = record
     this.#host.ended(this, record, instants)
     this.#resolve?.(record)
   }
-}
-
-/** True when the function wants to be rid of what runs on after a call, and something does. */
-function hasLeftovers({ pool, sandbox }: Slot): boolean {
-  return pool.config.leftovers === 'kill' && sandbox!.otherProcesses() > 0
-}
-
-/** A body that can be sent from its start once more. */
-function isUnread(body: InvocationRequest['body']): boolean {
-  return body === null || Buffer.isBuffer(body) || !body.readableDidRead
 }

@@ -29,6 +29,7 @@ export class RecordColumns {
   readonly #errors: (InvocationFailure | null)[]
   readonly #limits: Limits[]
   readonly #sinceStart: Metering['sinceStart'][]
+  readonly #afterAnswers: (InvocationFailure | undefined)[]
 
   constructor(capacity: number) {
     this.#numbers = new Float64Array(capacity * WIDTH)
@@ -41,6 +42,7 @@ export class RecordColumns {
     this.#errors = new Array(capacity)
     this.#limits = new Array(capacity)
     this.#sinceStart = new Array(capacity)
+    this.#afterAnswers = new Array(capacity)
   }
 
   idAt(row: number): string | undefined {
@@ -70,6 +72,7 @@ export class RecordColumns {
     this.#states[row] = record.state
     this.#starts[row] = record.start
     this.#errors[row] = record.error
+    this.#afterAnswers[row] = record.afterAnswer
     this.#limits[row] = record.limits
     const numbers = this.#numbers
     const at = row * WIDTH
@@ -87,9 +90,15 @@ export class RecordColumns {
     this.#flags[row] = this.#setMetering(row, record.metering)
   }
 
+  /** What went wrong when the answer of this row's call had ended; the first that is told counts. */
+  setAfterAnswer(row: number, failure: InvocationFailure): void {
+    this.#afterAnswers[row] ??= failure
+  }
+
   /** The record of a row that is not empty. */
   get(row: number): InvocationRecord {
     const numbers = this.#numbers
+    const afterAnswer = this.#afterAnswers[row]
     const at = row * WIDTH
     return {
       id: this.#ids[row]!,
@@ -111,6 +120,7 @@ export class RecordColumns {
       runMs: numbers[at + 10]!,
       limits: this.#limits[row]!,
       metering: this.#meteringAt(row),
+      ...(afterAnswer === undefined ? {} : { afterAnswer }),
     }
   }
 

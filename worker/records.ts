@@ -1,6 +1,6 @@
 // The records of the last synchronous invocations, in memory. When there is no room for another, the oldest one of the namespace with
 // most goes: what one namespace calls does not push out what others can look up.
-import type { InvocationRecord, RecordQuery } from './api.ts'
+import type { InvocationFailure, InvocationRecord, RecordQuery } from './api.ts'
 import { RecordColumns, type RecordInstants } from './record-columns.ts'
 
 export const RECORDS_KEPT = 10_000
@@ -44,6 +44,12 @@ export class Records {
   get(id: string): InvocationRecord | null {
     const row = this.#rows.get(id)
     return row === undefined ? null : this.#columns.get(row)
+  }
+
+  /** Adds to a record that is kept what went wrong after its answer. */
+  addAfterAnswer(id: string, failure: InvocationFailure): void {
+    const row = this.#rows.get(id)
+    if (row !== undefined) this.#columns.setAfterAnswer(row, failure)
   }
 
   /** Newest first, by id: UUIDv7s sort by time. */

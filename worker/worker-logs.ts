@@ -1,7 +1,7 @@
 // What is written into a function's log around its calls: its own lines, mapped to the author's source and capped, why a call
 // failed, and the REPORT line. Keeps nothing; the log store does.
 import type { Clock } from '../runtime/api.ts'
-import type { FunctionVersion, InvocationRecord, LogLine } from './api.ts'
+import type { FunctionVersion, InvocationRecord, LateFault, LogLine } from './api.ts'
 import type { Call } from './invoke.ts'
 import { reportLine } from './invoke-record.ts'
 import { isoTime } from './iso-time.ts'
@@ -14,24 +14,37 @@ const STACK_LINES = 40
 export class CallLog {
   readonly #clock: Clock
   readonly #held: HeldLines
-  /** Of what sandboxes print while they load. */
-  readonly #loadCaps = new WeakMap<Slot, LogCap>()
+  /** Of what sandboxes print outside of calls: while they load, and in each minute after. */
+  readonly #outsideCaps = new WeakMap<Slot, { readonly minute: number; readonly cap: LogCap }>()
 
   constructor(clock: Clock, write: (line: LogLine) => void) {
     this.#clock = clock
     this.#held = new HeldLines(write)
   }
 
-  /** Output while the code loads, capped like a call's. */
-  loading(slot: Slot, stream: 'stdout' | 'stderr', text: string): void {
+  /** Output while the code loads (`invocation` null), and what a call left running prints after its end; capped like a call's. */
+  outside(slot: Slot, stream: 'stdout' | 'stderr', text: string, invocation: string | null): void {
     const { pool, sandbox } = slot
-    const cap = this.#loadCaps.get(slot) ?? new LogCap()
-    this.#loadCaps.set(slot, cap)
-    const verdict = cap.take(text)
+    const verdict = this.#outsideCap(slot).take(text)
     if (verdict === 'drop') return
     const id = sandbox?.id ?? ''
-    if (verdict === 'notice') this.#add(pool.version, null, id, 'stderr', LOG_CAP_NOTICE)
-    else this.#add(pool.version, null, id, stream, text, pool.mapPositions(text))
+    if (verdict === 'notice') this.#add(pool.version, invocation, id, 'stderr', LOG_CAP_NOTICE)
+    else this.#add(pool.version, invocation, id, stream, text, pool.mapPositions(text))
+  }
+
+  /** A sandbox ended between calls. What the error was it has printed itself. */
+  afterAnswer({ namespace, function: name, version, sandbox, invocation, failure }: LateFault): void {
+    const when = invocation === null ? 'before its first call' : 'after the answer'
+    this.#add({ namespace, name, version }, invocation, sandbox, 'stderr', `${when}: ${failure.message}`)
+  }
+
+  #outsideCap(slot: Slot): LogCap {
+    const minute = Math.floor(this.#clock.monotonicMs() / 60_000)
+    const known = this.#outsideCaps.get(slot)
+    if (known?.minute === minute) return known.cap
+    const cap = new LogCap()
+    this.#outsideCaps.set(slot, { minute, cap })
+    return cap
   }
 
   /** A line of the call's output. */
@@ -46,7 +59,7 @@ export class CallLog {
 
   /** Why it failed, where that is the function's own doing, and the REPORT line; nothing for a call that was turned away. */
   ended(call: Call, record: InvocationRecord): void {
-    const { error } = record
+    const { error, afterAnswer } = record
     const own = error !== null && error.component === 'function'
     if (record.start === null && !own) return
     const { version } = call.request
@@ -56,6 +69,8 @@ export class CallLog {
     }
     const leftOut = call.pool.positions?.takeLeftOut() ?? 0
     if (leftOut > 0) this.#add(version, call.id, call.sandboxId, 'stderr', leftOutNotice(leftOut))
+    if (afterAnswer !== undefined)
+      this.#add(version, call.id, call.sandboxId, 'stderr', `after the answer: ${afterAnswer.message}`)
     this.#add(version, call.id, call.sandboxId, 'report', reportLine(record))
   }
 
@@ -78,7 +93,7 @@ export class CallLog {
   }
 
   #add(
-    version: FunctionVersion,
+    version: Pick<FunctionVersion, 'namespace' | 'name' | 'version'>,
     invocation: string | null,
     sandbox: string,
     stream: LogLine['stream'],

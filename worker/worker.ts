@@ -12,6 +12,7 @@ import {
   type Runtime,
   RuntimeError,
 } from '../runtime/api.ts'
+import { tellLateFault } from './after-answer.ts'
 import type {
   FunctionVersion,
   Invocation,
@@ -139,7 +140,9 @@ class HostWorker implements Worker, CallHost {
       reclaimAfterMs: options.reclaimAfterMs ?? DEFAULT_RECLAIM_AFTER_MS,
       wakeAt: (atMs) => this.wakeAt(atMs),
       moved: (slot) => this.#moved(slot),
-      output: (slot, stream, line) => this.#callLog.loading(slot, stream, line),
+      output: (slot, ...line) => this.#callLog.outside(slot, ...line),
+      ended: (slot, reason) =>
+        tellLateFault(slot, reason, this.#records, this.#callLog, (event) => this.#publish(event)),
     })
     const path = join(options.stateDir, 'known-calls.json')
     this.#knownCalls = new KeptRetention({ path, retention: this.pool.retention, logger })

@@ -9,7 +9,7 @@ import { compileDecorators } from './decorator-metadata.ts'
 import { type EntryLocation, folderEntry, locateEntry } from './entry.ts'
 import { attempt, BuildFault, type FullResult, moduleOptions, type Target, targetOptions } from './esbuild-options.ts'
 import { type FileReferences, findReferences } from './file-references.ts'
-import { commonJsExports, detectForm } from './form.ts'
+import { commonJsForm, detectForm } from './form.ts'
 import { createOptionalPackages, type OptionalPackages } from './import-plugins.ts'
 import { createKeptOutPackages, externalNames, type KeptOutPackages } from './kept-out-packages.ts'
 import { chooseName, type Manifest, type ManifestFlags, mergeManifest, readManifest } from './manifest.ts'
@@ -60,7 +60,7 @@ export async function bundleHandler(path: string, options: BundleOptions = {}): 
     compiled: await compileDecorators(entryPath, location.folder),
   }
   const listed = listedFiles(manifest.files, location.folder, shownManifest)
-  const form = await analyse(project)
+  const form = await analyse(project, manifest.form)
   const { result, references } = await buildWithReferences(project, form)
   const files = await besideFiles(listed, references.own, location.folder, (file, format) =>
     buildBeside(project, file, format),
@@ -102,16 +102,17 @@ interface EntryForm {
 const STDIN = '<stdin>'
 
 /** Reads the export list. esbuild tells it for ES modules only, hence a first, shallow pass with packages left out. */
-async function analyse(project: Project): Promise<EntryForm> {
+async function analyse(project: Project, asked: unknown): Promise<EntryForm> {
   const { entry, paths } = project
   const input: BuildOptions = { entryPoints: [`./${entry}`], packages: 'external', sourcemap: false }
   const options = optionsFor(project, 'esm')
   const result = await attempt({ ...options, ...input }).catch((error: unknown) => sayAll(project, error))
   const shown = relative(paths.cwd, join(paths.folder, entry))
   const isCommonJs = result.metafile.inputs[entry]?.format === 'cjs'
-  const exports = isCommonJs
-    ? commonJsExports(readFileSync(join(paths.folder, entry), 'utf8'))
-    : (Object.values(result.metafile.outputs).find((output) => output.entryPoint === entry)?.exports ?? [])
+  // What the author says holds, whatever the exports look like; a wrong word is the platform's to refuse.
+  if (asked !== undefined) return { form: asked as HandlerForm, isCommonJs }
+  if (isCommonJs) return { form: commonJsForm(readFileSync(join(paths.folder, entry), 'utf8'), shown), isCommonJs }
+  const exports = Object.values(result.metafile.outputs).find((output) => output.entryPoint === entry)?.exports ?? []
   return { form: detectForm(exports, shown), isCommonJs }
 }
 

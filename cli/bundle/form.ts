@@ -15,6 +15,8 @@ export function detectForm(exports: readonly string[], shown: string): HandlerFo
         'expected one of:',
         "  export default async (request) => new Response('hello')",
         "  export default { fetch(request, env, ctx) { return new Response('hello') } }",
+        '  export default class { fetch(request, env, ctx) { … } }',
+        "  export default fromNode(app)    (req, res) and http servers; import { fromNode } from 'thaw'",
         '  export const handler = async (event, context) => ({ statusCode: 200 })',
       ].join('\n'),
       hints: close === undefined ? [] : [`is ${close} the handler? export default ${close}`],
@@ -22,8 +24,24 @@ export function detectForm(exports: readonly string[], shown: string): HandlerFo
   )
 }
 
+/** The form of a CommonJS entry: `lambda` where its text tells so, else `web`, and the sandbox looks at what there is once it has
+ *  run: a bundle made by another tool hides its exports. Throws CliError NO_HANDLER where the text tells all and none will do. */
+export function commonJsForm(source: string, shown: string): HandlerForm {
+  const names = commonJsExports(source)
+  return names.length === 0 ? 'web' : detectForm(names, shown)
+}
+
+/** What esbuild writes for those who read a bundle without running it. */
+const ANNOTATION = /\b0\s*&&\s*\(?\s*module\s*\.\s*exports\s*=\s*\{([^}]*)\}/
+
 /** Names a CommonJS entry exports, as far as its text tells: `default` stands for `module.exports` itself. */
 export function commonJsExports(source: string): string[] {
+  const annotated = ANNOTATION.exec(source)
+  if (annotated !== null)
+    return annotated[1]!
+      .split(',')
+      .map((name) => name.trim().replace(/:.*$/s, ''))
+      .filter(Boolean)
   const names = new Set<string>()
   for (const match of source.matchAll(/\bexports\s*(?:\.\s*([A-Za-z_$][\w$]*)|\[\s*['"]([^'"]+)['"]\s*\])\s*=(?!=)/g)) {
     names.add(match[1] ?? match[2]!)

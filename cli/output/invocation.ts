@@ -15,7 +15,7 @@ export function formatState(state: InvocationState, style: Style): string {
 
 /** The page of `fn invoke --meter` and `fn get invocation`. */
 export function formatInvocation(record: InvocationRecord, style: Style): string {
-  const { error, metering } = record
+  const { error, afterAnswer, metering } = record
   const outcome = [formatState(record.state, style), record.status === null ? '' : String(record.status)]
   const pairs: (readonly [string, string | null])[] = [
     ['invocation', record.id],
@@ -25,13 +25,15 @@ export function formatInvocation(record: InvocationRecord, style: Style): string
     ],
     ['outcome', outcome.filter(Boolean).join(' ')],
     ['error', error === null ? null : style.red(`${error.message} (${error.code})`)],
+    ['after it', afterAnswer === undefined ? null : style.red(`${afterAnswer.message} (${afterAnswer.code})`)],
     ['created', record.createdAt],
     ['start', record.start],
     ['phases', record.startedAt === null ? null : phasesText(record)],
     ...(metering === null ? [] : meteringPairs(metering, record.limits.memory)),
     ['limits', limitsText(record.limits)],
   ]
-  return formatPairs(pairs, style) + (error?.stack === undefined ? '' : `\n${error.stack}`)
+  const stack = error?.stack ?? afterAnswer?.stack
+  return formatPairs(pairs, style) + (stack === undefined ? '' : `\n${stack}`)
 }
 
 function phasesText(record: InvocationRecord): string {

@@ -118,7 +118,10 @@ function unknown(id: string): QueueError {
 async function recordOf(context: ControlContext, { worker, lane }: ControlParts): Promise<InvocationRecord> {
   const id = idOf(context)
   const queued = lane?.available() ? await lane.record(id).catch(() => null) : null
-  const record = queued ?? (await worker.record(id))
+  const own = await worker.record(id)
+  // What went wrong after the end of a durable call is known where it ran.
+  const late = queued !== null && own?.afterAnswer !== undefined ? { afterAnswer: own.afterAnswer } : {}
+  const record = queued === null ? own : { ...queued, ...late }
   if (record === null || !isOwn(context, record)) throw unknown(id)
   return record
 }

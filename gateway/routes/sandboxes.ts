@@ -73,5 +73,6 @@ async function streamEvents(context: ControlContext, { worker, fleet, streams }:
 
 function subjectOf(event: PlatformEvent) {
   if (event.type === 'invocation') return event.record
+  if (event.type === 'after-answer') return event.fault
   return event.type === 'sandbox' ? event.sandbox : event.line
 }

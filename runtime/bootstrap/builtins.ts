@@ -27,5 +27,8 @@ export const soon: (run: () => void) => NodeJS.Immediate = setImmediate
 export const exitProcess: (code: number) => never = process.exit.bind(process)
 export const now: () => number = Date.now
 export const schedule: (fire: () => void, ms: number) => NodeJS.Timeout = setTimeout
+export const defer: (fire: () => void) => void = setImmediate
+/** The text of a function, whatever the code has made of `toString`. */
+export const sourceOf: (of: object) => string = Function.prototype.call.bind(Function.prototype.toString)
 export const enqueueMicrotask: (run: () => void) => void = queueMicrotask
 export const { wait } = Atomics

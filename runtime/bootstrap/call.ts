@@ -2,13 +2,16 @@
 // Several may be under way at once; each has its own number and credits.
 import { FLAG, FRAME, MAX_HEAD_BYTES, WINDOW_BYTES } from '../protocol/frames.ts'
 import type { InvokeHead } from '../protocol/heads.ts'
-import type { CancelReason, SandboxFaultCode } from '../protocol/messages.ts'
-import { enqueueMicrotask, inspect, nextTick, now } from './builtins.ts'
+import type { CancelReason, FaultMessage, SandboxFaultCode } from '../protocol/messages.ts'
+import type { Answer, ByteReader, ByteSource } from './answer.ts'
+import { bytesOfChunk } from './body-source.ts'
+import { enqueueMicrotask, nextTick, now, types } from './builtins.ts'
+import { describeError, describeValue } from './describe-error.ts'
+import type { Handler } from './find-handler.ts'
 import type { Inflow } from './inflow.ts'
-import type { Handler } from './load.ts'
 import type { Outbox } from './outbox.ts'
-import { flushLines, type OutputOwner, PartialLines } from './output.ts'
-import { type Answer, toAnswer } from './response.ts'
+import { flushLines, type OutputOwner, PartialLines, printError } from './output.ts'
+import { toAnswer } from './to-answer.ts'
 import { installWeb } from './web.ts'
 
 const CANCEL_MESSAGES: Readonly<Record<CancelReason, string>> = {
@@ -41,15 +44,19 @@ export class Call implements OutputOwner {
   readonly inflow: Inflow | null
   readonly lines = new PartialLines()
   readonly deadline: number
+  /** IDLE was said. */
+  over = false
   readonly #host: CallHost
   #started = false
   #ended = false
   #background = 0
+  /** Why work in the background failed, the first time. */
+  #late: FaultMessage | null = null
   #credit = WINDOW_BYTES
   #creditWaiter: (() => void) | null = null
   #controller: AbortController | null = null
   #cancelled: CancelReason | null = null
-  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null
+  #reader: ByteReader | null = null
 
   constructor(id: number, head: InvokeHead, inflow: Inflow | null, host: CallHost) {
     this.id = id
@@ -98,7 +105,8 @@ export class Call implements OutputOwner {
     Promise.resolve(promise).then(
       () => this.#settled(),
       (error) => {
-        this.#host.enter(this, () => console.error('waitUntil:', error))
+        this.#host.enter(this, () => printError('waitUntil:', error))
+        this.#late ??= { code: 'HANDLER_THREW', ...describeError(error) }
         this.#settled()
       },
     )
@@ -108,7 +116,7 @@ export class Call implements OutputOwner {
     if (this.#cancelled !== null) return
     this.#cancelled = reason
     this.#controller?.abort(abortError(reason))
-    this.#reader?.cancel(abortError(reason)).catch(() => undefined)
+    if (this.#reader !== null) stop(this.#reader, abortError(reason))
     this.#wakeWriter()
   }
 
@@ -147,9 +155,9 @@ export class Call implements OutputOwner {
   #send(answer: Answer): void {
     const { body, status } = answer
     const bodyless = this.head.method === 'HEAD' || status === 204 || status === 304 || status === 205
-    if (body !== null && typeof body === 'object' && 'getReader' in body) {
+    if (isSource(body)) {
       if (bodyless || this.#cancelled !== null) {
-        body.cancel(abortError(this.#cancelled ?? 'cancelled')).catch(() => undefined)
+        stop(body, abortError(this.#cancelled ?? 'cancelled'))
         this.#sendWhole(answer, null, 0, answer.length)
         return
       }
@@ -170,14 +178,15 @@ export class Call implements OutputOwner {
   /** The answer in one frame, with IDLE on it when nothing goes on in the background. */
   #sendWhole(answer: Answer, body: string | Uint8Array | null, bytes: number, length: string | null): void {
     const over = this.#background === 0
-    const idle = over && !this.#host.leaves()
+    const leaves = over && this.#host.leaves()
+    const idle = over && !leaves && this.#late === null
     const flags = FLAG.END | (this.#started ? 0 : FLAG.STARTED) | (idle ? FLAG.IDLE : 0)
     flushLines(this.#host.outbox, this)
     this.#host.outbox.head(this.id, flags, headText(answer, length), body, bytes)
     this.#started = true
     this.#ended = true
     if (idle) this.#finish()
-    else if (over) this.#host.leave()
+    else if (over) this.#idle(leaves)
   }
 
   #sendLarge(answer: Answer, body: Uint8Array): void {
@@ -188,8 +197,14 @@ export class Call implements OutputOwner {
     )
   }
 
-  #pump(answer: Answer, body: ReadableStream<Uint8Array>): void {
-    const reader = body.getReader()
+  #pump(answer: Answer, body: ByteSource): void {
+    let reader: ByteReader
+    try {
+      reader = body.getReader()
+    } catch (error) {
+      this.#threw(error)
+      return
+    }
     this.#reader = reader
     this.#sendHead(answer, answer.length)
     this.#copy(reader, promisedBytes(answer.length)).then(
@@ -199,7 +214,7 @@ export class Call implements OutputOwner {
   }
 
   /** `promised`: what the content-length says, or −1. More or less than that is no valid response. */
-  async #copy(reader: ReadableStreamDefaultReader<unknown>, promised: number): Promise<void> {
+  async #copy(reader: ByteReader, promised: number): Promise<void> {
     let sent = 0
     for (;;) {
       const { done, value } = await reader.read()
@@ -208,18 +223,18 @@ export class Call implements OutputOwner {
         if (promised > sent) this.#wrongLength(`ended after ${sent} bytes`, promised)
         return
       }
-      const chunk = typeof value === 'string' ? Buffer.from(value) : value
-      if (!ArrayBuffer.isView(chunk)) {
-        reader.cancel().catch(() => undefined)
-        throw new TypeError(`the response's body gave ${describeValue(chunk)} instead of bytes`)
+      const chunk = bytesOfChunk(value)
+      if (chunk === null) {
+        stop(reader)
+        throw new TypeError(`the response's body gave ${describeValue(value)} instead of bytes`)
       }
-      sent += chunk.byteLength
+      sent += chunk.length
       if (promised >= 0 && sent > promised) {
-        reader.cancel().catch(() => undefined)
+        stop(reader)
         this.#wrongLength('is longer', promised)
         return
       }
-      await this.#write(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+      await this.#write(chunk)
     }
   }
 
@@ -283,14 +298,16 @@ export class Call implements OutputOwner {
     if (this.#background === 0 && this.#ended) this.#idle()
   }
 
-  #idle(): void {
+  #idle(leaves: boolean = this.#host.leaves()): void {
     flushLines(this.#host.outbox, this)
-    if (this.#host.leaves()) this.#host.leave()
+    if (this.#late !== null) this.#host.outbox.fault(FRAME.FAIL, this.id, this.#late)
+    if (leaves) this.#host.leave()
     this.#host.outbox.signal(FRAME.IDLE, this.id)
     this.#finish()
   }
 
   #finish(): void {
+    this.over = true
     this.inflow?.close()
     this.#host.finished(this)
   }
@@ -310,40 +327,19 @@ function abortError(reason: CancelReason): DOMException {
   return new (installWeb().DOMException)(CANCEL_MESSAGES[reason], 'AbortError')
 }
 
+function isSource(body: Answer['body']): body is ByteSource {
+  return typeof body === 'object' && body !== null && !types.isUint8Array(body)
+}
+
+/** Tells a body that it is not wanted (any more). It may be anybody's class: what it throws or rejects is nobody's concern. */
+function stop(body: ByteReader | ByteSource, reason?: unknown): void {
+  try {
+    Promise.resolve(body.cancel(reason)).catch(() => undefined)
+  } catch {
+    // It has ended.
+  }
+}
+
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-}
-
-/** Message and stack of anything thrown. Never throws itself. */
-export function describeError(error: unknown): { readonly message: string; readonly stack?: string } {
-  try {
-    if (typeof error === 'object' && error !== null && typeof (error as Error).message === 'string') {
-      const { name, message, stack } = error as Error
-      const text = name === 'Error' || typeof name !== 'string' ? message : `${name}: ${message}`
-      return typeof stack === 'string' ? { message: text, stack: withCause(stack, error) } : { message: text }
-    }
-    return { message: typeof error === 'string' ? error : inspect(error, { depth: 2, breakLength: Infinity }) }
-  } catch {
-    return { message: 'an error that cannot be described' }
-  }
-}
-
-function withCause(stack: string, error: object): string {
-  const { cause } = error as { cause?: unknown }
-  const inner = typeof cause === 'object' && cause !== null ? (cause as Error).stack : undefined
-  return typeof inner === 'string' ? `${stack}\n[cause]: ${inner}` : stack
-}
-
-/** A short description of a value that should have been something else. */
-export function describeValue(value: unknown): string {
-  try {
-    if (value === undefined || value === null) return String(value)
-    if (typeof value === 'function') return `a function ${value.name}`.trimEnd()
-    return `${typeof value} ${inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 })}`.slice(
-      0,
-      200,
-    )
-  } catch {
-    return typeof value
-  }
 }

@@ -1,21 +1,30 @@
-// AWS Lambda's handler form: one call becomes an event of payload format 2.0, its result becomes an answer.
-// Source: AWS, "Working with AWS Lambda proxy integrations for HTTP APIs", payload format version 2.0.
-import type { LambdaContext, LambdaEvent, LambdaHandler } from '../handler.ts'
+// AWS Lambda's handler form: an event in; a result, a callback or a stream out. `lambda-event.ts` and `lambda-answer.ts` are the
+// two ends, `lambda-stream.ts` response streaming.
+import type { LambdaCallback, LambdaContext, LambdaHandler } from '../handler.ts'
 import type { InitConfig } from '../protocol/messages.ts'
-import { isUtf8, now } from './builtins.ts'
+import { ReadyAnswer } from './answer.ts'
+import { now, sourceOf, types } from './builtins.ts'
 import type { Call } from './call.ts'
-import type { Handler } from './load.ts'
-import { HeaderText, ReadyAnswer } from './response.ts'
+import { countActive, watchLoop } from './empty-loop.ts'
+import type { Handler } from './find-handler.ts'
+import { lambdaHead, toLambdaAnswer } from './lambda-answer.ts'
+import { createEvent } from './lambda-event.ts'
+import { isStreaming, LambdaResponseStream } from './lambda-stream.ts'
+import { isResponse } from './web.ts'
 
-const TEXT_TYPE =
-  /^(?:text\/|application\/(?:[\w.-]+\+)?(?:json|xml)|application\/(?:javascript|x-www-form-urlencoded|graphql|yaml)|multipart\/form-data$)/i
+type StreamingHandler = (event: unknown, stream: LambdaResponseStream, context: LambdaContext) => unknown
 
 /** Makes a handler of the web kind from a Lambda function. */
 export function lambdaForm(handler: LambdaHandler, config: InitConfig): Handler {
+  const streams = isStreaming(handler)
+  // Of the others it is known that they give a promise, or call back.
+  const mayLeaveNothing = !types.isAsyncFunction(handler) && !wantsCallback(handler)
   return async (call) => {
     const body = call.inflow === null ? null : await call.inflow.collect()
-    const result = await callHandler(handler, createEvent(call, body), createLambdaContext(call, config))
-    return toLambdaAnswer(result)
+    const event = createEvent(call, body)
+    if (streams) return callStreaming(handler as unknown as StreamingHandler, event, call, config)
+    const result = await callHandler(handler, event, call, config, mayLeaveNothing)
+    return isResponse(result) ? result : toLambdaAnswer(result)
   }
 }
 
@@ -33,61 +42,64 @@ export function lambdaVariables(config: InitConfig): Record<string, string> {
   }
 }
 
-function callHandler(handler: LambdaHandler, event: LambdaEvent, context: LambdaContext): Promise<unknown> {
+/** A promise or a value is the result. One that returns nothing calls back, by its third argument or by the context's old
+ *  methods; when nothing is under way any more that could, the result is null, as in Lambda. */
+function callHandler(
+  handler: LambdaHandler,
+  event: unknown,
+  call: Call,
+  config: InitConfig,
+  mayLeaveNothing: boolean,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const callback = (error?: unknown, value?: unknown): void => {
+    let endWatch: (() => void) | null = null
+    const callback: LambdaCallback = (error, value) => {
+      endWatch?.()
       if (error === undefined || error === null) resolve(value)
       else reject(error)
     }
-    const returned = handler(event, context, callback)
-    if (returned instanceof Promise || handler.length < 3) resolve(returned)
-    else if (returned !== undefined) resolve(returned)
+    const context = createLambdaContext(call, config, callback)
+    const before = mayLeaveNothing ? countActive() : null
+    const returned = handler(event as never, context, callback)
+    if (returned !== undefined) resolve(returned)
+    else if (before !== null) endWatch = watchLoop(before, () => resolve(null))
   })
 }
 
-function createEvent(call: Call, body: Buffer | null): LambdaEvent {
-  const { method, target, headers: raw, id } = call.head
-  const at = target.indexOf('?')
-  const path = at < 0 ? target : target.slice(0, at)
-  const query = at < 0 ? '' : target.slice(at + 1)
-  const { headers, cookies } = joinHeaders(raw)
-  // Whatever it is called, what is no UTF-8 would not survive as text.
-  const saysText = headers['content-encoding'] === undefined && TEXT_TYPE.test(headers['content-type'] ?? 'text/plain')
-  const isText = saysText && (body === null || isUtf8(body))
-  const host = headers['x-forwarded-host'] ?? headers.host ?? 'localhost'
-  const time = now()
-  return {
-    version: '2.0',
-    routeKey: '$default',
-    rawPath: decodePath(path),
-    rawQueryString: query,
-    ...(cookies.length > 0 ? { cookies } : {}),
-    headers,
-    ...(query === '' ? {} : { queryStringParameters: joinQuery(query) }),
-    requestContext: {
-      accountId: 'anonymous',
-      apiId: host.split('.')[0] ?? 'local',
-      domainName: host,
-      domainPrefix: host.split('.')[0] ?? 'local',
-      http: {
-        method,
-        path: decodePath(path),
-        protocol: 'HTTP/1.1',
-        sourceIp: headers['x-forwarded-for']?.split(',')[0]?.trim() ?? '127.0.0.1',
-        userAgent: headers['user-agent'] ?? '',
-      },
-      requestId: id,
-      routeKey: '$default',
-      stage: '$default',
-      time: clfTime(time),
-      timeEpoch: time,
-    },
-    ...(body === null || body.length === 0 ? {} : { body: body.toString(isText ? 'utf8' : 'base64') }),
-    isBase64Encoded: body !== null && body.length > 0 && !isText,
-  }
+/** Whether it says itself that it calls back. */
+function wantsCallback(handler: LambdaHandler): boolean {
+  return handler.length > 2 || /\barguments\b/.test(sourceOf(handler))
 }
 
-function createLambdaContext(call: Call, config: InitConfig): LambdaContext {
+/** The answer begins with the first write, or the end; it ends when the handler ends the stream, or leaves nothing that could. */
+function callStreaming(handler: StreamingHandler, event: unknown, call: Call, config: InitConfig): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const stream = new LambdaResponseStream(() => resolve(streamAnswer(stream)))
+    const fail = (error: unknown) => {
+      reject(error)
+      stream.destroy(error instanceof Error ? error : new Error(String(error)))
+    }
+    const context = createLambdaContext(call, config, (error) => {
+      if (error === undefined || error === null) stream.end()
+      else fail(error)
+    })
+    const before = countActive()
+    const run = async () => handler(event, stream, context)
+    run().then(() => {
+      if (!stream.writableEnded) watchLoop(before, () => stream.end())
+    }, fail)
+  })
+}
+
+function streamAnswer(stream: LambdaResponseStream): ReadyAnswer {
+  const head = lambdaHead(stream.head ?? { statusCode: 200 })
+  if (typeof head === 'string') return new ReadyAnswer(head)
+  if (!head.lines.hasType) head.lines.add('content-type', stream.contentType)
+  const { status, lines } = head
+  return new ReadyAnswer({ status, headers: lines.text, length: lines.length, body: stream.source() })
+}
+
+function createLambdaContext(call: Call, config: InitConfig, callback: LambdaCallback): LambdaContext {
   return {
     awsRequestId: call.head.id,
     functionName: config.functionName,
@@ -98,68 +110,10 @@ function createLambdaContext(call: Call, config: InitConfig): LambdaContext {
     logStreamName: call.head.id,
     callbackWaitsForEmptyEventLoop: false,
     getRemainingTimeInMillis: () => Math.max(0, call.deadline - now()),
+    done: (error, result) => callback(error, result),
+    succeed: (result) => callback(null, result),
+    fail: (error) => callback(error ?? 'failed without an error'),
   }
-}
-
-/** Names in lower case, repeated ones joined by commas; cookies apart, one entry each. */
-function joinHeaders(raw: readonly string[]): { headers: Record<string, string>; cookies: string[] } {
-  const headers: Record<string, string> = {}
-  const cookies: string[] = []
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = raw[index]!.toLowerCase()
-    const value = raw[index + 1]!
-    if (name === 'cookie') cookies.push(...value.split(/;\s*/).filter((part) => part !== ''))
-    const before = Object.hasOwn(headers, name) ? headers[name] : undefined
-    headers[name] = before === undefined ? value : `${before}${name === 'cookie' ? '; ' : ','}${value}`
-  }
-  return { headers, cookies }
-}
-
-function joinQuery(query: string): Record<string, string> {
-  const parameters: Record<string, string> = {}
-  for (const [name, value] of new URLSearchParams(query)) {
-    parameters[name] = Object.hasOwn(parameters, name) ? `${parameters[name]},${value}` : value
-  }
-  return parameters
-}
-
-function decodePath(path: string): string {
-  try {
-    return decodeURI(path)
-  } catch {
-    return path
-  }
-}
-
-/** `12/Mar/2025:19:03:58 +0000` */
-function clfTime(epochMs: number): string {
-  const [, day, month, year, time] = new Date(epochMs).toUTCString().split(' ')
-  return `${day}/${month}/${year}:${time} +0000`
-}
-
-/** An object with a statusCode is the response; everything else is sent as JSON. */
-function toLambdaAnswer(result: unknown): ReadyAnswer {
-  const lines = new HeaderText()
-  if (typeof result !== 'object' || result === null || !('statusCode' in result)) {
-    lines.add('content-type', 'application/json')
-    return new ReadyAnswer({ status: 200, headers: lines.text, length: null, body: JSON.stringify(result ?? null) })
-  }
-  const { statusCode, headers, multiValueHeaders, cookies, body, isBase64Encoded } = result as Record<string, unknown>
-  const status = Number(statusCode)
-  if (!Number.isInteger(status) || status < 200 || status > 599)
-    return new ReadyAnswer(`a statusCode of ${String(statusCode)}`)
-  const many = Object.entries((multiValueHeaders ?? {}) as Record<string, unknown[]>)
-  const several = new Set(many.map(([name]) => name.toLowerCase()))
-  for (const [name, value] of Object.entries((headers ?? {}) as Record<string, unknown>)) {
-    if (!several.has(name.toLowerCase())) lines.add(name, String(value))
-  }
-  for (const [name, values] of many) for (const value of values) lines.add(name, String(value))
-  for (const cookie of (cookies ?? []) as unknown[]) lines.add('set-cookie', String(cookie))
-  if (lines.invalid !== null) return new ReadyAnswer(`a response with an invalid header ${lines.invalid}`)
-  if (!lines.hasType && body !== undefined && body !== null) lines.add('content-type', 'application/json')
-  const text = body === undefined || body === null ? null : typeof body === 'string' ? body : JSON.stringify(body)
-  const bytes = isBase64Encoded === true && text !== null ? Buffer.from(text, 'base64') : text
-  return new ReadyAnswer({ status, headers: lines.text, length: lines.length, body: bytes })
 }
 
 function memoryMb(config: InitConfig): string {

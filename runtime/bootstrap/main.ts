@@ -5,13 +5,14 @@ import { FLAG, FRAME, HOST_FRAMES, ProtocolError, readU32, WINDOW_BYTES } from '
 import { bodyOffset, parseInvokeHead } from '../protocol/heads.ts'
 import { CANCEL_REASONS, type InitConfig, type InitSizes, parseInit } from '../protocol/messages.ts'
 import { AsyncLocalStorage, changeFolder, exitProcess, readdirSync, Socket, soon } from './builtins.ts'
-import { Call, type CallHost, describeError } from './call.ts'
+import { Call, type CallHost } from './call.ts'
+import { describeError } from './describe-error.ts'
 import { Inflow } from './inflow.ts'
 import { lambdaVariables } from './lambda.ts'
 import { Leftovers } from './leftovers.ts'
 import { type Loaded, loadHandler } from './load.ts'
 import { Outbox, writeTo } from './outbox.ts'
-import { flushLines, installOutput, type OutputOwner, PartialLines } from './output.ts'
+import { flushLines, installOutput, type OutputOwner, PartialLines, printError } from './output.ts'
 import { installOwnMachine, tellMemory } from './own-machine.ts'
 import { rehearse } from './rehearsal.ts'
 import { installWeb } from './web.ts'
@@ -23,20 +24,24 @@ const READ_BUFFER_BYTES = 64 * 1024
 const outbox = new Outbox(writeTo(HOST_FD))
 const calls = new Map<number, Call>()
 const owners = new AsyncLocalStorage<Call>()
-const process0: OutputOwner = { id: 0, lines: new PartialLines() }
+const process0: OutputOwner & { over: boolean } = { id: 0, lines: new PartialLines(), over: false }
+/** The call begun last: what nobody else owns is laid to it. Of those after it nothing has run. */
+let latest: OutputOwner = process0
 let init: { readonly sizes: InitSizes; readonly bytes: Buffer; filled: number } | null = null
 let loaded: Loaded | null = null
 /** The code is being evaluated, or was. */
 let begun = false
 let leftovers: Leftovers | null = null
 let exitSaid = false
+/** The error that ends the process. */
+let fatal: { readonly error: unknown } | null = null
 
-/** Whose output it is: the call the code runs for, else the only one under way, else nobody's. */
+/** Whose output it is: the call the code was begun by, be it over or not, else the only one under way, else the last one. */
 function currentOwner(): OutputOwner {
   const owner = owners.getStore()
-  if (owner !== undefined && calls.has(owner.id)) return owner
+  if (owner !== undefined) return owner
   if (calls.size === 1) for (const only of calls.values()) return only
-  return process0
+  return latest
 }
 
 const host: CallHost = {
@@ -46,7 +51,7 @@ const host: CallHost = {
   finished: (call) => calls.delete(call.id),
   leaves: () => leftovers?.any() === true,
   leave() {
-    outbox.flushNow()
+    sayExit(0, true)
     exitProcess(0)
   },
 }
@@ -102,8 +107,13 @@ function onInvoke(id: number, payload: Buffer): void {
   const inflow = complete && first === null ? null : new Inflow(id, outbox, first, complete)
   const call = new Call(id, parseInvokeHead(payload, bodyAt), inflow, host)
   calls.set(id, call)
-  if ((payload[0]! & FLAG.THAWED) === 0) call.run()
-  else afterPending(() => call.run())
+  if ((payload[0]! & FLAG.THAWED) === 0) begin(call)
+  else afterPending(() => begin(call))
+}
+
+function begin(call: Call): void {
+  latest = call
+  call.run()
 }
 
 /** What came while the process was frozen (a peer that closed its connection) is told before the next call: one round of the
@@ -151,6 +161,7 @@ function onLoaded(made: Loaded, config: InitConfig): void {
   loaded = made
   if (config.leftovers === 'kill') leftovers = new Leftovers()
   flushLines(outbox, process0)
+  process0.over = true
   outbox.signal(FRAME.LOADED, 0)
 }
 
@@ -176,28 +187,45 @@ function copyOf(payload: Buffer): Buffer {
   return copy
 }
 
-function sayExit(exitCode: number, error?: unknown): void {
+/** The last frame. `meant`: the process was told to end. */
+function sayExit(exitCode: number, meant = false): void {
   if (exitSaid) return
   exitSaid = true
-  for (const call of calls.values()) flushLines(outbox, call)
-  flushLines(outbox, process0)
-  outbox.fault(FRAME.EXIT, 0, error === undefined ? { exitCode } : { exitCode, ...describeError(error) })
+  const owner = currentOwner()
+  for (const one of new Set([...calls.values(), owner, process0])) flushLines(outbox, one)
+  outbox.fault(FRAME.EXIT, meant ? 0 : owner.id, {
+    exitCode,
+    received: latest.id,
+    ...(meant ? { meant } : {}),
+    ...(fatal === null ? {} : describeError(fatal.error)),
+  })
   outbox.flushNow()
 }
 
 function onUncaught(error: unknown): void {
   // A function with a listener of its own has taken the matter over, as under plain Node.
   if (process.listenerCount('uncaughtException') > 1) return
-  console.error('Uncaught', error)
-  sayExit(1, error)
+  printError('Uncaught', error)
+  fatal = { error }
   exitProcess(1)
+}
+
+/** ORDER: EXIT is said when the code's own `exit` listeners have run: what they print belongs before it. Node calls this
+ *  through the process object. */
+function sayExitLast(): void {
+  const ending = process as unknown as { reallyExit(code: number): never }
+  const reallyExit = ending.reallyExit.bind(process)
+  ending.reallyExit = (code) => {
+    sayExit(code)
+    return reallyExit(code)
+  }
 }
 
 function boot(): void {
   process.env.HOME ??= '/tmp'
   process.env.TMPDIR ??= '/tmp'
   installOutput(outbox, currentOwner)
-  process.on('exit', (code) => sayExit(code))
+  sayExitLast()
   process.on('uncaughtException', onUncaught)
   const decoder = new FrameDecoder(HOST_FRAMES, onFrame)
   const buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)

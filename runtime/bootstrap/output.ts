@@ -3,7 +3,8 @@
 
 import { MAX_LINE_BYTES } from '../protocol/frames.ts'
 import { encodeLog } from '../protocol/messages.ts'
-import { StringDecoder, Writable } from './builtins.ts'
+import { nextTick, StringDecoder, Writable } from './builtins.ts'
+import { cutOwnFrames, describeError } from './describe-error.ts'
 import type { Outbox } from './outbox.ts'
 
 export type OutputName = 'stdout' | 'stderr'
@@ -18,6 +19,8 @@ export class PartialLines {
 export interface OutputOwner {
   readonly id: number
   readonly lines: PartialLines
+  /** Nothing ends its last line for it any more: a piece of a line is sent as it is. */
+  readonly over: boolean
 }
 
 /** Replaces process.stdout and process.stderr. `owner` says whose text it is, at the moment of the write. */
@@ -25,6 +28,16 @@ export function installOutput(outbox: Outbox, owner: () => OutputOwner): void {
   const streams = { stdout: createStream('stdout', 1, outbox, owner), stderr: createStream('stderr', 2, outbox, owner) }
   for (const name of ['stdout', 'stderr'] as const) {
     Object.defineProperty(process, name, { get: () => streams[name], configurable: true, enumerable: true })
+  }
+}
+
+/** An error into the log, without a look at what the code has made of `console`. Never throws. */
+export function printError(label: string, error: unknown): void {
+  const { message, stack } = describeError(error)
+  try {
+    process.stderr.write(`${label} ${stack ?? message}\n`)
+  } catch {
+    // The code has put a stream of its own in its place.
   }
 }
 
@@ -56,7 +69,9 @@ function createStream(name: OutputName, fd: number, outbox: Outbox, owner: () =>
   return Object.assign(stream, { fd, _isStdio: true, destroy: () => stream, end: () => stream })
 }
 
-function print(outbox: Outbox, owner: OutputOwner, name: OutputName, text: string): void {
+function print(outbox: Outbox, owner: OutputOwner, name: OutputName, printed: string): void {
+  // An error printed whole comes in one piece.
+  const text = cutOwnFrames(printed)
   let from = 0
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', from)) {
     outbox.raw(encodeLog(owner.id, name, cutLine(owner.lines[name] + text.slice(from, at))))
@@ -66,6 +81,7 @@ function print(outbox: Outbox, owner: OutputOwner, name: OutputName, text: strin
   // A line that never ends is kept only as far as it will be shown.
   if (owner.lines[name].length <= MAX_LINE_BYTES) owner.lines[name] += text.slice(from, from + MAX_LINE_BYTES + 1)
   if (from > 0) outbox.flushNow()
+  if (owner.over && owner.lines[name] !== '') nextTick(() => flushLines(outbox, owner))
 }
 
 const CUT_MARK = ' … [cut]'

@@ -1,5 +1,5 @@
 // The request a handler sees: a Request to every observer, built from the wire's fields only as far as it is used.
-// The real object exists only after clone(), new Request(request) or fetch(request).
+// The real object exists only after clone(), new Request(request), fetch(request), or a look at it as a whole (console.log).
 import { isDisturbed } from './builtins.ts'
 import type { Inflow } from './inflow.ts'
 import type { NativeWeb } from './web.ts'
@@ -19,7 +19,8 @@ export const RAW_HEADERS = Symbol.for('thaw.rawHeaders')
 
 let native: NativeWeb
 
-/** Looks and behaves as a Request with the body, url and headers of one invocation. */
+/** Looks and behaves as a Request with the body, url and headers of one invocation. What it has no member for is asked of the
+ *  real one (`patchPrototype` in web.ts). */
 export class LazyRequest {
   readonly #source: RequestSource
   #url: string | null = null
@@ -27,6 +28,8 @@ export class LazyRequest {
   #used = false
   #stream: ReadableStream<Uint8Array<ArrayBuffer>> | null = null
   #real: Request | null = null
+  /** The real one's body is this one's: it is read through that one then. */
+  #handedOver = false
 
   constructor(source: RequestSource) {
     this.#source = source
@@ -36,6 +39,15 @@ export class LazyRequest {
   static adopt(web: NativeWeb): void {
     native = web
     Object.setPrototypeOf(LazyRequest.prototype, web.Request.prototype)
+    Object.defineProperty(LazyRequest.prototype, 'constructor', {
+      get: () => web.Request.prototype.constructor,
+      configurable: true,
+    })
+  }
+
+  /** True for a lazy request, whatever it has been made to look like. */
+  static is(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && #source in value
   }
 
   /** The real Request for a lazy one; anything else unchanged. */
@@ -68,13 +80,13 @@ export class LazyRequest {
     return this.#source.signal()
   }
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    if (this.#real !== null) return this.#real.body as ReadableStream<Uint8Array<ArrayBuffer>> | null
+    if (this.#handedOver) return this.#real!.body as ReadableStream<Uint8Array<ArrayBuffer>> | null
     if (this.#source.inflow === null) return null
     this.#stream ??= this.#source.inflow.stream()
     return this.#stream
   }
   get bodyUsed(): boolean {
-    if (this.#real !== null) return this.#real.bodyUsed
+    if (this.#handedOver) return this.#real!.bodyUsed
     if (this.#used || this.#stream === null) return this.#used
     return isDisturbed(this.#stream) || this.#source.inflow?.taken === true
   }
@@ -111,33 +123,33 @@ export class LazyRequest {
   }
 
   async text(): Promise<string> {
-    if (this.#real !== null) return this.#real.text()
+    if (this.#handedOver) return this.#real!.text()
     return decodeUtf8(await this.#consume())
   }
   async json(): Promise<unknown> {
-    if (this.#real !== null) return this.#real.json()
+    if (this.#handedOver) return this.#real!.json()
     return JSON.parse(decodeUtf8(await this.#consume()))
   }
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#real !== null) return new Uint8Array(await this.#real.arrayBuffer())
+    if (this.#handedOver) return this.#real!.bytes() as Promise<Uint8Array<ArrayBuffer>>
     return owned(await this.#consume())
   }
   async arrayBuffer(): Promise<ArrayBuffer> {
-    if (this.#real !== null) return this.#real.arrayBuffer()
+    if (this.#handedOver) return this.#real!.arrayBuffer()
     return owned(await this.#consume()).buffer
   }
   async blob(): Promise<Blob> {
-    if (this.#real !== null) return this.#real.blob()
-    return new native.Blob([owned(await this.#consume())], { type: this.headers.get('content-type') ?? '' })
+    if (this.#handedOver) return this.#real!.blob()
+    return this.#bodyAsResponse(owned(await this.#consume())).blob()
   }
   async formData(): Promise<FormData> {
-    if (this.#real !== null) return this.#real.formData()
-    const type = this.headers.get('content-type')
-    const body = owned(await this.#consume())
-    return new native.Response(body, { headers: type === null ? {} : { 'content-type': type } }).formData()
+    if (this.#handedOver) return this.#real!.formData()
+    return this.#bodyAsResponse(owned(await this.#consume())).formData()
   }
   clone(): Request {
-    return this.#realize().clone()
+    const clone = this.#realize().clone()
+    if (clone.method !== this.method) Object.defineProperty(clone, 'method', { value: this.method, configurable: true })
+    return clone
   }
 
   async #consume(): Promise<Buffer> {
@@ -150,14 +162,58 @@ export class LazyRequest {
     return Buffer.from(await new native.Response(this.#stream).arrayBuffer())
   }
 
+  /** Node's own readers go by the content type. */
+  #bodyAsResponse(body: Uint8Array<ArrayBuffer>): Response {
+    const type = this.headers.get('content-type')
+    return new native.Response(body, { headers: type === null ? [] : [['content-type', type]] })
+  }
+
+  /** As they came, letter case included: so Node prints them. */
+  #pairs(): [string, string][] {
+    const { headers } = this.#source
+    const pairs: [string, string][] = []
+    for (let index = 0; index < headers.length; index += 2) pairs.push([headers[index]!, headers[index + 1]!])
+    return pairs
+  }
+
   #realize(): Request {
-    if (this.#real !== null) return this.#real
-    const { method } = this.#source
+    if (this.#real !== null) {
+      if (this.#headers !== null) makeEqual(this.#real.headers, this.#headers)
+      return this.#real
+    }
+    const { method, inflow } = this.#source
+    // Node's class takes neither a body with GET and HEAD nor these methods: such a body stays with this object.
     const bodyless = method === 'GET' || method === 'HEAD'
-    const init = { method, headers: this.headers, signal: this.signal, duplex: 'half' }
-    this.#real = new native.Request(this.url, bodyless ? init : { ...init, body: this.body })
+    const forbidden = FORBIDDEN_METHODS.test(method)
+    const init = {
+      method: forbidden ? 'POST' : method,
+      headers: this.#headers ?? this.#pairs(),
+      signal: this.signal,
+      duplex: 'half',
+    }
+    const body = bodyless || inflow === null ? null : this.#used ? usedStream() : this.body
+    this.#real = new native.Request(this.url, body === null ? init : { ...init, body })
+    this.#handedOver = body !== null
+    if (this.#used && body !== null) body.cancel().catch(() => undefined)
+    if (forbidden) Object.defineProperty(this.#real, 'method', { value: method, configurable: true })
     return this.#real
   }
+}
+
+/** What the code has changed since counts. */
+function makeEqual(headers: Headers, wanted: Headers): void {
+  for (const name of [...headers.keys()]) headers.delete(name)
+  wanted.forEach((value, name) => {
+    headers.append(name, value)
+  })
+}
+
+/** Those that the Fetch standard keeps to the user agent. */
+const FORBIDDEN_METHODS = /^(?:connect|trace|track)$/i
+
+/** A body that was read already, past any stream: disturbed once the request has it. */
+function usedStream(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream<Uint8Array<ArrayBuffer>>()
 }
 
 // A target that the URL standard would leave as it is: no dot segments, no escapes, nothing to encode.

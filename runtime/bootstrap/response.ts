@@ -1,64 +1,22 @@
-// The Response class functions see, and the flat form in which answers leave: a status, one text of headers, a body.
-// `new Response(text, bytes or request.body, simple init)` keeps those and builds Node's real object only when asked for more.
+// The Response class functions see. `new Response(text, bytes or request.body, simple init)` keeps those and builds Node's real
+// object only when asked for more.
+import { type Answer, HeaderText, isHeaderValue } from './answer.ts'
 import { isDisturbed, types } from './builtins.ts'
 import { inflowOf } from './inflow.ts'
 import type { NativeWeb } from './web.ts'
 
-export type AnswerBody = string | Uint8Array | ReadableStream<Uint8Array> | null
-
-/** A response ready for the wire. */
-export interface Answer {
-  readonly status: number
-  /** `\nname\nvalue` for each header, without content-length. */
-  readonly headers: string
-  /** The content-length the function set; null when it set none. */
-  readonly length: string | null
-  readonly body: AnswerBody
-}
-
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const TEXT_TYPE = '\ncontent-type\ntext/plain;charset=UTF-8'
 const NULL_BODY_STATUS = new Set([101, 103, 204, 205, 304])
-
-/** An answer made by the bootstrap's own adapters (or why there is none); `toAnswer` passes it on. */
-export class ReadyAnswer {
-  readonly answer: Answer | string
-  constructor(answer: Answer | string) {
-    this.answer = answer
-  }
-}
-
-/** Header lines while they are gathered. */
-export class HeaderText {
-  text = ''
-  length: string | null = null
-  hasType = false
-  /** Name of the last header that was refused. */
-  invalid: string | null = null
-
-  /** False when the name or value is not valid in HTTP; nothing is added then. */
-  add(name: string, value: string): boolean {
-    if (!NAME.test(name) || !VALUE.test(value)) {
-      this.invalid = name
-      return false
-    }
-    const lower = name.toLowerCase()
-    if (lower === 'content-length') this.length = value.trim()
-    else this.text += `\n${lower}\n${value}`
-    if (lower === 'content-type') this.hasType = true
-    return true
-  }
-}
 
 let web: NativeWeb
 
 /** Text, a snapshot of bytes, or the untouched stream of a request. */
 type KeptBody = string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null
-const READ_ALREADY = 'a Response whose body was already read'
+/** Why a response is none. */
+export const READ_ALREADY = 'a Response whose body was already read'
 
 /** A Response whose parts are kept as given. */
-class LazyResponse {
+export class LazyResponse {
   readonly #status: number
   readonly #statusText: string
   readonly #lines: HeaderText
@@ -72,6 +30,18 @@ class LazyResponse {
     this.#statusText = statusText
     this.#lines = lines
     this.#body = body
+  }
+
+  /** True for a lazy response, whatever it has been made to look like. */
+  static is(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && #lines in value
+  }
+
+  /** The real Response for a lazy one; anything else unchanged. */
+  static unwrap<T>(value: T): T | Response {
+    return typeof value === 'object' && value !== null && #lines in value
+      ? (value as unknown as LazyResponse).#realize()
+      : value
   }
 
   /** The wire's form, or why there is none; null for anything that is no lazy response, or whose body became a stream. */
@@ -198,7 +168,7 @@ function createLazy(body: unknown, init: ResponseInit | undefined, defaultType =
   if (init) {
     if (init.status !== undefined) status = init.status
     if (init.statusText !== undefined) statusText = init.statusText
-    if (typeof statusText !== 'string' || !VALUE.test(statusText)) return null
+    if (typeof statusText !== 'string' || !isHeaderValue(statusText)) return null
     if (!Number.isInteger(status) || status < 200 || status > 599) return null
     if (init.headers !== undefined && !readHeaders(init.headers, lines)) return null
   }
@@ -208,7 +178,7 @@ function createLazy(body: unknown, init: ResponseInit | undefined, defaultType =
 }
 
 function isStream(body: KeptBody): body is ReadableStream<Uint8Array<ArrayBuffer>> {
-  return typeof body === 'object' && body !== null && 'getReader' in body
+  return typeof body === 'object' && body !== null && !types.isUint8Array(body)
 }
 
 /** The body of a request that nobody has begun to read. */
@@ -239,33 +209,10 @@ function readHeaders(from: unknown, into: HeaderText): boolean {
   return true
 }
 
-/** What a handler returned, ready to send; a string says why it is no response. */
-export function toAnswer(result: unknown): Answer | string {
-  if (typeof result !== 'object' || result === null) return 'not a Response'
-  if (result instanceof ReadyAnswer) return result.answer
-  const answer = LazyResponse.answer(result)
-  if (answer !== null) return answer
-  if (!isResponseLike(result)) return 'not a Response'
-  const { status, body } = result
-  if (!Number.isInteger(status) || status < 200 || status > 599) return `a Response of status ${status}`
-  if (result.bodyUsed || body?.locked) return READ_ALREADY
-  const lines = readLines(result.headers)
-  if (lines.invalid !== null) return `a Response with an invalid header ${lines.invalid}`
-  return { status, headers: lines.text, length: lines.length, body }
-}
-
 function readLines(headers: Headers): HeaderText {
   const lines = new HeaderText()
   headers.forEach((value, name) => {
     lines.add(name, value)
   })
   return lines
-}
-
-/** A Response of Node, or of a library that brings its own. */
-function isResponseLike(value: object): value is Response {
-  if (value instanceof web.Response) return true
-  const { status, headers, body } = value as Partial<Response>
-  if (typeof status !== 'number' || typeof headers?.forEach !== 'function') return false
-  return body === null || typeof body?.getReader === 'function'
 }

@@ -72,9 +72,14 @@ export interface FaultMessage {
   readonly message: string
   readonly stack?: string
 }
-/** Payload of EXIT: the process ends with `exitCode`, because of `message` when an error was not caught. */
+/** Payload of EXIT: the process ends with `exitCode`, because of `message` when an error was not caught. Its invocation number
+ *  is that of the call whose code ended it, 0 when it is not known. */
 export interface ExitMessage {
   readonly exitCode: number
+  /** Number of the call begun last: of later ones nothing ran. */
+  readonly received?: number
+  /** It ends itself as it was told to (`leftovers`). */
+  readonly meant?: true
   readonly message?: string
   readonly stack?: string
 }
@@ -102,10 +107,12 @@ export function parseFault(payload: Buffer): FaultMessage {
 
 /** Throws ProtocolError. */
 export function parseExit(payload: Buffer): ExitMessage {
-  const { exitCode, message, stack } = parseObject(payload)
+  const { exitCode, received, meant, message, stack } = parseObject(payload)
   if (!Number.isInteger(exitCode)) throw new ProtocolError('EXIT without an exit code')
   return {
     exitCode: (exitCode as number) & 255,
+    ...(Number.isInteger(received) ? { received: received as number } : {}),
+    ...(meant === true ? { meant } : {}),
     ...(typeof message === 'string' ? { message: message.slice(0, MAX_MESSAGE_CHARS) } : {}),
     ...(typeof stack === 'string' ? { stack: stack.slice(0, MAX_STACK_CHARS) } : {}),
   }

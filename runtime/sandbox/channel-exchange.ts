@@ -37,6 +37,7 @@ export class Exchange implements SandboxExchange {
   #headSeen = false
   #endSeen = false
   #idleSeen = false
+  #lateSeen = false
   /** Bytes the sandbox may still send. */
   #window = WINDOW_BYTES
   /** Bytes taken by the sink for which no credit was returned yet. */
@@ -120,6 +121,7 @@ export class Exchange implements SandboxExchange {
     const notSent = !this.#started && (this.#unwritten || (unread && this.#onlyInvoke))
     this.#upload?.stop()
     this.#waiting.length = 0
+    if (this.#endSeen && fault.code !== 'KILLED' && fault.data?.meant === undefined) this.#sink.late?.(fault)
     this.#close(notSent ? { code: 'NOT_SENT', message: fault.message } : fault)
     this.#sink.idle(false)
   }
@@ -180,9 +182,15 @@ export class Exchange implements SandboxExchange {
   }
 
   #onFail(payload: Buffer): void {
-    if (this.#endSeen) throw new ProtocolError('FAIL out of order')
     const fault = parseFault(payload)
     if (fault.code === 'LOAD_FAILED') throw new ProtocolError('LOAD_FAILED for a call')
+    if (this.#endSeen) {
+      // Of what went on in the background: told once, right before IDLE.
+      if (this.#lateSeen) throw new ProtocolError('FAIL out of order')
+      this.#lateSeen = true
+      this.#sink.late?.(fault)
+      return
+    }
     this.#endSeen = true
     this.#start()
     // ORDER: what came before the failure is not worth waiting for.

@@ -1,7 +1,7 @@
 // The host's end of the wire to one sandbox: boot, load, calls, and the judgement of all that comes from inside.
 // It never kills: it goes deaf and tells its owner through `onFault`; the owner ends the sandbox and calls `fail`.
 import type { Duplex } from 'node:stream'
-import type { CallSink, Clock, Code, Fault, SandboxCall, SandboxExchange } from '../api.ts'
+import type { CallSink, Clock, Code, Fault, SandboxCall, SandboxExchange, SandboxLog } from '../api.ts'
 import { RuntimeError, type RuntimeErrorCode } from '../errors.ts'
 import { WireSocket } from '../host/wire-socket.ts'
 import { formatDuration } from '../limits/units.ts'
@@ -48,8 +48,8 @@ export interface Channel {
    *  `SANDBOX_STOPPED`. */
   prepared(timeoutMs: number): Promise<void>
   /** Sends the code and waits for it to load; at most once. Rejects RuntimeError `LOAD_FAILED` (its `fault` has the
-   *  stack) | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`. Lines printed meanwhile go to `log`. */
-  load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void>
+   *  stack) | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`. Lines printed meanwhile go to `log`, and those that calls print after their end. */
+  load(code: Code, timeoutMs: number, log: SandboxLog): Promise<void>
   /** Asks for V8's code cache of the loaded code: null when there is none, it is larger than `maxBytes`, or it does not
    *  come in time. Hostile bytes: for sandboxes of the same version only. Rejects RuntimeError `SANDBOX_STOPPED`. */
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
@@ -67,6 +67,8 @@ export interface Channel {
 }
 
 const DEFAULT_MEMORY_BYTES = 128 * 1024 ** 2
+/** Of so many calls it is known who they were after their end. */
+const PAST_CALLS = 64
 const CLOSED: Fault = { code: 'KILLED', message: 'the sandbox was destroyed' }
 
 /** Takes over the socket to a sandbox. */
@@ -108,6 +110,10 @@ class SocketChannel implements Channel {
   }
   #phase: Phase = 'booting'
   #lastId = 0
+  /** Ids of the last calls, by number. */
+  readonly #past: string[] = new Array(PAST_CALLS).fill('')
+  /** Number of the last call that the process said it had read; those after it never ran. */
+  #receivedId = Number.POSITIVE_INFINITY
   /** Why nothing is read any more. */
   #deaf: Fault | null = null
   /** Why there is no sandbox any more: what new calls get. */
@@ -119,7 +125,7 @@ class SocketChannel implements Channel {
   #prepared: Awaited | null = null
   #loaded: Awaited | null = null
   #cache: CacheIntake | null = null
-  #loadLog: CallSink['log'] | null = null
+  #log: SandboxLog | null = null
   #cancelPause: (() => void) | null = null
   /** The bytes of a chunk are overwritten by the next: what is kept must be copied. */
   #reused = false
@@ -171,13 +177,13 @@ class SocketChannel implements Channel {
     return this.#prepared.promise
   }
 
-  load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {
+  load(code: Code, timeoutMs: number, log: SandboxLog): Promise<void> {
     if (this.#gone !== null) return Promise.reject(stopped(this.#gone))
     if (this.#phase !== 'ready') {
       return Promise.reject(new RuntimeError('SANDBOX_STATE', `cannot load code into a channel that is ${this.#phase}`))
     }
     this.#phase = 'loading'
-    this.#loadLog = log
+    this.#log = log
     this.#loaded = new Awaited(this.#options.clock, timeoutMs, () => {
       const message = `the code did not load within ${formatDuration(timeoutMs)}`
       return new RuntimeError('LOAD_TIMEOUT', message, { fault: { code: 'LOAD_TIMEOUT', message } })
@@ -212,6 +218,7 @@ class SocketChannel implements Channel {
     try {
       exchange.send(call, this.#exchanges.size > 0, thawed)
       this.#exchanges.set(id, exchange)
+      this.#past[id % PAST_CALLS] = call.id
     } catch (error) {
       // Nothing was written: the sandbox is as good as before.
       queueMicrotask(() => {
@@ -230,11 +237,11 @@ class SocketChannel implements Channel {
     this.#prepared?.reject(error)
     this.#loaded?.reject(error)
     this.#cache?.reject(error)
-    const open = [...this.#exchanges.values()]
+    const open = [...this.#exchanges]
     this.#exchanges.clear()
     // Only the call begun last can have been the last thing written.
-    open.forEach((exchange, index) => {
-      exchange.fail(fault, this.#lastUnread && index === open.length - 1)
+    open.forEach(([id, exchange], index) => {
+      exchange.fail(fault, id > this.#receivedId || (this.#lastUnread && index === open.length - 1))
     })
   }
 
@@ -313,14 +320,31 @@ class SocketChannel implements Channel {
 
   #onFrame(type: number, id: number, payload: Buffer, own: boolean): void {
     if (this.#deaf !== null) return
-    if (type === FRAME.EXIT) this.#onExit(payload)
+    if (type === FRAME.EXIT) this.#onExit(id, payload)
     else if (id === 0) this.#onSandboxFrame(type, payload)
     else {
       const exchange = this.#exchanges.get(id)
-      if (exchange === undefined) throw new ProtocolError(`${frameName(type)} for invocation ${id}, which is not open`)
+      if (exchange === undefined) {
+        if (type !== FRAME.LOG || id > this.#lastId)
+          throw new ProtocolError(`${frameName(type)} for invocation ${id}, which is not open`)
+        this.#onLateLine(this.#pastCall(id), payload)
+        return
+      }
       this.#charges.frame(type, payload)
       exchange.onFrame(type, payload, own || !this.#reused)
     }
+  }
+
+  /** A line outside of every call that is open. */
+  #onLateLine(invocation: string | null, payload: Buffer): void {
+    this.#charges.pay(payload.length)
+    const { stream, line } = parseLog(payload)
+    this.#log?.(stream, line, invocation)
+  }
+
+  /** Who the call of this number was; null when that is too long ago. */
+  #pastCall(id: number): string | null {
+    return id > this.#lastId - PAST_CALLS ? this.#past[id % PAST_CALLS] || null : null
   }
 
   /** Frames of the sandbox itself: boot, load, and lines printed outside of every call. */
@@ -336,28 +360,28 @@ class SocketChannel implements Channel {
       this.#cache.onFrame(type, payload)
     } else if (type === FRAME.LOADED && this.#phase === 'loading') {
       this.#phase = 'loaded'
-      this.#loadLog = null
       this.#loaded?.resolve()
     } else if (type === FRAME.FAIL && this.#phase === 'loading') {
       const fault = parseFault(payload)
       this.#phase = 'unusable'
-      this.#loadLog = null
+      this.#log = null
       this.#loaded?.reject(new RuntimeError('LOAD_FAILED', fault.message, { fault: { ...fault, code: 'LOAD_FAILED' } }))
     } else if (type === FRAME.LOG) {
-      this.#charges.pay(payload.length)
-      const { stream, line } = parseLog(payload)
-      this.#loadLog?.(stream, line)
+      this.#onLateLine(null, payload)
     } else throw new ProtocolError(`${frameName(type)} while ${this.#phase}`)
   }
 
-  #onExit(payload: Buffer): void {
-    const { exitCode, message, stack } = parseExit(payload)
+  #onExit(id: number, payload: Buffer): void {
+    const { exitCode, received, meant, message, stack } = parseExit(payload)
+    if (received !== undefined) this.#receivedId = received
     const cause = message === undefined ? `exited with code ${exitCode}` : `ended by an error nobody caught: ${message}`
+    const leftBy = id > 0 && id <= this.#lastId && !this.#exchanges.has(id) ? this.#pastCall(id) : null
+    const left = leftBy === null ? '' : ` (left running by invocation ${leftBy}, which had ended)`
     this.#goDeaf({
       code: 'EXITED',
-      message: `the function's process ${cause}`,
+      message: `the function's process ${cause}${left}`,
       ...(stack === undefined ? {} : { stack }),
-      data: { exitCode },
+      data: { exitCode, ...(leftBy === null ? {} : { leftBy }), ...(meant ? { meant: 'leftovers' } : {}) },
     })
   }
 }

@@ -11,6 +11,7 @@ import type {
   Sandbox,
   SandboxCall,
   SandboxExchange,
+  SandboxLog,
   SandboxState,
   SandboxWatch,
   StopReason,
@@ -167,10 +168,10 @@ export class ContainerSandbox implements Sandbox {
     return this.#channel.prepared(timeoutMs)
   }
 
-  async load(code: Code, timeoutMs: number, log: CallSink['log']): Promise<void> {
+  async load(code: Code, timeoutMs: number, log: SandboxLog): Promise<void> {
     this.#expectRunning()
     this.#joinTenant(code.tenant)
-    this.#log = log
+    this.#log = (stream, line) => log(stream, line, null)
     this.#oomKillsBefore = this.#cgroup.oomKills()
     await this.#channel.load(code, timeoutMs, log)
     this.#thawed = false
@@ -287,7 +288,7 @@ export class ContainerSandbox implements Sandbox {
   kill(fault: Fault): void {
     if (this.#state === 'stopped') return
     this.#state = move(this.#state, 'stopped')
-    this.#reason = { fault, atMs: this.#clock.now() }
+    this.#reason = { fault, atMs: this.#clock.now(), openCalls: this.#channel.inFlight }
     this.#cgroup.kill()
     this.#channel.fail(fault)
     this.#channel.close()

@@ -1,5 +1,5 @@
 // AWS Lambda's form over the wire: payload format 2.0 in, results of every kind out.
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { WireBench } from '../support/wire-process.ts'
 
 const bench = new WireBench()
@@ -34,7 +34,7 @@ test('the event has payload format 2.0', async () => {
   expect(event).toMatchObject({
     version: '2.0',
     routeKey: '$default',
-    rawPath: '/a b/c',
+    rawPath: '/a%20b/c',
     rawQueryString: 'x=1&x=2&y=%20',
     cookies: ['a=1', 'b=2'],
     headers: { host: 'fn.example', 'x-a': '1,2', 'content-type': 'text/plain' },
@@ -43,7 +43,7 @@ test('the event has payload format 2.0', async () => {
       domainName: 'fn.example',
       domainPrefix: 'fn',
       requestId: '0190-test',
-      http: { method: 'POST', path: '/a b/c', sourceIp: '9.9.9.9', userAgent: 'test' },
+      http: { method: 'POST', path: '/a%20b/c', sourceIp: '9.9.9.9', userAgent: 'test' },
     },
     body: 'grüße',
     isBase64Encoded: false,
@@ -123,4 +123,156 @@ test('results are responses, JSON, or come through the callback', async () => {
     message: expect.stringContaining('a statusCode of 99'),
   })
   expect((await get('header')).fault?.code).toBe('INVALID_RESPONSE')
+})
+
+const LAMBDA = { form: 'lambda' } as const
+
+test('the path comes as it was sent: what was escaped stays so', async () => {
+  const box = await bench.load(
+    `exports.handler = async (event) => [event.rawPath, event.requestContext.http.path]`,
+    LAMBDA,
+  )
+  for (const path of ['/a%2Fb', '/a%20b', '/%252F', '/gr%C3%BC%C3%9Fe', '/a%3Fb%23c', '/%', '/a+b'])
+    expect(JSON.parse((await box.call({ target: `${path}?x=1` })).body)).toEqual([path, path])
+})
+
+test('what is undefined or null in a result is not sent, as text least of all', async () => {
+  const box = await bench.load(
+    `exports.handler = async () => ({ statusCode: '201', headers: { 'access-control-allow-origin': undefined, 'x-null': null, 'x-zero': 0, 'x-no': false },
+       multiValueHeaders: { 'x-many': ['1', undefined, 2], 'x-one': 'one', 'x-none': undefined }, cookies: [undefined, 'a=1'], body: undefined })`,
+    LAMBDA,
+  )
+  const { status, headers, bytes } = await box.call()
+  expect([status, bytes.length]).toEqual([201, 0])
+  expect(headers).toEqual([
+    'x-zero',
+    '0',
+    'x-no',
+    'false',
+    'x-many',
+    '1',
+    'x-many',
+    '2',
+    'x-one',
+    'one',
+    'set-cookie',
+    'a=1',
+    'content-length',
+    '0',
+  ])
+})
+
+test('a callback counts however the handler takes it, and so do the methods of the context', async () => {
+  const box = await bench.load(
+    `const { readFile } = require('node:fs')
+     const ways = {
+       arguments: function () { const done = arguments[2]; setTimeout(() => done(null, 'arguments'), 5) },
+       rest: (...all) => { setTimeout(all[2], 5, null, 'rest') },
+       third: (event, context, callback) => { setTimeout(callback, 5, null, 'third') },
+       done: (event, context) => { setTimeout(context.done, 5, null, 'done') },
+       succeed: (event, context) => context.succeed('succeed'),
+       fail: (event, context) => { readFile('/nowhere', (error) => context.fail(error)) },
+       file: (event, context) => { readFile(__filename.replace(/^.code/, '/proc') && '/proc/self/status', () => context.done(null, 'file')) },
+       nothing: () => {},
+       async: async (event, context) => { await new Promise((resolve) => setTimeout(resolve, 5)); return 'async' },
+       value: () => 'value',
+       leaves: () => { Promise.resolve().then(() => 1) } }
+     exports.handler = function (event, context, callback) { return ways[event.rawPath.slice(1)].apply(null, arguments) }
+     exports.ways = ways`,
+    LAMBDA,
+  )
+  for (const way of ['arguments', 'rest', 'third', 'done', 'succeed', 'file', 'async', 'value'])
+    expect([way, (await box.call({ target: `/${way}` })).body]).toEqual([way, JSON.stringify(way)])
+  expect((await box.call({ target: '/fail' })).fault?.message).toContain('ENOENT')
+})
+
+test('a handler that returns nothing and leaves nothing that could call back answers null', async () => {
+  const handlers = [
+    `() => {}`,
+    `(event, context) => { Promise.resolve().then(() => 1) }`,
+    `(...all) => { setTimeout(() => 1, 5) }`,
+  ]
+  for (const handler of handlers) {
+    const box = await bench.load(`exports.handler = ${handler}`, LAMBDA)
+    expect((await box.call()).body).toBe('null')
+  }
+  const slow = await bench.load(
+    `exports.handler = (...all) => { setTimeout(() => setTimeout(all[2], 60, null, 'late'), 60) }`,
+    LAMBDA,
+  )
+  expect((await slow.call()).body).toBe('"late"')
+})
+
+describe('response streaming', () => {
+  const streaming = (body: string) =>
+    bench.load(`exports.handler = awslambda.streamifyResponse(async (event, stream, context) => { ${body} })`, LAMBDA)
+
+  test('writes leave as they come, with the content type of the stream', async () => {
+    const box = await streaming(
+      `stream.setContentType('text/event-stream'); stream.write('one\\n'); await new Promise((r) => setTimeout(r, 5)); stream.write('two\\n'); stream.end()`,
+    )
+    const { body, all, status } = await box.call()
+    expect([status, body, all('content-type'), all('content-length')]).toEqual([
+      200,
+      'one\ntwo\n',
+      ['text/event-stream'],
+      [],
+    ])
+  })
+
+  test('HttpResponseStream.from gives status, headers and cookies', async () => {
+    const box = await streaming(
+      `stream = awslambda.HttpResponseStream.from(stream, { statusCode: 418, headers: { 'content-type': 'text/x', 'x-a': '1', 'x-u': undefined }, cookies: ['a=1', 'b=2'] })
+       const { pipeline } = require('node:stream/promises'); const { Readable } = require('node:stream')
+       await pipeline(Readable.from(['a', 'b']), stream)`,
+    )
+    const { body, all, status } = await box.call()
+    expect([status, body, all('content-type'), all('x-a'), all('x-u'), all('set-cookie')]).toEqual([
+      418,
+      'ab',
+      ['text/x'],
+      ['1'],
+      [],
+      ['a=1', 'b=2'],
+    ])
+  })
+
+  test('64 MiB pass with back-pressure', async () => {
+    const box = await streaming(
+      `const { once } = require('node:events'); const chunk = Buffer.alloc(65_536)
+       for (let i = 0; i < 1024; i++) if (!stream.write(chunk)) await once(stream, 'drain')
+       stream.end()`,
+    )
+    expect((await box.call()).bytes.length).toBe(64 * 1024 ** 2)
+  })
+
+  test('an error before the first write fails the call, one after it cuts the answer; the sandbox stays', async () => {
+    const box = await streaming(
+      `if (event.rawPath === '/before') throw new Error('before')
+       stream.write('part'); await new Promise((r) => setTimeout(r, 5))
+       if (event.rawPath === '/after') throw new Error('after')
+       if (event.rawPath === '/destroyed') stream.destroy()`,
+    )
+    expect((await box.call({ target: '/before' })).fault?.message).toBe('before')
+    const after = await box.call({ target: '/after' })
+    expect([after.body, after.fault?.message, after.reusable]).toEqual(['part', 'after', true])
+    expect((await box.call({ target: '/destroyed' })).fault?.message).toContain('destroyed')
+    // Nothing is left that could end it.
+    expect(await box.call({ target: '/forgotten' })).toMatchObject({ body: 'part', fault: null })
+  })
+})
+
+test('a handler of Lambda in a bundle whose exports show only when it has run is found', async () => {
+  for (const source of [
+    `module.exports = (() => { const made = {}; Object.defineProperty(made, 'handler', { enumerable: true, get: () => async (event) => event.rawPath }); return made })()`,
+    `module.exports = { __esModule: true, default: { handler: async (event) => event.rawPath } }`,
+  ]) {
+    const box = await bench.load(source, { form: 'web' })
+    expect((await box.call({ target: '/found' })).body).toBe('"/found"')
+  }
+})
+
+test('a Response that a handler of Lambda returns is sent as such', async () => {
+  const box = await bench.load(`exports.handler = async () => new Response('teapot', { status: 418 })`, LAMBDA)
+  expect(await box.call()).toMatchObject({ status: 418, body: 'teapot' })
 })

@@ -49,14 +49,73 @@ describe('load', () => {
   test.each([
     ['', 'the module exports nothing'],
     ['exports.handle = () => 1; exports.other = 5', 'found handle (function), other (number)'],
-    ['exports.default = { get: 1 }', 'found default (object)'],
-    ['exports.handler = () => 1', 'for the form of AWS Lambda say "form": "lambda" in fn.json'],
+    ['exports.default = { get: 1 }', 'an object without fetch; it has get'],
+    ['exports.default = {}', 'an object without fetch; it has nothing'],
+    ['exports.default = { scheduled() {}, queue() {} }', 'an object without fetch; it has scheduled, queue'],
+    ['exports.default = [() => 1]', 'the default export is an array of 1'],
+    ['exports.default = 5', 'the default export is a number'],
+    ['exports.default = "text"', 'the default export is a string'],
+    ['exports.default = null; exports.x = 1', 'found default (null), x (number)'],
+    ['exports.default = Promise.resolve(() => 1)', 'the default export is a Promise: wait for it'],
+    ['exports.default = function* () {}', 'a generator function'],
+    ['exports.default = async function* () {}', 'a generator function'],
+    ['exports.default = class Store { get() {} }', 'a class (Store) without fetch(request)'],
+    [
+      'exports.default = class { constructor() { throw new Error() } }',
+      'a class (without a name) without fetch(request)',
+    ],
+    ['exports.default = { callback() {}, listen() {} }', 'wrap it: export default fromNode(app)'],
+    ['exports.default = { routing() {}, ready() {} }', 'wrap it: export default fromNode(app)'],
     ['module.exports = 5', 'module.exports is number'],
     ['const app = () => 1; app.use = app.handle = app; exports.default = app', 'wrap it: export default fromNode(app)'],
   ])('code without a handler fails and says what it found: %j', async (source, found) => {
     const error = await failedLoad(source)
     expect(error.code).toBe('LOAD_FAILED')
     expect(error.message).toContain(found)
+  })
+
+  test.each(['exports.default = 5', 'exports.default = class {}', 'exports.default = {}'])(
+    'what is refused is told all forms there are: %j',
+    async (source) => {
+      const { message } = await failedLoad(source)
+      for (const form of [
+        '(request, ctx)',
+        '{ fetch(request, env, ctx)',
+        'class { fetch',
+        'fromNode(app)',
+        'handler = async (event',
+      ])
+        expect(message).toContain(form)
+    },
+  )
+
+  test.each([
+    ['a method', 'class { async fetch(request) { return new Response(new URL(request.url).pathname) } }'],
+    ['a field', 'class { fetch = async (request) => new Response(new URL(request.url).pathname) }'],
+    [
+      'a method of its parent',
+      'class extends (class { fetch(r) { return new Response(new URL(r.url).pathname) } }) {}',
+    ],
+    ['a static method', 'class { static fetch(r) { return new Response(new URL(r.url).pathname) } }'],
+    [
+      'a prototype',
+      '(() => { function Old() {} Old.prototype.fetch = (r) => new Response(new URL(r.url).pathname); return Old })()',
+    ],
+  ])('a class that has fetch as %s is called', async (_what, source) => {
+    const box = await bench.load(`exports.default = ${source}`)
+    expect(await box.call({ target: '/path' })).toMatchObject({ status: 200, body: '/path' })
+  })
+
+  test('a class gets ctx and env like a WorkerEntrypoint, and each call an instance', async () => {
+    const box = await bench.load(
+      `exports.default = class {
+         calls = 0
+         constructor(ctx, env) { this.ctx = ctx; this.env = env }
+         fetch(request, env, ctx) { return Response.json([++this.calls, this.env.A, this.ctx.functionName, env === this.env, ctx === this.ctx]) }
+       }`,
+      { env: { A: '1' } },
+    )
+    for (let call = 0; call < 2; call++) expect(JSON.parse((await box.call()).body)).toEqual([1, '1', 'x', true, true])
   })
 
   test('a Lambda bundle without handler says so', async () => {

@@ -201,7 +201,26 @@ describe('errors', () => {
     expect((await box.call()).fault!.message).toBe('null')
     expect((await box.call()).fault!.message).toBe('{ code: 7 }')
     expect((await box.call()).fault!.stack).toMatch(/Error: outer[\s\S]*\[cause\]: Error: inner/)
-    expect((await box.call()).fault!.message).toBe('an error that cannot be described')
+    expect((await box.call()).fault!.message).toBe('{ message: [Getter] }')
+  })
+
+  test('no frame of the platform is shown, neither in a stack nor in what the code prints', async () => {
+    const box = await bench.load(`
+      const fail = () => { throw Object.assign(new Error('outer', { cause: new Error('inner') }), { code: 'X' }) }
+      exports.default = async (request) => {
+        try { fail() } catch (error) { console.error(error); console.log(error.stack) }
+        if (request.url.endsWith('/all')) await Promise.any([Promise.reject(new Error('one')), Promise.reject(new Error('two'))])
+        fail()
+      }`)
+    const { fault, lines } = await box.call()
+    const shown = [...lines, ...fault!.stack!.split('\n')]
+    expect(shown.filter((line) => line.includes('bootstrap'))).toEqual([])
+    expect(shown.filter((line) => line.includes('node:internal'))).toEqual([])
+    expect(shown.filter((line) => line.includes('/code/x.js')).length).toBeGreaterThan(6)
+    expect(fault!.stack).toMatch(/code: 'X'[\s\S]*\[cause\]: Error: inner/)
+    const all = (await box.call({ target: '/all' })).fault!
+    expect(all.message).toBe('AggregateError: All promises were rejected')
+    expect(all.stack).toMatch(/\[errors\]\[0\]: Error: one[\s\S]*\[errors\]\[1\]: Error: two/)
   })
 
   test('a body that fails after the head fails the call there', async () => {

@@ -15,6 +15,7 @@ import type {
   Sandbox,
   SandboxCall,
   SandboxExchange,
+  SandboxLog,
   SandboxSpec,
   SandboxState,
   StopReason,
@@ -171,12 +172,12 @@ export class FakeSandbox implements Sandbox {
     return this.cache
   }
 
-  async load(code: Code, _timeoutMs: number, log: CallSink['log']): Promise<void> {
+  async load(code: Code, _timeoutMs: number, log: SandboxLog): Promise<void> {
     this.code = code
     const died = this.stopped.then(({ fault }) => {
       throw new RuntimeError('SANDBOX_STOPPED', `ended while loading: ${fault.message}`, { fault })
     })
-    await Promise.race([died, this.onLoad(code, log)])
+    await Promise.race([died, this.onLoad(code, (stream, line) => log(stream, line, null))])
   }
 
   applyLimits(limits: Limits): LimitOutcome {
@@ -261,8 +262,9 @@ export class FakeSandbox implements Sandbox {
     if (this.state === 'stopped') return
     this.state = 'stopped'
     this.killedWith.push(fault)
+    const openCalls = this.open.length
     for (const call of [...this.open]) call.fail(fault, false)
-    this.#resolveStopped({ fault, atMs: this.#clock.now() })
+    this.#resolveStopped({ fault, atMs: this.#clock.now(), openCalls })
   }
 
   async destroy(): Promise<void> {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { build } from 'esbuild'
 import { buildBootstrap } from '../../cli/bundle/bootstrap.ts'
-import type { CallSink, Code, Fault, SandboxCall, SandboxExchange } from '../../runtime/api.ts'
+import type { CallSink, Code, Fault, SandboxCall, SandboxExchange, SandboxLog } from '../../runtime/api.ts'
 import { createWire } from '../../runtime/host/wire-socket.ts'
 import { FRAME, FRAME_HEADER_BYTES } from '../../runtime/protocol/frames.ts'
 import { HEAD_PREFIX_BYTES, writeHead } from '../../runtime/protocol/heads.ts'
@@ -21,12 +21,22 @@ export interface Recorded {
   readonly chunks: Buffer[]
   readonly lines: string[]
   fault: Fault | null
+  readonly late: Fault[]
   reusable: boolean | null
 }
 
 /** A sink that writes down what it is told. */
 export function recordingSink(onEvent?: (event: string) => void): { sink: CallSink; recorded: Recorded } {
-  const recorded: Recorded = { events: [], status: 0, headers: [], chunks: [], lines: [], fault: null, reusable: null }
+  const recorded: Recorded = {
+    events: [],
+    status: 0,
+    headers: [],
+    chunks: [],
+    lines: [],
+    fault: null,
+    late: [],
+    reusable: null,
+  }
   const note = (event: string) => {
     recorded.events.push(event)
     onEvent?.(event)
@@ -52,6 +62,7 @@ export function recordingSink(onEvent?: (event: string) => void): { sink: CallSi
       recorded.reusable = reusable
       note('idle')
     },
+    late: (fault) => void recorded.late.push(fault),
     log(stream, line) {
       recorded.lines.push(`${stream}: ${line}`)
     },
@@ -168,7 +179,7 @@ export class WireBench {
   async load(
     source: string | Buffer,
     code: Partial<Code> = {},
-    log: CallSink['log'] = () => undefined,
+    log: SandboxLog = () => undefined,
   ): Promise<WireProcess> {
     const started = await this.boot()
     await started.channel.load(codeOf(source, code), 20_000, log)

@@ -1,7 +1,6 @@
 // Makes a slot's sandbox: image, a stem or a creation, load. On failure nothing is left and the error is the caller's to report.
 import { basename, extname } from 'node:path'
 import {
-  type CallSink,
   type Clock,
   type Code,
   type EgressRule,
@@ -10,6 +9,7 @@ import {
   type Runtime,
   RuntimeError,
   type Sandbox,
+  type SandboxLog,
   type StoredImage,
   type VolumeMount,
 } from '../../runtime/api.ts'
@@ -35,7 +35,7 @@ export interface LaunchHost {
   readonly sourceMaps: SourceMaps
   readonly secretsOf?: SecretsOf
   readonly moved: (slot: Slot) => void
-  readonly output: (slot: Slot, ...line: Parameters<CallSink['log']>) => void
+  readonly output: (slot: Slot, ...line: Parameters<SandboxLog>) => void
 }
 
 /** Takes the slot from `starting` through `stem` or not and `loading` to `idle`. Throws RuntimeError; the sandbox is then destroyed. */
@@ -101,7 +101,7 @@ async function load(sandbox: Sandbox, slot: Slot, image: StoredImage, host: Laun
     if (networkModeOf(config.network) === 'bridge')
       host.runtime.networks?.allow(sandbox.id, egressRulesOf(config), networkOwner(version))
     const code = withSecrets(codeOf(version, image.source, await cacheOf(slot, image, host)), version, host)
-    await sandbox.load(code, config.initTimeoutMs, (stream, line) => host.output(slot, stream, line))
+    await sandbox.load(code, config.initTimeoutMs, (...line) => host.output(slot, ...line))
     if (sandbox.state === 'stopped') {
       const { fault } = await sandbox.stopped
       throw new RuntimeError('SANDBOX_STOPPED', `the sandbox ended after loading: ${fault.message}`, { fault })

@@ -24,6 +24,8 @@ export class Slot {
   /** Calls in it now, and ever. */
   inFlight = 0
   calls = 0
+  /** Id of the invocation that was put in last. */
+  lastInvocation: string | null = null
   /** What the kernel enforces now; null after a change that failed half-way. */
   limits: Limits | null
   /** What the host is charged for it. */
@@ -146,6 +148,11 @@ export class Slot {
   /** Not loaded yet. */
   get isStarting(): boolean {
     return this.state === 'starting' || this.state === 'stem' || this.state === 'loading'
+  }
+
+  /** The function wants to be rid of what runs on after a call, and something does. */
+  get hasLeftovers(): boolean {
+    return this.pool.config.leftovers === 'kill' && this.sandbox!.otherProcesses() > 0
   }
 
   /** Idle or frozen: no call in it. */

@@ -1,6 +1,6 @@
 // Starts, evicts and destroys sandboxes as far as cores and room allow. Hands slots to nobody: pool.ts does, when told of a
 // loaded slot; policy is in scaling.ts and eviction.ts.
-import type { Clock, Logger, Runtime } from '../../runtime/api.ts'
+import type { Clock, Logger, Runtime, StopReason } from '../../runtime/api.ts'
 import type { InvocationFailure } from '../api.ts'
 import { failureOfLaunch, messageOf, withOwnPositions } from '../failures.ts'
 import type { Quotas } from '../registry/quotas.ts'
@@ -32,6 +32,8 @@ export interface SupplyOptions {
   readonly moved: (slot: Slot) => void
   /** A line that the code printed while it loaded. */
   readonly output: LaunchHost['output']
+  /** A sandbox that had loaded has stopped, whatever ended it. */
+  readonly ended?: (slot: Slot, reason: StopReason) => void
   readonly secretsOf?: SecretsOf
   /** What a namespace may have; default: as much as there is. */
   readonly quotas?: Quotas
@@ -334,7 +336,10 @@ export class Supply {
     // What a start costs where there is no stem: scaling must not count on there being one.
     if (slot.origin === 'cold') pool.startMs += (slot.loadedAtMs - slot.launchedAtMs - pool.startMs) / 2
     this.#options.moved(slot)
-    void slot.sandbox!.stopped.then(() => this.died(slot))
+    void slot.sandbox!.stopped.then((reason) => {
+      this.#options.ended?.(slot, reason)
+      this.died(slot)
+    })
     if (this.#closed) void this.discard(slot)
     else this.#events.loaded(slot)
   }

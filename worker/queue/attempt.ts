@@ -155,6 +155,7 @@ export class Attempt {
     const outcome: Outcome = decideOutcome({
       status: collector.status,
       failure: failure ?? (collector.status === null ? attempted.error : null),
+      awaited: envelope.awaited === true,
       cancelled: this.#cancelled,
       attempt: this.fetched.attemptsMade + 1,
       maxAttempts: envelope.maxAttempts,

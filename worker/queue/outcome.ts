@@ -15,6 +15,9 @@ export interface AttemptEnd {
   /** The function's own status, null when it gave none. */
   readonly status: number | null
   readonly failure: InvocationFailure | null
+  /** A synchronous caller reads the answer: then 4xx is an answer like any other. Of an asynchronous call nobody does, so it ends
+   *  as a failed one, with a dead letter. */
+  readonly awaited: boolean
   /** Somebody asked to cancel this call. */
   readonly cancelled: boolean
   readonly attempt: number
@@ -42,7 +45,8 @@ const NO_ATTEMPT: ReadonlySet<FailureCode> = new Set<FailureCode>([
 ])
 export function decideOutcome(end: AttemptEnd): Outcome {
   const { failure, status } = end
-  if (failure === null && status !== null && status < 400) return { kind: 'final', state: 'succeeded' }
+  if (failure === null && status !== null && status < (end.awaited ? 500 : 400))
+    return { kind: 'final', state: 'succeeded' }
   if (failure !== null && end.cancelled) return { kind: 'final', state: 'cancelled' }
   // A fault of the queue itself (a response it cannot keep) comes after the run: to run again would do the work twice.
   if (failure !== null && failure.component !== 'queue' && NO_ATTEMPT.has(failure.code)) {

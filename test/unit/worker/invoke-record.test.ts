@@ -85,10 +85,18 @@ describe('a record', () => {
     expect(record).toMatchObject({ createdAt, startedAt: createdAt, endedAt: createdAt })
   })
 
-  test('of a response of 400 and above is failed, without an error of ours', () => {
+  test.each([
+    [302, 'succeeded'],
+    [400, 'succeeded'],
+    [404, 'succeeded'],
+    [499, 'succeeded'],
+    [500, 'failed'],
+    [503, 'failed'],
+    [599, 'failed'],
+  ])("of a function's own answer %s is %s, without an error of ours", (status, state) => {
     const ran = times({ handedOverAtMs: 105, endedAtMs: 125 })
-    const record = recordOf(request, ran, { ...outcome, status: 404 }, instantsOf(request, ran, 130, 0))
-    expect(record).toMatchObject({ state: 'failed', status: 404, error: null })
+    const record = recordOf(request, ran, { ...outcome, status }, instantsOf(request, ran, 130, 0))
+    expect(record).toMatchObject({ state, status, error: null })
   })
 })
 

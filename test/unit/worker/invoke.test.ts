@@ -71,7 +71,7 @@ describe('a call', () => {
     host.sandbox(0).call.respond(404)
     const record = await early
     expect(record).toMatchObject({
-      state: 'failed',
+      state: 'succeeded',
       status: 404,
       error: null,
       metering: { exact: true, cpuUserUs: 500 },

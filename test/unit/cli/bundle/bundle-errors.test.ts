@@ -107,6 +107,8 @@ describe('code', () => {
       expected one of:
         export default async (request) => new Response('hello')
         export default { fetch(request, env, ctx) { return new Response('hello') } }
+        export default class { fetch(request, env, ctx) { … } }
+        export default fromNode(app)    (req, res) and http servers; import { fromNode } from 'thaw'
         export const handler = async (event, context) => ({ statusCode: 200 })
       "
     `)

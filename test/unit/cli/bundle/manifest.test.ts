@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { bundleHandler } from '../../../../cli/bundle/bundle.ts'
-import { commonJsExports, detectForm } from '../../../../cli/bundle/form.ts'
+import { commonJsExports, commonJsForm, detectForm } from '../../../../cli/bundle/form.ts'
 import { chooseName, mergeManifest } from '../../../../cli/bundle/manifest.ts'
 
 const HANDLERS = fileURLToPath(new URL('../../../fixtures/handlers', import.meta.url))
@@ -55,6 +55,17 @@ describe('the name', () => {
 })
 
 describe('the form', () => {
+  test.each([
+    ['exports.handler = 1', 'lambda'],
+    ['module.exports = __webpack_exports__', 'web'],
+    ['__exportStar(require("./inner"), exports)', 'web'],
+    ['module.exports = t(x); 0 && (module.exports = { handler });', 'lambda'],
+  ])('of CommonJS %s is %s: what the text does not tell is left to the sandbox', (source, form) => {
+    expect(commonJsForm(source, 'x.cjs')).toBe(form)
+  })
+  test('of CommonJS without any handler is refused', () => {
+    expect(() => commonJsForm('exports.main = 1', 'x.cjs')).toThrow('x.cjs exports main, but no handler')
+  })
   test('is web for a default export, lambda for handler; a default export wins', () => {
     expect(detectForm(['default'], 'x')).toBe('web')
     expect(detectForm(['handler', 'config'], 'x')).toBe('lambda')
@@ -70,6 +81,8 @@ describe('the form', () => {
     ['module.exports = { fetch(request) {} }', ['default']],
     ['Object.defineProperty(exports, "__esModule", { value: true }); exports.default = 1', ['default']],
     ['if (exports.handler == 1) {}', []],
+    ['module.exports = __toCommonJS(x); 0 && (module.exports = {\n  handler\n});', ['handler']],
+    ['module.exports=t(x);0&&(module.exports={handler,other});', ['handler', 'other']],
   ])('of CommonJS %s is read from %j', (source, names) => {
     expect(commonJsExports(source)).toEqual(names)
   })

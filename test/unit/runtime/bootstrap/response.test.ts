@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { Inflow } from '../../../../runtime/bootstrap/inflow.ts'
 import { Outbox } from '../../../../runtime/bootstrap/outbox.ts'
 import { LazyRequest } from '../../../../runtime/bootstrap/request.ts'
-import { createResponseClass, toAnswer } from '../../../../runtime/bootstrap/response.ts'
+import { createResponseClass } from '../../../../runtime/bootstrap/response.ts'
+import { toAnswer } from '../../../../runtime/bootstrap/to-answer.ts'
 
 const NativeResponse = Response
 const web = { Request, Response, Headers, AbortController, DOMException, URL, Blob }

@@ -8,6 +8,7 @@ function end(changes: Partial<AttemptEnd> = {}): AttemptEnd {
   return {
     status: null,
     failure: null,
+    awaited: false,
     cancelled: false,
     attempt: 1,
     maxAttempts: 3,
@@ -34,6 +35,14 @@ describe('a response', () => {
   test.each([429, 500, 502, 503])('of %i is tried again, until the last attempt', (status) => {
     expect(decideOutcome(end({ status }))).toEqual({ kind: 'retry', delayMs: 1_000 })
     expect(decideOutcome(end({ status, attempt: 3 }))).toEqual({ kind: 'final', state: 'failed' })
+  })
+  test.each([
+    [404, 'succeeded'],
+    [429, 'succeeded'],
+    [499, 'succeeded'],
+    [500, 'failed'],
+  ])('of %i that a synchronous caller awaits is %s', (status, state) => {
+    expect(decideOutcome(end({ status, awaited: true, maxAttempts: 1 }))).toEqual({ kind: 'final', state })
   })
   test('that came although somebody cancelled counts', () => {
     expect(decideOutcome(end({ status: 200, cancelled: true }))).toEqual({ kind: 'final', state: 'succeeded' })
