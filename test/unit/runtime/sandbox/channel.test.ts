@@ -53,6 +53,7 @@ async function say(...frames: Buffer[]): Promise<void> {
 }
 
 const frame = (type: number, payload?: Buffer, id = 1) => encodeFrame(type, id, payload)
+const FAIL = frame(FRAME.FAIL, encodeFault({ code: 'HANDLER_THREW', message: 'x' }))
 const WHOLE = FLAG.END | FLAG.STARTED | FLAG.IDLE
 
 async function loaded(): Promise<void> {
@@ -177,15 +178,13 @@ describe('calls', () => {
     ['IDLE twice', [head('200', WHOLE), frame(FRAME.IDLE)]],
     ['HEAD that is idle without an end', [head('200', FLAG.IDLE)]],
     ['HEAD with unknown flags', [head('200', 64)]],
-    [
-      'FAIL after END',
-      [head('200', FLAG.END), frame(FRAME.FAIL, encodeFault({ code: 'HANDLER_THREW', message: 'x' }))],
-    ],
+    ['FAIL twice after END', [head('200', FLAG.END), FAIL, FAIL]],
     ['FAIL with a code that is the host’s to give', [frame(FRAME.FAIL, Buffer.from('{"code":"KILLED","message":""}'))]],
     ['LOAD_FAILED for a call', [frame(FRAME.FAIL, encodeFault({ code: 'LOAD_FAILED', message: 'x' }))]],
     ['CREDIT for a call without a body', [encodeCredit(1, 1)]],
     ['a frame of a call that was never begun', [frame(FRAME.STARTED, undefined, 2)]],
-    ['LOG after IDLE', [head('200', WHOLE), encodeLog(1, 'stdout', 'x')]],
+    ['LOG of a call that was never begun', [encodeLog(2, 'stdout', 'x')]],
+    ['DATA after IDLE', [head('200', WHOLE), frame(FRAME.DATA, Buffer.of(1))]],
   ])('%s is a broken protocol, told once, and the call stays open until the owner ends it', async (_name, frames) => {
     const exchange = await begin()
     await say(...frames)
