@@ -63,7 +63,7 @@ export class Metrics {
   }
 
   #countLate(fn: { readonly namespace: string; readonly function: string }, code: string): void {
-    this.#late.inc({ namespace: fn.namespace, function: fn.function, code })
+    this.#late.inc({ ...this.#labels.of(fn.namespace, fn.function), code })
   }
 
   #count(record: InvocationRecord): void {

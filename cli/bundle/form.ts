@@ -50,8 +50,9 @@ export function commonJsExports(source: string): string[] {
     names.add(match[1]!)
   const whole = /\bmodule\s*\.\s*exports\s*=(?!=)\s*(\{[^}]*\})?/.exec(source)
   if (whole) {
-    if (whole[1] !== undefined && /[{,]\s*(async\s+)?handler\s*[,:}(]/.test(whole[1])) names.add('handler')
-    else names.add('default')
+    const isHandler = whole[1] !== undefined && /[{,]\s*(async\s+)?handler\s*[,:}(]/.test(whole[1])
+    if (isHandler) names.add('handler')
+    if (!isHandler || /[{,]\s*default\s*:/.test(whole[1]!)) names.add('default')
   }
   names.delete('__esModule')
   return [...names]

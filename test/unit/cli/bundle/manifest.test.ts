@@ -77,6 +77,7 @@ describe('the form', () => {
     ['module.exports.handler = x', ['handler']],
     ['module.exports = { handler }', ['handler']],
     ['module.exports = { a: 1, async handler(event) {} }', ['handler']],
+    ['module.exports = { default: app, handler }', ['handler', 'default']],
     ['module.exports = app', ['default']],
     ['module.exports = { fetch(request) {} }', ['default']],
     ['Object.defineProperty(exports, "__esModule", { value: true }); exports.default = 1', ['default']],
