@@ -227,9 +227,7 @@ class HostWorker implements Worker, CallHost {
   }
 
   callsIn(sandboxId: string): string[] {
-    const found: string[] = []
-    for (const [id, call] of this.#open) if (call.sandboxId === sandboxId) found.push(id)
-    return found
+    return [...this.#open.values()].filter((call) => call.sandboxId === sandboxId).map(({ id }) => id)
   }
 
   act(sandboxId: string, action: SandboxAction): Promise<SandboxInfo> {
