@@ -81,7 +81,7 @@ describe('secrets', () => {
   test('reach the functions that name them alone, are replaced without a deploy, and lie nowhere in plain', async () => {
     const unset = await fn.fn('deploy', KEEPER, '--name', 'keeper', '--secret', 'API_KEY')
     expect(unset.stderr).toContain('fn secret set API_KEY')
-    const set = await fn.fnWithInput(`${SECRET}\n`, 'secret', 'set', 'API_KEY')
+    const set = await fn.fnWithInput(SECRET, 'secret', 'set', 'API_KEY')
     expect(set.stdout.trim()).toBe('set API_KEY')
     await fn.deploy(KEEPER, '--name', 'keeper', '--secret', 'API_KEY')
     await fn.deploy(KEEPER, '--name', 'other')
