@@ -184,6 +184,7 @@ class HostWorker implements Worker, CallHost {
       expectUnderCeilings(pool.config.limits, this.#options.ceilings ?? [])
       this.#expectRoom(pool.config.limits)
       this.#options.quotas?.expect(version.namespace, 'memory', 0, pool.config.limits.memory)
+      this.#options.quotas?.expect(version.namespace, 'volumesBytes', 0, pool.config.limits.scratch ?? 0)
     } catch (error) {
       if (error instanceof QuotaExceeded) return Promise.reject(error)
       return Promise.reject(new WorkerError('LIMIT_UNSUPPORTED', messageOf(error), { cause: error }))

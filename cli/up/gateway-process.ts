@@ -119,6 +119,7 @@ function runtimeOfWorkers(images: Runtime['images'], { members }: FleetPlace): R
     },
     volumes: {
       create: notHere,
+      sizeIn: () => 0,
       list: async () => [],
       get: notOneMachine,
       remove: notHere,

@@ -21,6 +21,8 @@ export interface VolumeStore {
   /** Makes a volume, or finds it with that size. Throws RuntimeError `VOLUME_EXISTS` (with another size) | `VOLUME_INVALID` |
    *  `DISK_FULL`. */
   create(id: string, sizeBytes: number): Promise<{ readonly volume: Volume; readonly created: boolean }>
+  /** Sizes of the volumes of a scope together; from memory. */
+  sizeIn(scope: string): number
   /** Those of a scope, or all; sorted by id. */
   list(scope?: string): Promise<Volume[]>
   get(id: string): Promise<Volume | null>

@@ -72,6 +72,8 @@ class ImageVolumes implements HostVolumes {
   /** How many sandboxes have it. */
   readonly #holders = new Map<string, number>()
   readonly #mounted = new Set<string>()
+  /** Sizes by id. */
+  readonly #sizes = new Map<string, number>()
   /** Changes of one volume come one after the other. */
   readonly #turns = new Turns()
 
@@ -82,7 +84,10 @@ class ImageVolumes implements HostVolumes {
 
   /** What is there keeps its size, whatever else is on the disk. */
   async holdPromised(): Promise<void> {
-    for (const { id, sizeBytes } of await this.list()) this.#options.promises.hold(this.#imageOf(id), sizeBytes)
+    for (const { id, sizeBytes } of await this.list()) {
+      this.#sizes.set(id, sizeBytes)
+      this.#options.promises.hold(this.#imageOf(id), sizeBytes)
+    }
   }
 
   create(id: string, sizeBytes: number): Promise<{ volume: Volume; created: boolean }> {
@@ -96,8 +101,15 @@ class ImageVolumes implements HostVolumes {
       }
       if (known !== null) return { volume: known, created: false }
       await this.#make(id, sizeBytes)
+      this.#sizes.set(id, sizeBytes)
       return { volume: (await this.get(id))!, created: true }
     })
+  }
+
+  sizeIn(scope: string): number {
+    let sum = 0
+    for (const [id, bytes] of this.#sizes) if (id.startsWith(`${scope}/`)) sum += bytes
+    return sum
   }
 
   async list(only?: string): Promise<Volume[]> {
@@ -136,6 +148,7 @@ class ImageVolumes implements HostVolumes {
       await this.#unmount(id)
       const image = this.#imageOf(id)
       await rm(image)
+      this.#sizes.delete(id)
       this.#options.promises.release(image, volume.sizeBytes)
       await syncFolder(dirname(image))
     })

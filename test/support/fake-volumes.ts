@@ -12,6 +12,12 @@ export class FakeVolumes implements VolumeStore {
     return { volume, created: known === undefined }
   }
 
+  sizeIn(scope: string): number {
+    let sum = 0
+    for (const { id, sizeBytes } of this.stored.values()) if (id.startsWith(`${scope}/`)) sum += sizeBytes
+    return sum
+  }
+
   async list(): Promise<Volume[]> {
     return [...this.stored.values()]
   }

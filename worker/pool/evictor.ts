@@ -55,6 +55,13 @@ export class Evictor {
     return this.#discard(chooseVictims(own, missing))
   }
 
+  /** Evicts sandboxes of the namespace until their scratch disks give `bytes` back; none when all together would not do. */
+  forDisk({ fn }: VersionPool, bytes: number): void {
+    const own = this.#candidates(null).filter(({ space, slot }) => space === fn.space && scratchOf(slot) > 0)
+    const sized = own.map((candidate) => ({ ...candidate, sizeBytes: scratchOf(candidate.slot) }))
+    this.#discard(chooseVictims(sized, { bytes: bytes - fn.space.leavingScratchBytes, count: 0 }))
+  }
+
   /** Evicts stems and sandboxes until there is, or soon will be, room on the host; false when that is not possible. What is kept warm
    *  though nobody calls takes nothing from other namespaces. */
   forHost({ pool, bytes, newSandbox, slot }: RoomNeed): boolean {
@@ -93,4 +100,8 @@ export class Evictor {
     }
     return candidates
   }
+}
+
+function scratchOf({ pool }: Slot): number {
+  return pool.config.limits.scratch ?? 0
 }

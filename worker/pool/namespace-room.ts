@@ -10,20 +10,24 @@ export interface Missing {
 
 export class NamespaceRoom {
   readonly namespace: string
-  readonly #quotas: Pick<Quotas, 'boundsOf'> | null
+  readonly #quotas: Pick<Quotas, 'boundsOf' | 'partsOf'> | null
   /** Functions known in it. */
   functions = 0
   /** Calls that wait for a sandbox. */
   waiting = 0
   /** Launches under way. */
   launching = 0
+  /** Sizes of scratch disks of its sandboxes. */
+  scratchBytes = 0
+  /** Of these, what sandboxes have that are being destroyed. */
+  leavingScratchBytes = 0
   #usedBytes = 0
   #sandboxes = 0
   #leavingBytes = 0
   #leaving = 0
 
   /** `quotas`: null: there is no bound. */
-  constructor(namespace: string, quotas: Pick<Quotas, 'boundsOf'> | null) {
+  constructor(namespace: string, quotas: Pick<Quotas, 'boundsOf' | 'partsOf'> | null) {
     this.namespace = namespace
     this.#quotas = quotas
   }
@@ -43,8 +47,9 @@ export class NamespaceRoom {
   }
 
   /** The quota that one such sandbox would not fit into even alone; null: it would. */
-  neverFits(bytes: number): 'memory' | 'sandboxes' | null {
+  neverFits(bytes: number, scratchBytes: number | null): 'memory' | 'sandboxes' | 'volumesBytes' | null {
     if (bytes > this.#bound('memory')) return 'memory'
+    if ((scratchBytes ?? 0) > this.#bound('volumesBytes')) return 'volumesBytes'
     return this.#bound('sandboxes') < 1 ? 'sandboxes' : null
   }
 
@@ -52,6 +57,13 @@ export class NamespaceRoom {
   fits(bytes: number, newSandbox: boolean): boolean {
     if (this.#usedBytes + bytes > this.#bound('memory')) return false
     return !newSandbox || this.#sandboxes + 1 <= this.#bound('sandboxes')
+  }
+
+  /** Bytes by which a scratch disk more would be above what it may have of the disk; 0: it fits. */
+  missingDisk(scratchBytes: number | null): number {
+    if (scratchBytes === null || this.#quotas === null) return 0
+    const bound = this.#quotas.boundsOf(this.namespace).volumesBytes
+    return bound === null ? 0 : Math.max(0, this.#quotas.partsOf(this.namespace, 'volumesBytes') + scratchBytes - bound)
   }
 
   /** What has to be evicted of it besides those that leave already. */
@@ -93,7 +105,7 @@ export class NamespaceRoom {
     return Math.max((this.usedBytes + bytes) / host.memoryBytes, (this.sandboxes + count) / host.maxSandboxes)
   }
 
-  #bound(key: 'memory' | 'sandboxes'): number {
+  #bound(key: 'memory' | 'sandboxes' | 'volumesBytes'): number {
     return this.#quotas?.boundsOf(this.namespace)[key] ?? Number.POSITIVE_INFINITY
   }
 }

@@ -10,11 +10,12 @@ export class NamespaceRooms {
   readonly #quotas: Quotas | null
   readonly #rooms = new Map<string, NamespaceRoom>()
 
-  /** Reports what is in use of `sandboxes` and `memory`. */
+  /** Reports what is in use of `sandboxes` and `memory`, and the scratch disks among `volumesBytes`. */
   constructor(host: HostRoom, quotas: Quotas | null) {
     this.#host = host
     this.#quotas = quotas
     quotas?.report('sandboxes', (namespace) => this.#rooms.get(namespace)?.sandboxes ?? 0)
+    quotas?.reportPart('volumesBytes', (namespace) => this.#rooms.get(namespace)?.scratchBytes ?? 0)
     quotas?.report('memory', (namespace) => this.#rooms.get(namespace)?.usedBytes ?? 0)
   }
 

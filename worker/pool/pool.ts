@@ -242,7 +242,9 @@ export class Pool {
     if (!pool.starved) return this.busy(pool, `${waited}: all are busy`)
     if (!pool.atQuota) return this.hostFull(`${waited}: the host is full`)
     const { namespace } = pool.version
-    const quota = pool.fn.space.missing(0, true).count > 0 ? 'sandboxes' : 'memory'
+    const { space } = pool.fn
+    const isDisk = space.missingDisk(pool.config.limits.scratch) > 0
+    const quota = isDisk ? 'volumesBytes' : space.missing(0, true).count > 0 ? 'sandboxes' : 'memory'
     this.options.quotas?.countRefusal(namespace, quota)
     return this.busy(
       pool,
@@ -271,10 +273,11 @@ export class Pool {
     const bytes = config.limits.memory
     if (this.supply.room.neverFits(this.supply.room.sizeOf(bytes)))
       return failure('HOST_FULL', `a sandbox of ${fn.key} needs more memory than this host gives to all together`)
-    const quota = fn.space.neverFits(bytes)
+    const quota = fn.space.neverFits(bytes, config.limits.scratch)
     if (quota === null) return null
-    const { message, use } = this.options.quotas!.exceeded(version.namespace, quota, quota === 'memory' ? bytes : 1)
-    return failure('QUOTA_EXCEEDED', message, { data: { quota, bound: use.bound, inUse: fn.space.usedBytes } })
+    const asked = { memory: bytes, sandboxes: 1, volumesBytes: config.limits.scratch ?? 0 }[quota]
+    const { message, use } = this.options.quotas!.exceeded(version.namespace, quota, 0, { more: asked })
+    return failure('QUOTA_EXCEEDED', message, { data: { quota, bound: use.bound, inUse: 0 } })
   }
 
   /** Calls of the namespace that may wait though the host's queue is full: one does not fill it for all. */

@@ -180,6 +180,7 @@ export class Supply {
     if (pool.slots.size === 0) pool.calls = 0
     this.room.leaving(slot.chargedBytes)
     pool.fn.space.leave(slot.reservedBytes)
+    pool.fn.space.leavingScratchBytes += pool.config.limits.scratch ?? 0
     this.#options.moved(slot)
     return this.#track(this.#destroy(slot))
   }
@@ -237,6 +238,9 @@ export class Supply {
     const { space } = slot.pool.fn
     this.room.left(slot.chargedBytes)
     space.left(slot.reservedBytes)
+    const scratchBytes = slot.pool.config.limits.scratch ?? 0
+    space.scratchBytes -= scratchBytes
+    space.leavingScratchBytes -= scratchBytes
     this.spaces.drop(space)
   }
 
@@ -295,11 +299,15 @@ export class Supply {
     const bytes = pool.config.limits.memory
     const need = { pool, bytes, newSandbox: true, slot: null }
     const { space } = pool.fn
-    pool.atQuota = !space.fits(bytes, true)
+    const missingDisk = space.missingDisk(pool.config.limits.scratch)
+    pool.atQuota = !space.fits(bytes, true) || missingDisk > 0
     const hostBytes = this.room.sizeOf(bytes)
-    if (pool.atQuota) this.#evictor.forNamespace(need)
-    else if (this.room.takeSandbox(hostBytes)) space.take(bytes)
-    else {
+    if (missingDisk > 0) this.#evictor.forDisk(pool, missingDisk)
+    else if (pool.atQuota) this.#evictor.forNamespace(need)
+    else if (this.room.takeSandbox(hostBytes)) {
+      space.take(bytes)
+      space.scratchBytes += pool.config.limits.scratch ?? 0
+    } else {
       this.#evictor.forHost({ ...need, bytes: hostBytes })
       return false
     }
@@ -350,6 +358,7 @@ export class Supply {
     pool.slots.delete(slot)
     this.room.leaving(slot.chargedBytes)
     pool.fn.space.leave(slot.reservedBytes)
+    pool.fn.space.leavingScratchBytes += pool.config.limits.scratch ?? 0
     this.#left(slot)
     this.#backOff(pool)
     if (slot.sandbox !== null) this.#options.moved(slot)

@@ -34,7 +34,7 @@ export const QUOTAS = [
   held('versions', 'number', 1000, 'versions kept of one function'),
   held('secrets', 'number', 1000, 'secrets'),
   held('schedules', 'number', 1000, 'schedules, all functions together'),
-  held('volumesBytes', 'bytes', null, 'sizes of its volumes together'),
+  held('volumesBytes', 'bytes', null, 'sizes of its volumes and scratch disks together'),
   held('queuedBytes', 'bytes', 512 * MIB, 'accepted calls that have not ended'),
   held('resultBytes', 'bytes', GIB, 'kept results of asynchronous calls'),
   rate('requestsPerSecond', 'number', null, 'requests a second, calls of functions and of the control API'),

@@ -43,6 +43,7 @@ const MOST_COUNTED_NAMESPACES = 1000
 export class Quotas {
   readonly #options: QuotasOptions
   readonly #uses = new Map<QuotaKey, InUse>()
+  readonly #parts = new Map<QuotaKey, readonly ((namespace: string) => number)[]>()
   readonly #refused = new Map<string, Map<string, number>>()
   readonly #listeners = new Set<() => void>()
   /** Namespaces with bounds of their own. */
@@ -75,15 +76,21 @@ export class Quotas {
    *  again; null where something has to be removed first. */
   expect(namespace: string, key: QuotaKey, inUse: number, more = 1, retryAfterS: number | null = null): void {
     const bound = this.quotaOf(namespace, key)
-    if (bound !== null && inUse + more > bound) throw this.exceeded(namespace, key, inUse, retryAfterS)
+    if (bound !== null && inUse + more > bound) throw this.exceeded(namespace, key, inUse, { retryAfterS, more })
   }
 
   /** The error of a refusal, which is counted. */
-  exceeded(namespace: string, key: QuotaKey, inUse: number, retryAfterS: number | null = null): QuotaExceeded {
+  exceeded(
+    namespace: string,
+    key: QuotaKey,
+    inUse: number,
+    { retryAfterS = null, more = 1 }: { readonly retryAfterS?: number | null; readonly more?: number } = {},
+  ): QuotaExceeded {
     const bound = this.quotaOf(namespace, key) ?? Number.POSITIVE_INFINITY
     this.countRefusal(namespace, key)
     const wayOut = retryAfterS === null ? 'remove some, or raise' : 'try again later, or raise'
-    const message = `namespace ${namespace} is at its quota ${key}: ${quotaText(key, inUse)} in use of ${quotaText(key, bound)}; ${wayOut} it with the platform's token: fn namespace set ${namespace} ${key}=…`
+    const asked = more === 1 ? '' : `, and ${quotaText(key, more)} asked for`
+    const message = `namespace ${namespace} is at its quota ${key}: ${quotaText(key, inUse)} in use of ${quotaText(key, bound)}${asked}; ${wayOut} it with the platform's token: fn namespace set ${namespace} ${key}=…`
     return new QuotaExceeded(message, { namespace, quota: key, bound, inUse }, retryAfterS)
   }
 
@@ -116,6 +123,18 @@ export class Quotas {
   *refusals(): Iterable<{ readonly namespace: string; readonly quota: string; readonly count: number }> {
     for (const [namespace, counts] of this.#refused)
       for (const [quota, count] of counts) yield { namespace, quota, count }
+  }
+
+  /** As `report`, for one of several things that count together; from memory. */
+  reportPart(key: QuotaKey, part: (namespace: string) => number): void {
+    const parts = this.#parts.get(key) ?? []
+    this.#parts.set(key, [...parts, part])
+    this.report(key, (namespace) => this.partsOf(namespace, key))
+  }
+
+  /** What all the parts of a namespace come to. */
+  partsOf(namespace: string, key: QuotaKey): number {
+    return (this.#parts.get(key) ?? []).reduce((sum, part) => sum + part(namespace), 0)
   }
 
   /** Says who counts what of a namespace is in use. One for each key. */

@@ -1,4 +1,5 @@
-// Named volumes of a namespace against its quota: what counts is their size, for all of it may be written some day.
+// Named volumes of a namespace against its quota: what counts is their size, for all of it may be written some day. The scratch
+// disks of its sandboxes count beside them (worker/pool/).
 import { Turns, type Volume, type VolumeStore } from '../../runtime/api.ts'
 import type { Quotas } from './quotas.ts'
 
@@ -12,7 +13,7 @@ export class VolumeQuota {
   constructor(store: VolumeStore, quotas: Quotas | null) {
     this.#store = store
     this.#quotas = quotas
-    quotas?.report('volumesBytes', (namespace) => this.sizeOf(namespace))
+    quotas?.reportPart('volumesBytes', (namespace) => store.sizeIn(namespace))
   }
 
   /** As `VolumeStore.create`. Throws QuotaExceeded too. */
@@ -24,14 +25,8 @@ export class VolumeQuota {
     const id = `${namespace}/${name}`
     return this.#turns.take(namespace, async () => {
       if ((await this.#store.get(id)) === null)
-        this.#quotas?.expect(namespace, 'volumesBytes', await this.sizeOf(namespace), bytes)
+        this.#quotas?.expect(namespace, 'volumesBytes', this.#quotas.partsOf(namespace, 'volumesBytes'), bytes)
       return await this.#store.create(id, bytes)
     })
-  }
-
-  /** Sizes of the namespace's volumes together. */
-  async sizeOf(namespace: string): Promise<number> {
-    const all = await this.#store.list()
-    return all.reduce((sum, { id, sizeBytes }) => (id.startsWith(`${namespace}/`) ? sum + sizeBytes : sum), 0)
   }
 }

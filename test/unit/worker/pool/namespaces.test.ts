@@ -211,3 +211,24 @@ describe('the queue of the host', () => {
     expect(host.callNow(busy).failure?.code).toBe('HOST_FULL')
   })
 })
+
+describe('scratch disks', () => {
+  test('count among the bytes of volumes: beyond the bound idle ones go, then calls wait', async () => {
+    await quotas.set('shop', { volumesBytes: 100 * MIB })
+    start()
+    const disks = (name: string) =>
+      functionOf('shop', name, { limits: limitsWith({ memory: 128 * MIB, scratch: 40 * MIB }) })
+    await host.warm(disks('one'))
+    await host.call(disks('two'))
+    expect((await quotas.view('shop')).volumesBytes).toMatchObject({ bound: 100 * MIB, inUse: 80 * MIB })
+    await host.call(disks('three'))
+    await host.clock.advance(200)
+    expect(states('shop')).toEqual(['three', 'two'])
+    const waiting = await host.call(disks('four'))
+    await host.clock.advance(500)
+    expect([waiting.failure, live('shop')]).toEqual([null, 2])
+    expect((await host.call(functionOf('shop', 'plain'))).failures).toEqual([])
+    expect((await host.call({ ...disks('other'), namespace: 'mall' })).failures).toEqual([])
+    expect(live('mall')).toBe(1)
+  })
+})
