@@ -1,5 +1,6 @@
 // `fn namespace`: the namespaces there are and their quotas: ls, show, set.
 import type { Command } from 'commander'
+import { QUOTAS } from '../../worker/registry/quota-table.ts'
 import { listOf } from '../answers.ts'
 import { CliError } from '../errors.ts'
 import { sizeText } from '../output/quantity.ts'
@@ -23,6 +24,8 @@ interface QuotaAnswer {
 }
 type QuotasAnswer = Readonly<Record<string, QuotaAnswer>>
 
+const KEY_WIDTH = Math.max(...QUOTAS.map(({ key }) => key.length))
+
 export function define(command: Command, context: CommandContext): void {
   command.description(
     [
@@ -30,6 +33,9 @@ export function define(command: Command, context: CommandContext): void {
       '',
       'A quota lowered below what is in use takes nothing away and refuses only more. Setting needs the platform’s own token;',
       'showing any token of the namespace. Defaults for all namespaces: FN_QUOTA_* (fn config).',
+      '',
+      'Quotas:',
+      ...QUOTAS.map(({ key, doc }) => `  ${key.padEnd(KEY_WIDTH)}  ${doc}`),
     ].join('\n'),
   )
   examples(command, [
