@@ -4,6 +4,7 @@ import type { LimitOutcome } from '../../runtime/api.ts'
 import type { FunctionVersion, InvocationFailure, StartKind } from '../api.ts'
 import { failure, messageOf } from '../failures.ts'
 import type { NamespaceRoom } from './namespace-room.ts'
+import { atQuotaText, whyNeverFits } from './quota-refusals.ts'
 import { Retention } from './retention.ts'
 import type { Slot } from './slot.ts'
 import { Supply, type SupplyOptions } from './supply.ts'
@@ -100,7 +101,7 @@ export class Pool {
   enqueue(call: PoolCall): void {
     const { pool } = call
     const { fn } = pool
-    const never = this.#neverFits(pool)
+    const never = whyNeverFits(pool, this.supply.room, this.options.quotas)
     if (never !== null) {
       call.refuse(never)
       return
@@ -121,7 +122,7 @@ export class Pool {
 
   /** Tells the probe when a sandbox of the version has loaded, or why none could be had. */
   probe(pool: VersionPool, probe: LoadProbe): void {
-    const never = this.#neverFits(pool)
+    const never = whyNeverFits(pool, this.supply.room, this.options.quotas)
     if (never !== null) {
       probe.failed(never)
       return
@@ -241,15 +242,7 @@ export class Pool {
   waitedInVain(pool: VersionPool, waited: string): InvocationFailure {
     if (!pool.starved) return this.busy(pool, `${waited}: all are busy`)
     if (!pool.atQuota) return this.hostFull(`${waited}: the host is full`)
-    const { namespace } = pool.version
-    const { space } = pool.fn
-    const isDisk = space.missingDisk(pool.config.limits.scratch) > 0
-    const quota = isDisk ? 'volumesBytes' : space.missing(0, true).count > 0 ? 'sandboxes' : 'memory'
-    this.options.quotas?.countRefusal(namespace, quota)
-    return this.busy(
-      pool,
-      `${waited}: namespace ${namespace} is at its quota ${quota}, and all of its sandboxes are busy`,
-    )
+    return this.busy(pool, `${waited}: ${atQuotaText(pool, this.options.quotas)}`)
   }
 
   /** The host's bound is reached; it drains as fast as its functions together. */
@@ -266,18 +259,6 @@ export class Pool {
     fn.space.functions++
     this.functions.set(key, fn)
     return fn
-  }
-
-  /** Why waiting for a sandbox of the version would be in vain; null: it is not. */
-  #neverFits({ fn, config, version }: VersionPool): InvocationFailure | null {
-    const bytes = config.limits.memory
-    if (this.supply.room.neverFits(this.supply.room.sizeOf(bytes)))
-      return failure('HOST_FULL', `a sandbox of ${fn.key} needs more memory than this host gives to all together`)
-    const quota = fn.space.neverFits(bytes, config.limits.scratch)
-    if (quota === null) return null
-    const asked = { memory: bytes, sandboxes: 1, volumesBytes: config.limits.scratch ?? 0 }[quota]
-    const { message, use } = this.options.quotas!.exceeded(version.namespace, quota, 0, { more: asked })
-    return failure('QUOTA_EXCEEDED', message, { data: { quota, bound: use.bound, inUse: 0 } })
   }
 
   /** Calls of the namespace that may wait though the host's queue is full: one does not fill it for all. */
