@@ -17,7 +17,7 @@ export function whyNeverFits(
   const quota = fn.space.neverFits(memory, scratch)
   if (quota === null || quotas === undefined) return null
   const more = { memory, sandboxes: 1, volumesBytes: scratch ?? 0 }[quota]
-  const { message, use } = quotas.exceeded(version.namespace, quota, 0, { more })
+  const { message, use } = quotas.exceeded(version.namespace, quota, 0, null, more)
   return failure('QUOTA_EXCEEDED', message, { data: { quota, bound: use.bound, inUse: 0 } })
 }
 

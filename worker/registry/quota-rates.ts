@@ -42,9 +42,7 @@ export class QuotaRate {
   expect(namespace: string, count = 1): void {
     const waitMs = this.take(namespace, count)
     if (waitMs === 0) return
-    throw this.#quotas.exceeded(namespace, this.#key, this.inUse(namespace), {
-      retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
-    })
+    throw this.#quotas.exceeded(namespace, this.#key, this.inUse(namespace), Math.max(1, Math.ceil(waitMs / 1000)))
   }
 
   /** What was taken of late, at most what the bucket holds. */

@@ -76,7 +76,7 @@ export class Quotas {
    *  again; null where something has to be removed first. */
   expect(namespace: string, key: QuotaKey, inUse: number, more = 1, retryAfterS: number | null = null): void {
     const bound = this.quotaOf(namespace, key)
-    if (bound !== null && inUse + more > bound) throw this.exceeded(namespace, key, inUse, { retryAfterS, more })
+    if (bound !== null && inUse + more > bound) throw this.exceeded(namespace, key, inUse, retryAfterS, more)
   }
 
   /** The error of a refusal, which is counted. */
@@ -84,7 +84,8 @@ export class Quotas {
     namespace: string,
     key: QuotaKey,
     inUse: number,
-    { retryAfterS = null, more = 1 }: { readonly retryAfterS?: number | null; readonly more?: number } = {},
+    retryAfterS: number | null = null,
+    more = 1,
   ): QuotaExceeded {
     const bound = this.quotaOf(namespace, key) ?? Number.POSITIVE_INFINITY
     this.countRefusal(namespace, key)
