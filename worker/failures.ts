@@ -45,6 +45,11 @@ export function failure(
   return { code, component: FAILURES[code].component, message, ...more }
 }
 
+/** The platform takes no more calls. */
+export function draining(): InvocationFailure {
+  return failure('DRAINING', 'the platform is stopping', { retryAfterS: 1 })
+}
+
 const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
   HANDLER_THREW: 'FUNCTION_THREW',
   INVALID_RESPONSE: 'FUNCTION_INVALID_RESPONSE',

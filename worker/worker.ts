@@ -33,7 +33,7 @@ import type {
 } from './api.ts'
 import { WorkerError } from './api.ts'
 import { CodeCaches } from './code-caches.ts'
-import { failure, messageOf } from './failures.ts'
+import { draining, failure, messageOf } from './failures.ts'
 import { Call, type CallHost } from './invoke.ts'
 import { LogStore } from './logs/log-store.ts'
 import { DeadlineTimer } from './pool/deadline-timer.ts'
@@ -380,10 +380,6 @@ class HostWorker implements Worker, CallHost {
 function isEmpty(limits: Partial<Limits>): boolean {
   for (const _ in limits) return false
   return true
-}
-
-function draining(): InvocationFailure {
-  return failure('DRAINING', 'the platform is stopping', { retryAfterS: 1 })
 }
 
 const WORKER_CODES: ReadonlySet<string> = new Set<WorkerErrorCode>([
