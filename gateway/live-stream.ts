@@ -31,7 +31,20 @@ export class LiveStreams {
     const send = (text: string): void => {
       if (!open || outgoing.destroyed || outgoing.writableEnded) return
       if (outgoing.writableLength > BEHIND_BYTES) outgoing.destroy()
-      else outgoing.write(text)
+      else write(text)
+    }
+    // What is sent within one turn of the loop leaves together.
+    let isCorked = false
+    const write = (text: string): void => {
+      if (!isCorked) {
+        isCorked = true
+        outgoing.cork()
+        setImmediate(() => {
+          isCorked = false
+          outgoing.uncork()
+        })
+      }
+      outgoing.write(text)
     }
     const schedule = (): void => {
       cancelBeat = this.#clock.after(BEAT_MS, () => {

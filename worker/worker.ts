@@ -35,7 +35,8 @@ import { WorkerError } from './api.ts'
 import { CodeCaches } from './code-caches.ts'
 import { draining, failure, messageOf } from './failures.ts'
 import { Call, type CallHost } from './invoke.ts'
-import { LogStore } from './logs/log-store.ts'
+import { openLogs } from './logs/log-rate.ts'
+import type { LogStore } from './logs/log-store.ts'
 import { DeadlineTimer } from './pool/deadline-timer.ts'
 import { Pool, type PoolOptions, type QueueBounds } from './pool/pool.ts'
 import { runUpkeep } from './pool/pool-upkeep.ts'
@@ -116,7 +117,7 @@ class HostWorker implements Worker, CallHost {
     this.#options = options
     this.clock = clock
     this.#timer = new DeadlineTimer(clock, (nowMs) => this.#scan(nowMs))
-    this.#logs = new LogStore({ directory: join(options.stateDir, 'logs'), clock, logger })
+    this.#logs = openLogs(options.stateDir, options.quotas, clock, logger)
     this.#callLog = new CallLog(clock, (line) => this.#write(line))
     const codeOf = (image: string) => runtime.images.get(image)
     this.#sourceMaps = options.sourceMaps ?? new SourceMaps({ clock, logger, codeOf })
@@ -368,8 +369,7 @@ class HostWorker implements Worker, CallHost {
   }
 
   #write(line: LogLine): void {
-    this.#logs.append(line)
-    if (this.#listeners.size > 0) this.#publish({ type: 'log', line })
+    if (this.#logs.append(line) && this.#listeners.size > 0) this.#publish({ type: 'log', line })
   }
 
   #publish(event: PlatformEvent): void {

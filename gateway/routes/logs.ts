@@ -34,8 +34,7 @@ async function follow(
   query: LogQuery,
 ): Promise<Response> {
   const asEvents = (context.req.header('accept') ?? '').includes('text/event-stream')
-  const format = (line: LogLine): string =>
-    asEvents ? `event: log\ndata: ${JSON.stringify(line)}\n\n` : `${JSON.stringify(line)}\n`
+  const format = (line: LogLine): string => (asEvents ? `event: log\ndata: ${jsonOf(line)}\n\n` : `${jsonOf(line)}\n`)
   // ORDER: listen first, then read what was written so far, else lines in between are lost. Those that came both ways go once.
   let early: string[] | null = []
   const listener = (event: PlatformEvent): void => {
@@ -62,4 +61,15 @@ async function follow(
   for (const text of early) if (!sent.has(text)) stream.send(text)
   early = null
   return RESPONSE_ALREADY_SENT
+}
+
+/** Made once for all that follow. */
+const TEXTS = new WeakMap<LogLine, string>()
+function jsonOf(line: LogLine): string {
+  let text = TEXTS.get(line)
+  if (text === undefined) {
+    text = JSON.stringify(line)
+    TEXTS.set(line, text)
+  }
+  return text
 }

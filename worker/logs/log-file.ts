@@ -1,5 +1,5 @@
 // One function's log on disk: JSON lines, rotated by size. Appends and reads; buffers nothing.
-import { appendFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { appendFile, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 export interface LogFileOptions {
@@ -10,6 +10,8 @@ export interface LogFileOptions {
 }
 
 export const DEFAULT_LOG_FILE: LogFileOptions = { rotateBytes: 8 * 1024 ** 2, files: 4 }
+
+const PART_BYTES = 256 * 1024
 
 export class LogFile {
   readonly #path: string
@@ -37,12 +39,10 @@ export class LogFile {
     }
   }
 
-  /** The files' lines, newest file first; each list in the order written. A line cut by a full disk is left in: it does not parse. */
-  async *lists(): AsyncGenerator<string[]> {
-    for (let index = 0; index < this.#options.files; index++) {
-      const text = await readFile(this.#pathOf(index), 'utf8').catch(() => null)
-      if (text !== null) yield text.split('\n')
-    }
+  /** The files' lines in parts, the newest part first, each part in the order written. A line cut by a full disk is left in: it
+   *  does not parse. */
+  async *parts(): AsyncGenerator<string[]> {
+    for (let index = 0; index < this.#options.files; index++) yield* partsOf(this.#pathOf(index))
   }
 
   /** Somebody may have removed the folder under a running platform. */
@@ -66,6 +66,29 @@ export class LogFile {
 
   #pathOf(index: number): string {
     return index === 0 ? this.#path : `${this.#path}.${index}`
+  }
+}
+
+/** Read from its end: who wants the last lines reads no more than those, and nobody waits for a whole file. */
+async function* partsOf(path: string): AsyncGenerator<string[]> {
+  const handle = await open(path).catch(() => null)
+  if (handle === null) return
+  try {
+    let end = (await handle.stat()).size
+    /** The end of a line that begins in the part before. */
+    let rest = Buffer.alloc(0)
+    while (end > 0) {
+      const start = Math.max(0, end - PART_BYTES)
+      const part = Buffer.alloc(end - start)
+      const { bytesRead } = await handle.read(part, 0, part.length, start)
+      const bytes = Buffer.concat([part.subarray(0, bytesRead), rest])
+      end = start
+      const cut = start === 0 ? 0 : bytes.indexOf('\n') + 1
+      rest = start === 0 ? Buffer.alloc(0) : bytes.subarray(0, cut === 0 ? bytes.length : cut)
+      if (start === 0 || cut > 0) yield bytes.toString('utf8', cut).split('\n')
+    }
+  } finally {
+    await handle.close()
   }
 }
 

@@ -17,7 +17,6 @@ export interface QuotaDefinition {
 }
 
 const MIB = 1024 ** 2
-const GIB = 1024 ** 3
 
 /** In the order they are shown. */
 export const QUOTAS = [
@@ -35,8 +34,8 @@ export const QUOTAS = [
   held('secrets', 'number', 1000, 'secrets'),
   held('schedules', 'number', 1000, 'schedules, all functions together'),
   held('volumesBytes', 'bytes', null, 'sizes of its volumes and scratch disks together'),
-  held('queuedBytes', 'bytes', 512 * MIB, 'accepted calls that have not ended'),
-  held('resultBytes', 'bytes', GIB, 'kept results of asynchronous calls'),
+  held('queuedBytes', 'bytes', 256 * MIB, 'accepted calls that have not ended'),
+  held('resultBytes', 'bytes', 512 * MIB, 'kept results of asynchronous calls'),
   rate('requestsPerSecond', 'number', null, 'requests a second, calls of functions and of the control API'),
   rate('firesPerSecond', 'number', 100, 'calls that schedules make a second'),
   rate('logBytesPerSecond', 'bytes', 4 * MIB, 'output of functions kept a second'),

@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LogLine } from '../../../../worker/api.ts'
 import { LogCap } from '../../../../worker/logs/log-cap.ts'
+import { logRate } from '../../../../worker/logs/log-rate.ts'
 import { LogStore, type LogStoreOptions } from '../../../../worker/logs/log-store.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
+import { quotasInMemory } from '../../../support/quota-book.ts'
 import { silentLogger } from '../../../support/real-clock.ts'
 
 let directory: string
@@ -134,6 +136,77 @@ describe('the log store', () => {
       'kept',
       '1 log lines were dropped: the disk did not keep up',
     ])
+  })
+})
+
+describe('logs of several namespaces', () => {
+  const loud = (text: string, name = 'f') => line(text, { namespace: 'loud', function: name })
+  const calm = (text: string) => line(text, { namespace: 'calm', function: 'f' })
+
+  test('what is above the rate of one is cut, a line says how much, and nothing of the other', async () => {
+    const quotas = quotasInMemory({ logBytesPerSecond: 10_000 })
+    const logs = store({ admit: logRate(quotas, clock) })
+    const kept = Array.from({ length: 100 }, (_none, index) => logs.append(loud(`${index}`.padEnd(744))))
+    expect(kept.filter(Boolean).length).toBe(10)
+    expect(logs.append(calm('heard'))).toBe(true)
+    const said = await logs.query({ namespace: 'loud', function: 'f' })
+    expect(said.length).toBe(11)
+    expect(said.at(-1)?.line).toBe(
+      `90 log lines (${90 * 744} characters) were cut: namespace loud writes more than its quota logBytesPerSecond`,
+    )
+    expect(texts(await logs.query({ namespace: 'calm', function: 'f' }))).toEqual(['heard'])
+    expect([...quotas.refusals()]).toEqual([{ namespace: 'loud', quota: 'logBytesPerSecond', count: 90 }])
+    await clock.advance(1_000)
+    expect(logs.append(loud('again'))).toBe(true)
+    await logs.close()
+  })
+
+  test('one that only has lines cut is told so, too', async () => {
+    const logs = store({ admit: () => false })
+    logs.append(loud('never'))
+    await clock.advance(200)
+    const [said, ...more] = await logs.query({ namespace: 'loud', function: 'f' })
+    expect([said?.line, more]).toEqual([expect.stringContaining('1 log lines (5 characters) were cut'), []])
+    await logs.close()
+  })
+
+  test('what waits for the disk leaves room for another', async () => {
+    const logs = store({ bufferChars: 100_000 })
+    for (let index = 0; index < 1_000; index++) logs.append(loud('x'.repeat(744)))
+    for (let index = 0; index < 10; index++) logs.append(calm(`${index}`))
+    expect((await logs.query({ namespace: 'calm', function: 'f' })).length).toBe(10)
+    expect((await logs.query({ namespace: 'loud', function: 'f' })).length).toBeLessThan(70)
+    await logs.close()
+  })
+
+  test('on disk one has no more than its bound: its own oldest files go, of whatever function', async () => {
+    const logs = store({ namespaceBytes: 100_000, file: { rotateBytes: 10_000, files: 4 } })
+    logs.append(calm('kept'))
+    for (let round = 0; round < 40; round++) {
+      for (let index = 0; index < 5; index++) logs.append(loud('x'.repeat(900), `f${round}`))
+      await logs.flush()
+    }
+    const folder = join(directory, 'loud')
+    const bytes = readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
+    expect(bytes).toBeLessThanOrEqual(100_000)
+    expect(bytes).toBeGreaterThan(50_000)
+    expect((await logs.query({ namespace: 'loud', function: 'f39' })).length).toBe(5)
+    expect(await logs.query({ namespace: 'loud', function: 'f0' })).toEqual([])
+    expect(texts(await logs.query({ namespace: 'calm', function: 'f' }))).toEqual(['kept'])
+    await logs.close()
+  })
+
+  test('a query reads from the end, over parts of any length, and answers with no more than fits', async () => {
+    const logs = store()
+    for (let index = 0; index < 2_000; index++) logs.append(loud(`${index} ${'ü'.repeat(500)}`))
+    await logs.flush()
+    const all = await logs.query({ namespace: 'loud', function: 'f' })
+    expect(all.map(({ line: text }) => Number.parseInt(text, 10))).toEqual(
+      Array.from({ length: 2_000 }, (_none, i) => i),
+    )
+    const last = await logs.query({ namespace: 'loud', function: 'f', tail: 3 })
+    expect(last.map(({ line: text }) => Number.parseInt(text, 10))).toEqual([1997, 1998, 1999])
+    await logs.close()
   })
 })
 
