@@ -1,6 +1,7 @@
 // The routes of namespaces and quotas, who may use them, and the rate of requests, over HTTP on fakes.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MOST_HELD } from '../../gateway/auth/held-requests.ts'
+import { NameIndex } from '../../worker/registry/name-index.ts'
 import { Tokens } from '../../worker/registry/tokens.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { quotasInMemory } from '../support/quota-book.ts'
@@ -24,16 +25,24 @@ afterEach(() => gateway.stop())
 
 function documentsInMemory() {
   const values = new Map<string, unknown>()
-  let tell = () => {}
+  let tell: (changed: readonly string[]) => void = () => undefined
+  const names = new Map<string, NameIndex>()
+  const namesOf = (namespace: string): NameIndex => names.get(namespace) ?? new NameIndex()
   return {
+    namespaces: () => [...names.keys()].sort(),
+    names: namesOf,
     get: (key: string) => values.get(key),
     entries: () => values.entries(),
     put: async (key: string, value: unknown) => {
       values.set(key, value)
-      tell()
+      const [namespace, name] = key.split('/') as [string, string]
+      const index = namesOf(namespace)
+      index.add(name)
+      names.set(namespace, index)
+      tell([key])
       return true
     },
-    onChange: (listener: () => void) => {
+    onChange: (listener: (changed: readonly string[]) => void) => {
       tell = listener
     },
   }
