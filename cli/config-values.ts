@@ -93,6 +93,19 @@ export function readZram(reading: Reading): number | null {
   return bytes
 }
 
+const LEAST_REDIS_BYTES = 64 * 1024 ** 2
+
+/** null: what the platform chooses; 0: no bound. */
+export function readRedisMemory(reading: Reading): number | null {
+  const text = reading.text('FN_REDIS_MEMORY')
+  if (text === '') return null
+  if (text === 'none') return 0
+  const bytes = united(reading, 'FN_REDIS_MEMORY', parseBytes)
+  if (bytes !== null && bytes < LEAST_REDIS_BYTES)
+    reading.problems.push(`FN_REDIS_MEMORY: expected at least 64m, or none, got ${quoted(text)}`)
+  return bytes
+}
+
 export function readDurationMs(reading: Reading, name: string): number {
   return united(reading, name, parseDurationMs) ?? 0
 }

@@ -16,6 +16,7 @@ import {
   readLog,
   readNameServers,
   readNamespace,
+  readRedisMemory,
   readResultTtlMs,
   readStallAfterMs,
   readStems,
@@ -60,6 +61,8 @@ export interface Config {
   readonly secretKeyFile: string | null
   /** Bytes of compressed swap for idle sandboxes; null: none. */
   readonly zramBytes: number | null
+  /** What the platform's own Redis may hold; null: the platform's choice, 0: no bound. */
+  readonly redisMemoryBytes: number | null
   /** A sandbox frozen for so long has its memory reclaimed. */
   readonly reclaimAfterMs: number
   readonly resultTtlMs: number
@@ -172,6 +175,13 @@ const SETTINGS: readonly Setting[] = [
     '',
     'path',
     'key that encrypts secrets; empty: `secret-key` in the state directory',
+  ),
+  setting(
+    'FN_REDIS_MEMORY',
+    null,
+    '',
+    'size or none',
+    'what the platform’s own Redis may hold; calls are accepted up to 85 % of it; empty: an eighth of the machine’s memory, at least 256m',
   ),
   setting('FN_ZRAM', 'zram', '', 'size', 'compressed swap in memory for idle sandboxes, undone at stop; empty: none'),
   setting('FN_RECLAIM_AFTER', null, '30s', 'duration', 'a sandbox frozen for so long gives its memory back'),
@@ -296,6 +306,7 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     volumeRoots: readVolumeRoots(reading),
     secretKeyFile: text('FN_SECRET_KEY_FILE') === '' ? null : resolve(text('FN_SECRET_KEY_FILE')),
     zramBytes: readZram(reading),
+    redisMemoryBytes: readRedisMemory(reading),
     reclaimAfterMs: readDurationMs(reading, 'FN_RECLAIM_AFTER'),
     resultTtlMs: readResultTtlMs(reading),
     audit: readAudit(reading),

@@ -5,6 +5,7 @@ import { totalmem } from 'node:os'
 /** Memory the platform and the rest of the machine keep: sandboxes together get what is left. */
 const RESERVE_SHARE = 0.2
 const RESERVE_MIN_BYTES = 512 * 1024 ** 2
+const REDIS_MIN_BYTES = 256 * 1024 ** 2
 /** Control files, socket and pipes of one sandbox: 23 on a host with cgroup v1, fewer on v2. */
 const FILES_PER_SANDBOX = 26
 /** Connections, logs, bodies, Redis. */
@@ -15,6 +16,11 @@ const MAX_CONNECTIONS = 100_000
 /** Bytes that all sandboxes together may be charged with. */
 export function sandboxMemoryBytes(totalBytes = totalmem()): number {
   return Math.floor(totalBytes - Math.max(RESERVE_MIN_BYTES, totalBytes * RESERVE_SHARE))
+}
+
+/** Memory the platform's own Redis may hold: an eighth of the machine's. Calls are accepted up to 85 % of it. */
+export function redisMemoryBytes(totalBytes = totalmem()): number {
+  return Math.max(REDIS_MIN_BYTES, Math.floor(totalBytes / 8))
 }
 
 /** Sandboxes at once before open files run out. `limits` is the text of /proc/self/limits (proc(5)). */

@@ -8,6 +8,7 @@ import { pulledImages } from '../../worker/fleet/pulled-images.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from '../../worker/store/embedded-redis.ts'
 import type { Config, ConfigRow } from '../config.ts'
 import { Candidates } from './candidates.ts'
+import { redisMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import { roomTrouble } from './disk-room.ts'
 import { keepImages, openFleet } from './fleet.ts'
@@ -143,10 +144,11 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
 /** Where it listens. It dies with this process, and is started again when it dies alone. */
 async function startOwnRedis({ config, steps, logger }: ProcessBase): Promise<EmbeddedRedis> {
   const { stateDir } = config
+  const maxMemoryBytes = config.redisMemoryBytes ?? redisMemoryBytes()
   const runDir = runDirOf(await kernelId(stateDir))
   return await steps.run(
     'redis',
-    () => startEmbeddedRedis({ stateDir, runDir, spawn, logger, clock: systemClock }),
+    () => startEmbeddedRedis({ stateDir, runDir, spawn, logger, clock: systemClock, maxMemoryBytes }),
     (made) => made.stop(),
   )
 }

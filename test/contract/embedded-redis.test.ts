@@ -24,9 +24,9 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function start(run: typeof spawn = spawn): Promise<EmbeddedRedis> {
+async function start(run: typeof spawn = spawn, bounds: { maxMemoryBytes?: number } = {}): Promise<EmbeddedRedis> {
   const dirs = { stateDir: join(folder, 'state'), runDir: join(folder, 'run') }
-  const server = await startEmbeddedRedis({ ...dirs, spawn: run, logger: silentLogger, clock: realClock })
+  const server = await startEmbeddedRedis({ ...dirs, ...bounds, spawn: run, logger: silentLogger, clock: realClock })
   servers.push(server)
   return server
 }
@@ -68,6 +68,20 @@ describe('a running server', () => {
       'maxmemory-policy': 'noeviction',
       save: '',
     })
+  })
+
+  test('holds no more than it may', async () => {
+    const server = await start(spawn, { maxMemoryBytes: 8 * 1024 ** 2 })
+    const store = await connect(server)
+    const mebibyte = 'x'.repeat(1024 ** 2)
+    let kept = 0
+    await expect(
+      (async () => {
+        for (; kept < 20; kept++) await store.command('SET', `key-${kept}`, mebibyte)
+      })(),
+    ).rejects.toThrow(/OOM/)
+    expect(kept).toBeGreaterThan(2)
+    expect(await store.command('DBSIZE')).toBe(kept)
   })
 
   test('that is killed comes back with everything it acknowledged', async () => {

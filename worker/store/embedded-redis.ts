@@ -23,6 +23,8 @@ export interface EmbeddedRedisOptions {
   readonly spawn: typeof spawn
   readonly logger: Logger
   readonly clock: Clock
+  /** What it may hold (`maxmemory`); default 0: no bound. */
+  readonly maxMemoryBytes?: number
 }
 
 export interface EmbeddedRedis {
@@ -106,7 +108,7 @@ class Supervisor implements EmbeddedRedis {
   /** Starts and waits until it answers. Throws StoreError when it ends before. */
   async start(): Promise<void> {
     await rm(this.#paths.socketPath, { force: true })
-    const redis = startProcess(this.#options.spawn, this.#paths)
+    const redis = startProcess(this.#options.spawn, this.#paths, this.#options.maxMemoryBytes)
     this.#process = redis
     let ended: StoreError | null = null
     void redis.child.exited.then((exit) => {

@@ -38,7 +38,7 @@ export interface RedisProcess {
 }
 
 /** Starts it; it dies with the platform (PR_SET_PDEATHSIG). Every write is on disk before its answer. Throws StoreError REDIS_MISSING. */
-export function startProcess(start: typeof spawn, paths: RedisPaths): RedisProcess {
+export function startProcess(start: typeof spawn, paths: RedisPaths, maxMemoryBytes = 0): RedisProcess {
   const settings: readonly (readonly [string, string])[] = [
     ['port', '0'],
     ['unixsocket', paths.socketPath],
@@ -48,6 +48,7 @@ export function startProcess(start: typeof spawn, paths: RedisPaths): RedisProce
     ['appendonly', 'yes'],
     ['appendfsync', 'always'],
     ['save', ''],
+    ['maxmemory', String(maxMemoryBytes)],
     ['maxmemory-policy', 'noeviction'],
     ['daemonize', 'no'],
     ['loglevel', 'notice'],

@@ -22,8 +22,8 @@ export const FRONT_MUTANTS: readonly Mutant[] = [
   {
     breaks: 'a token’s rate holds',
     file: 'gateway/auth/rate.ts',
-    find: 'bucket.left--',
-    replace: 'bucket.left -= 0',
+    find: 'bucket.take(1, rate, nowMs)',
+    replace: 'bucket.take(0, rate, nowMs)',
     project: 'unit',
     tests: ['gateway/auth'],
   },
@@ -69,7 +69,7 @@ export const FRONT_MUTANTS: readonly Mutant[] = [
   },
   {
     breaks: 'bytes that are no text reach a Lambda handler whole',
-    file: 'runtime/bootstrap/lambda.ts',
+    file: 'runtime/bootstrap/lambda-event.ts',
     find: 'saysText && (body === null || isUtf8(body))',
     replace: 'saysText',
     project: 'contract',

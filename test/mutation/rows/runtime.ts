@@ -128,8 +128,8 @@ export const RUNTIME_MUTANTS: readonly Mutant[] = [
   {
     breaks: 'frames of a call that is not open end the sandbox',
     file: 'runtime/sandbox/channel.ts',
-    find: 'if (exchange === undefined) throw new ProtocolError(',
-    replace: 'if (exchange === undefined) return void new ProtocolError(',
+    find: 'if (type !== FRAME.LOG || id > this.#lastId)\n          throw new',
+    replace: 'if (type !== FRAME.LOG || id > this.#lastId)\n          return void new',
     project: 'unit',
     tests: ['runtime/sandbox'],
   },

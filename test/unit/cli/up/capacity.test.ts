@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { maxConnections, maxSandboxes, sandboxMemoryBytes } from '../../../../cli/up/capacity.ts'
+import { maxConnections, maxSandboxes, redisMemoryBytes, sandboxMemoryBytes } from '../../../../cli/up/capacity.ts'
 
 const limits = (hard: string) => `Limit                     Soft Limit           Hard Limit           Units
 Max stack size            8388608              unlimited            bytes
@@ -28,4 +28,9 @@ test.each([
 test('a small machine keeps half a gibibyte, a large one a fifth', () => {
   expect(sandboxMemoryBytes(2 * 1024 ** 3)).toBe(1.5 * 1024 ** 3)
   expect(sandboxMemoryBytes(100 * 1024 ** 3)).toBe(80 * 1024 ** 3)
+})
+
+test('Redis may hold an eighth of the machine, and on a small one a quarter of a gibibyte', () => {
+  expect(redisMemoryBytes(24 * 1024 ** 3)).toBe(3 * 1024 ** 3)
+  expect(redisMemoryBytes(1024 ** 3)).toBe(256 * 1024 ** 2)
 })
