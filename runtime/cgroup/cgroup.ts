@@ -88,8 +88,8 @@ export interface SandboxCgroup {
   oomKills(): number
   /** The same as `endMetering` read it last; 0 before the first. Reads nothing. */
   readonly oomKillsMetered: number
-  /** Processes inside. After `remove` 0. */
-  processes(): number
+  /** The host's pids of all processes inside. After `remove` none. */
+  pids(): number[]
   /** SIGKILL to all inside, frozen or not. */
   kill(): void
   /** True when no task is left, false when some are after `timeoutMs`. Goes on killing after `kill`. */

@@ -149,8 +149,8 @@ export class AttachedCgroup implements SandboxCgroup {
     return this.#meter.oomKills
   }
 
-  processes(): number {
-    return pidsIn(this.#procsDirectory()).length
+  pids(): number[] {
+    return pidsIn(this.#procsDirectory())
   }
 
   kill(): void {

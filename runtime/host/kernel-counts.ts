@@ -1,7 +1,7 @@
 // What the kernel holds for processes and charges to no cgroup, counted: TCP sockets of a network namespace, and locks of files.
 // Only reads; whom a count belongs to and what is too much is said elsewhere.
 import { readFileSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile } from 'node:fs/promises'
 
 /** Connections that wait for their end take 256 bytes of kernel memory, a socket nobody accepted 4 KiB. */
 const WAITING_PER_SOCKET = 16
@@ -81,4 +81,21 @@ async function countLocks(file: FileHandle, buffer: Buffer, most: number): Promi
 export function lockOwner(line: string): number | null {
   const pid = /^\d+: +(?:-> +)?[A-Z]+ +\S+ +\S+ +(-?\d+) /.exec(line)?.[1]
   return pid === undefined ? null : Number(pid)
+}
+
+/** Processes that took the locks on open files of process `pid`, itself or others, of `most` of its open files at most: which, is
+ *  left to chance. None when it is gone. Source: proc(5), /proc/pid/fdinfo. */
+export async function lockTakers(pid: number, most: number): Promise<Set<number>> {
+  const folder = `/proc/${pid}/fdinfo`
+  const names = await readdir(folder).catch(() => [])
+  const first = names.length > most ? Math.floor(Math.random() * names.length) : 0
+  const takers = new Set<number>()
+  for (const name of [...names.slice(first), ...names.slice(0, first)].slice(0, most)) {
+    const text = await readFile(`${folder}/${name}`, 'latin1').catch(() => '')
+    for (const [, line] of text.matchAll(/^lock:\t(.+)$/gm)) {
+      const taker = lockOwner(line!)
+      if (taker !== null) takers.add(taker)
+    }
+  }
+  return takers
 }

@@ -3,12 +3,15 @@
 import { readFileSync } from 'node:fs'
 import type { Clock, Fault, Logger } from '../api.ts'
 import { countSockets, type LockTable, openLockTable } from '../host/kernel-counts.ts'
-import { type Budget, findExcess } from './overuse.ts'
+import { LockHolders } from './lock-holders.ts'
+import { type Budget, findExcess, tellExcess } from './overuse.ts'
 
 /** What the watch needs of a sandbox. */
 export interface WatchedSandbox {
   readonly id: string
   readonly pid: number
+  /** All processes inside. */
+  pids(): readonly number[]
   /** False: its sockets are the host's own. */
   readonly ownNetwork: boolean
   /** True when it runs, or has since this was asked last. */
@@ -24,6 +27,7 @@ export interface OveruseWatchOptions {
   readonly orphans: number
   readonly locks?: LockTable | null
   readonly countSockets?: (pid: number) => number
+  readonly lockHolders?: LockHolders
 }
 
 const EVERY_MS = 250
@@ -41,6 +45,7 @@ export class OveruseWatch {
   readonly #count: (pid: number) => number
   /** Last known of each sandbox: a frozen one still holds what it held. */
   readonly #socketsOf = new Map<WatchedSandbox, number>()
+  readonly #lockHolders: LockHolders
   #locks: LockTable | null
   #reading: Promise<void> | null = null
   #cancel: () => void
@@ -49,6 +54,7 @@ export class OveruseWatch {
   constructor(options: OveruseWatchOptions) {
     this.#options = options
     this.#locks = options.locks ?? null
+    this.#lockHolders = options.lockHolders ?? new LockHolders()
     this.#count = options.countSockets ?? countSockets
     this.#sockets = { ...SOCKET_BUDGET, total: Math.min(SOCKET_BUDGET.total, Math.floor(options.orphans / 2)) }
     this.#cancel = options.clock.after(EVERY_MS, this.#look)
@@ -85,14 +91,10 @@ export class OveruseWatch {
 
   async #lookAtLocks(table: LockTable, sandboxes: readonly WatchedSandbox[]): Promise<void> {
     const counts = await table.count(LOCK_BUDGET.total)
+    const few = counts.total <= LOCK_BUDGET.perSandbox
+    const held = few ? new Map<WatchedSandbox, number>() : await this.#lockHolders.share(counts.byPid, sandboxes)
     this.#reading = null
-    if (this.#closed || counts.total <= LOCK_BUDGET.perSandbox) return
-    const byId = new Map(sandboxes.map((sandbox) => [sandbox.id, sandbox]))
-    const held = new Map<WatchedSandbox, number>()
-    for (const [pid, count] of counts.byPid) {
-      const sandbox = byId.get(sandboxOf(pid) ?? '')
-      if (sandbox !== undefined) held.set(sandbox, (held.get(sandbox) ?? 0) + count)
-    }
+    if (this.#closed || few) return
     // Where there are more than were counted, who has the most of the newest goes.
     this.#judge(held, counts.complete ? LOCK_BUDGET : { ...LOCK_BUDGET, total: LOCK_BUDGET.total / 2 })
   }
@@ -100,8 +102,7 @@ export class OveruseWatch {
   #judge(held: ReadonlyMap<WatchedSandbox, number>, budget: Budget): WatchedSandbox[] {
     const excess = findExcess(held, budget)
     for (const { holder, held: count, bound } of excess) {
-      const whose = bound === budget.perSandbox ? 'one sandbox' : 'all sandboxes together'
-      const message = `killed: it held ${count} ${budget.resource}, and ${bound} are the most for ${whose}`
+      const message = tellExcess({ held: count, bound }, budget)
       this.#options.logger.warn({ sandbox: holder.id, resource: budget.resource, held: count, bound }, message)
       holder.kill({ code: 'OUT_OF_MEMORY', message, data: { resource: budget.resource, held: count, bound } })
     }
@@ -124,14 +125,5 @@ function mostOrphans(): number {
   } catch {
     // Another network namespace than the host's first: not to be read there.
     return 2 * SOCKET_BUDGET.total
-  }
-}
-
-/** By its cgroup, `…/thaw-<platform>/<sandbox>`; null for a process of the host's, or one that is gone. */
-function sandboxOf(pid: number): string | null {
-  try {
-    return /\/thaw-[^/\n]+\/([^/\n]+)/.exec(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))?.[1] ?? null
-  } catch {
-    return null
   }
 }

@@ -17,6 +17,12 @@ export interface Excess<T> {
   readonly bound: number
 }
 
+/** Why it is killed, for who called it. */
+export function tellExcess({ held, bound }: Omit<Excess<unknown>, 'holder'>, budget: Budget): string {
+  const whose = bound === budget.perSandbox ? 'one sandbox' : 'all sandboxes together'
+  return `killed: it held ${held} ${budget.resource}, and ${bound} are the most for ${whose}`
+}
+
 /** Those above their own bound, then those with the most until the rest is within the total. */
 export function findExcess<T>(held: ReadonlyMap<T, number>, budget: Budget): Excess<T>[] {
   const found: Excess<T>[] = []

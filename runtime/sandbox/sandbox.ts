@@ -281,9 +281,8 @@ export class ContainerSandbox implements Sandbox {
     return this.#cgroup.memoryBytes()
   }
 
-  otherProcesses(): number {
-    return this.#state === 'stopped' ? 0 : Math.max(0, this.#cgroup.processes() - 1)
-  }
+  readonly pids = (): number[] => (this.#state === 'stopped' ? [] : this.#cgroup.pids())
+  readonly otherProcesses = (): number => Math.max(0, this.pids().length - 1)
 
   kill(fault: Fault): void {
     if (this.#state === 'stopped') return

@@ -30,6 +30,9 @@ class FakeSandbox implements WatchedSandbox {
     this.id = id
     this.ownNetwork = ownNetwork
   }
+  pids(): number[] {
+    return [this.pid]
+  }
   tookTurn(): boolean {
     return this.runs
   }
