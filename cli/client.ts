@@ -167,10 +167,17 @@ function hintsFor(problem: Problem, whenRefused: string): string[] {
   return []
 }
 
+/** Some of what the kernel holds is bounded by number (runtime/sandbox/overuse-watch.ts): more memory would not help there. */
+function outOfMemoryHint(detail: string): string {
+  const counted = /\bit held \d+ (.+), and \d+ are the most for\b/.exec(detail)?.[1]
+  if (counted === undefined) return 'give it more: fn deploy … --memory SIZE'
+  return `have it hold fewer ${counted} at once: it is their number that is bounded, and more memory does not raise it`
+}
+
 /** What a newcomer could not know: what a sandbox does not have unless it is asked for. */
 function causesOf({ code, detail, stack }: Problem): string[] {
   const text = `${detail}\n${stack ?? ''}`
-  if (code === 'FUNCTION_OUT_OF_MEMORY') return ['give it more: fn deploy … --memory SIZE']
+  if (code === 'FUNCTION_OUT_OF_MEMORY') return [outOfMemoryHint(detail)]
   if (/\b(EAI_AGAIN|ENETUNREACH)\b/.test(text)) return ['a sandbox has no network unless it is deployed with --network']
   if (/NODE_MODULE_VERSION|compiled against a different Node/.test(text))
     return ['a package was built for another Node.js: install it again under Node 24 (npm rebuild), then deploy']

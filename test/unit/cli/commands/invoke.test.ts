@@ -3,11 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Budget, tellExcess } from '../../../../runtime/sandbox/overuse.ts'
+import { LOCK_BUDGET, SOCKET_BUDGET } from '../../../../runtime/sandbox/overuse-watch.ts'
 import { type Asked, type FakeGateway, problem, runFn, startFakeGateway } from '../../../support/run-fn.ts'
 import { sampleRecord } from './samples.ts'
 
 const ID = '01890000-0000-7000-8000-000000000001'
 const named = { 'fn-invocation-id': ID, 'fn-version': '1' }
+const tooMany = (budget: Budget) => tellExcess({ held: budget.perSandbox + 1, bound: budget.perSandbox }, budget)
 let gateway: FakeGateway
 const folder = mkdtempSync(join(tmpdir(), 'fn-invoke-'))
 beforeAll(async () => {
@@ -33,6 +36,12 @@ beforeAll(async () => {
       invocationId: ID,
     }),
     'GET /fn/hello/memory': problem(502, 'FUNCTION_OUT_OF_MEMORY', 'function', 'killed at its memory limit of 64m', {
+      invocationId: ID,
+    }),
+    'GET /fn/hello/locks': problem(502, 'FUNCTION_OUT_OF_MEMORY', 'function', tooMany(LOCK_BUDGET), {
+      invocationId: ID,
+    }),
+    'GET /fn/hello/sockets': problem(502, 'FUNCTION_OUT_OF_MEMORY', 'function', tooMany(SOCKET_BUDGET), {
       invocationId: ID,
     }),
     'GET /fn/hello/protocol': problem(502, 'FUNCTION_PROTOCOL', 'sandbox', 'nonsense on the wire'),
@@ -167,6 +176,8 @@ test.each([
   ['network', '→ a sandbox has no network unless it is deployed with --network'],
   ['disk', '→ it may write to /tmp'],
   ['memory', '→ give it more: fn deploy … --memory SIZE'],
+  ['locks', '→ have it hold fewer file locks at once: it is their number'],
+  ['sockets', '→ have it hold fewer TCP sockets at once: it is their number'],
 ])('what a sandbox lacks by default is named with what gives it: %s', async (path, hint) => {
   expect(await invoke(['hello', '--path', `/${path}`])).toMatchObject({
     status: 3,
