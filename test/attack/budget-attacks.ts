@@ -145,6 +145,14 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
     ends: { killedFor: 'file locks' },
   },
   {
+    id: 'orphaned-locks',
+    family: 'budgets',
+    tries: 'hold file locks of a process that is gone, so that they name nobody',
+    contained: 'the same: who has the open files is looked for',
+    fill: 'orphaned-locks',
+    ends: { killedFor: 'file locks' },
+  },
+  {
     id: 'unaccepted',
     family: 'budgets',
     tries: 'make connections to itself that nobody accepts, which no memory limit counts',
@@ -153,6 +161,29 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
     ends: { killedFor: 'TCP sockets' },
   },
 ]
+
+export interface ChargedBudget extends Attack {
+  /** What it comes to where its sandbox is not killed: an error, `ok` where the kernel forgets the oldest. */
+  readonly gives: readonly string[]
+}
+
+const KILLED = 'charged to `memory`: refused, or killed there'
+
+/** Ids are names in inside/charged.ts. */
+export const CHARGED_BUDGETS: readonly ChargedBudget[] = [
+  ['epoll', 'watch descriptors without end', ['ENOSPC', 'ENOMEM'], KILLED],
+  ['maps', 'map pages without end, in several processes', ['ENOMEM'], KILLED],
+  ['page-tables', 'have the kernel make page tables for memory that it does not take', ['ENOMEM'], KILLED],
+  ['attributes', 'give files large extended attributes', ['ENOSPC', 'ENOMEM', 'EOPNOTSUPP'], '`ENOSPC` in /tmp'],
+  ['descriptors-in-flight', 'send descriptors that nobody takes', ['errno 109', 'ETOOMANYREFS'], 'refused at `nofile`'],
+  ['nameless-files', 'fill files without a name', ['ENOMEM', 'ENOSPC'], KILLED],
+  [
+    'absent-names',
+    'ask for files there are none of, whose names the kernel remembers',
+    ['ok'],
+    'the oldest are forgotten',
+  ],
+].map(([id, tries, gives, contained]) => ({ id, family: 'budgets', tries, gives, contained }) as ChargedBudget)
 
 /** Output in the smallest pieces. */
 export const DRIPS: readonly (Attack & { readonly descriptor: 1 | 2 | 3 })[] = [

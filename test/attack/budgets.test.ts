@@ -6,20 +6,25 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sandboxMemoryBytes } from '../../cli/up/capacity.ts'
 import { OUTPUT_READ_COST_BYTES, SANDBOX_RATE, WIRE_READ_COST_BYTES } from '../../runtime/sandbox/read-budget.ts'
 import { timeScale } from '../support/time-scale.ts'
-import { type Attacked, attackPlatform } from './attacker.ts'
-import { DRIPS, FILLED_BUDGETS, REFUSED_BUDGETS } from './budget-attacks.ts'
+import { type Attacked, attackPlatform, INSIDE } from './attacker.ts'
+import { CHARGED_BUDGETS, DRIPS, FILLED_BUDGETS, REFUSED_BUDGETS } from './budget-attacks.ts'
 import type { CallsOutcome } from './inside/caller.ts'
 import { toCall } from './kernel-attacks.ts'
+import { watchKernelMemory } from './kernel-memory.ts'
 import { type Neighbour, type NeighbourReport, settleNeighbour } from './neighbour.ts'
 
 const MOST_STAND_MS = 100 * timeScale
 /** Reads of the platform that are nobody's output: its own upkeep, and the starts that follow a sandbox's end. */
 const OTHER_READS_PER_MS = 1.5
 
+const SMALL_BYTES = 64 * 1024 ** 2
+const SMALL = ['--memory', '64m', '--memory-swap', '64m', '--timeout', '10s']
+
 let attacked: Attacked
 let neighbour: Neighbour
 beforeAll(async () => {
   attacked = await attackPlatform('--timeout', '8s')
+  await attacked.platform.deploy(INSIDE, '--name', 'small', ...SMALL)
   neighbour = await settleNeighbour(attacked.platform)
 })
 afterAll(() => attacked.close())
@@ -78,6 +83,24 @@ describe('what ends at a bound', () => {
     const fileMax = Number(readFileSync('/proc/sys/fs/file-max', 'utf8'))
     expect(fileMax).toBeGreaterThan(sandboxMemoryBytes() / 160)
   })
+})
+
+describe('what is part of memory', () => {
+  for (const { id, tries, gives } of CHARGED_BUDGETS) {
+    test(`${id}: an attempt to ${tries}`, async () => {
+      const memory = watchKernelMemory()
+      const report = await neighbour.during(async () => {
+        const response = await attacked.platform.request(`/fn/small/take/${id}`)
+        return { status: response.status, body: (await response.json()) as unknown }
+      })
+      const { status, body } = report.attack
+      if (status === 200) expect([...gives, 'SIGKILL']).toContain(body)
+      else expect(body).toMatchObject({ status: 502, code: 'FUNCTION_OUT_OF_MEMORY' })
+      expect(memory.stop()).toBeLessThan(3 * SMALL_BYTES)
+      expectUnharmed(report)
+      attacked.watch.check()
+    })
+  }
 })
 
 /** System calls that read, by the platform's process (proc(5), io). */

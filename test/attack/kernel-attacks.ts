@@ -242,6 +242,7 @@ const kernel: readonly KernelAttack[] = [
     ['modify_ldt', 0, ROOM, 512],
     ['lookup_dcookie', 0, ROOM, 512],
     ['fanotify_init', 0, 0],
+    ['io_setup', 1, ROOM],
     ['move_pages', 0, 0, 0, 0, 0],
     ['mbind', ROOM, 4096, 0, 0, 0],
     ['set_mempolicy', 0, 0, 0],

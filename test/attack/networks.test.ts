@@ -202,4 +202,16 @@ describe('root in a sandbox’s namespace', () => {
     expect(ok).toBeLessThanOrEqual(300)
     expect(ok + refused).toBe(600)
   })
+
+  test('has no more connections open than its share of the host’s table', async () => {
+    const script = `let ok = 0, rounds = 0
+      const timer = setInterval(() => {
+        if (++rounds > 30) { console.log(ok); process.exit() }
+        for (let i = 0; i < 20; i++) require('node:net').connect(80, '${INTERNET.web}')
+          .once('connect', () => ok++).once('error', () => {})
+      }, 100)`
+    const ok = Number(await inside(`'${process.execPath}' -e "${script}"`))
+    expect(ok).toBeGreaterThan(128)
+    expect(ok).toBeLessThanOrEqual(256)
+  })
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Attack, FAMILIES, type Family } from './attacks.ts'
 import { BOMB_ATTACKS } from './bomb-attacks.ts'
-import { DRIPS, FILLED_BUDGETS, REFUSED_BUDGETS } from './budget-attacks.ts'
+import { CHARGED_BUDGETS, DRIPS, FILLED_BUDGETS, REFUSED_BUDGETS } from './budget-attacks.ts'
 import { CALLER_ATTACKS } from './caller-attacks.ts'
 import { FILE_ATTACKS } from './file-attacks.ts'
 import { KERNEL_ATTACKS } from './kernel-attacks.ts'
@@ -22,6 +22,7 @@ export const ALL_ATTACKS: readonly Attack[] = [
   ...BOMB_ATTACKS,
   ...REFUSED_BUDGETS,
   ...FILLED_BUDGETS,
+  ...CHARGED_BUDGETS,
   ...DRIPS,
   ...FORGED_ATTACKS,
   ...SMUGGLED_ATTACKS,

@@ -17,6 +17,10 @@ const CALL = {
   fcntl: 72,
   open: 2,
   close: 3,
+  poll: 7,
+  fork: 57,
+  wait4: 61,
+  flock: 73,
   nanosleep: 35,
 }
 const HOLD_S = 4
@@ -79,6 +83,14 @@ const FILLS: Readonly<Record<string, () => Promise<number> | number>> = {
       call('fcntl', { result: nth % files }, 6, { words: [1, Math.floor(nth / files) * 2, 1, 0] }),
     )
     return holding([startCalls([...opens, ...locks, hold()])], locks.length)
+  },
+  /** Taken by a child that ends, on open files that its parent has, too. Of what fork returns the child gets 0, the parent some. */
+  async 'orphaned-locks'() {
+    const count = 1500
+    const opens = Array.from({ length: count }, () => call('open', '/tmp/locked', 66, 0o600))
+    const locks = opens.map((_, nth) => call('flock', { result: nth }, 1))
+    const waits = [call('poll', 0, 0, { result: count }), { again: { calls: 1, times: 1000 } }]
+    return holding([startCalls([...opens, call('fork'), call('wait4', -1, 0, 0, 0), ...locks, ...waits])], count)
   },
   async unaccepted() {
     const [processes, each] = [5, 1000]

@@ -20,23 +20,24 @@ _start:
 loop:
   test r13, r13
   jz out
+  cmp qword ptr [rbx], 2
+  je again
   mov r15, [rbx+64]
-  xor ecx, ecx
+  mov ecx, 5
 3: mov rax, [rbx+rcx*8+16]
   bt r15, rcx
   jnc 4f
   mov rax, [rax*8+0x10008000]
-  mov [rbx+rcx*8+16], rax
-4: inc ecx
-  cmp ecx, 6
-  jne 3b
+4: push rax
+  dec ecx
+  jns 3b
   mov rax, [rbx+8]
-  mov rdi, [rbx+16]
-  mov rsi, [rbx+24]
-  mov rdx, [rbx+32]
-  mov r10, [rbx+40]
-  mov r8, [rbx+48]
-  mov r9, [rbx+56]
+  pop rdi
+  pop rsi
+  pop rdx
+  pop r10
+  pop r8
+  pop r9
   cmp qword ptr [rbx], 0
   jne 5f
   syscall
@@ -52,6 +53,34 @@ loop:
   add r14, 8
   add rbx, 72
   dec r13
+  jmp loop
+# The calls before once more: [rbx+8] of them, [rbx+16] times at most, [rbx+24] times so far; each time [rbx+32] is added to what
+# lies [rbx+40] from here. Its result is how often; when some failed, the error of the first.
+again:
+  mov rcx, [rbx+8]
+  mov rsi, r14
+  xor edx, edx
+7: sub rsi, 8
+  mov rax, [rsi]
+  test rax, rax
+  cmovs rdx, rax
+  dec rcx
+  jnz 7b
+  mov rax, rdx
+  test rax, rax
+  js 6b
+  inc qword ptr [rbx+24]
+  mov rax, [rbx+24]
+  cmp rax, [rbx+16]
+  jae 6b
+  mov rcx, [rbx+40]
+  mov rax, [rbx+32]
+  add [rbx+rcx], rax
+  mov rcx, [rbx+8]
+  add r13, rcx
+  mov r14, rsi
+  imul rcx, rcx, 72
+  sub rbx, rcx
   jmp loop
 out:
   mov rdx, r14

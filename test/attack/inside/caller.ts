@@ -1,4 +1,4 @@
-// Makes any system call from inside a sandbox, past Node and the C library: writes a static program of 190 bytes of code
+// Makes any system call from inside a sandbox, past Node and the C library: writes a static program of 265 bytes of code
 // (its source: caller.s) to /tmp and feeds it calls. x86_64 only. Inside a sandbox only.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
@@ -25,6 +25,17 @@ export interface KernelCall {
   readonly i386?: boolean
 }
 
+/** In place of a call: the `calls` before it once more, until one fails or they were made `times` times. Comes to `ok` or to the
+ *  error of the first that failed. */
+export interface Again {
+  readonly again: {
+    readonly calls: number
+    readonly times: number
+    /** Added each time to the first argument of the first of them. */
+    readonly step?: number
+  }
+}
+
 export interface CallsOutcome {
   /** Of each call: `ok` or the name of its error; shorter than the calls when the program was killed. */
   readonly results: readonly string[]
@@ -35,9 +46,10 @@ export interface CallsOutcome {
 }
 
 const CODE =
-  'QbwAAAEQMcAx/0yJ5roAAAEADwVIhcB+BUkBxOvouwAAARBMiytIg8MIQb4AgAAQTYXtdGlMi3tAMclIi0TLEEkPo89zDUiLBMUA' +
-  'gAAQSIlEyxD/wYP5BnXhSItDCEiLexBIi3MYSItTIEyLUyhMi0MwTItLOEiDOwB1BA8F6w5TifGJ+0SJ1kSJx82AW0mJBkmDxghI' +
-  'g8NISf/N65JMifK+AIAAEEgp8r8BAAAAuAEAAAAPBbjnAAAAMf8PBQ=='
+  'QbwAAAEQMcAx/0yJ5roAAAEADwVIhcB+BUkBxOvouwAAARBMiytIg8MIQb4AgAAQTYXtD4SwAAAASIM7AnRWTIt7QLkFAAAASItEyxBJ' +
+  'D6PPcwhIiwTFAIAAEFD/yXnoSItDCF9eWkFaQVhBWUiDOwB1BA8F6w5TifGJ+0SJ1kSJx82AW0mJBkmDxghIg8NISf/N65tIi0sITIn2' +
+  'MdJIg+4ISIsGSIXASA9I0Ej/yXXtSInQSIXAeMxI/0MYSItDGEg7QxBzvkiLSyhIi0MgSAEEC0iLSwhJAc1JifZIa8lISCnL6Uf///9M' +
+  'ifK+AIAAEEgp8r8BAAAAuAEAAAAPBbjnAAAAMf8PBQ=='
 
 // Addresses the program knows: code, then results, then what it reads.
 const BASE = 0x1000_0000
@@ -50,7 +62,7 @@ const WORDS_OF_CALL = 9
 const ERRORS = new Map(Object.entries(constants.errno).map(([name, number]) => [number as number, name]))
 
 /** Makes the calls one after the other, in one process of its own. */
-export function makeCalls(calls: readonly KernelCall[]): CallsOutcome {
+export function makeCalls(calls: readonly (KernelCall | Again)[]): CallsOutcome {
   const stdio = ['pipe', 'pipe', 'pipe', 3, 1, 2] as const
   const child = spawnSync(programPath(), {
     input: encode(calls),
@@ -70,7 +82,7 @@ export function makeCalls(calls: readonly KernelCall[]): CallsOutcome {
 }
 
 /** The same beside others, for what is held while it runs; what came of it is not told. */
-export function startCalls(calls: readonly KernelCall[]): ChildProcess {
+export function startCalls(calls: readonly (KernelCall | Again)[]): ChildProcess {
   const child = spawn(programPath(), [], { stdio: ['pipe', 'ignore', 'ignore'] })
   child.stdin.on('error', () => {}).end(encode(calls))
   return child
@@ -109,8 +121,8 @@ function program(): Buffer {
   return file
 }
 
-/** Count, then per call: i386 or not, number, six arguments, which of them are results of earlier calls; then their data. */
-function encode(calls: readonly KernelCall[]): Buffer {
+/** Count, then per call: i386 or not (2: again), number, six arguments, which of them are results of earlier calls; then their data. */
+function encode(calls: readonly (KernelCall | Again)[]): Buffer {
   const words = new BigUint64Array(1 + calls.length * WORDS_OF_CALL)
   words[0] = BigInt(calls.length)
   const blobs: Buffer[] = []
@@ -123,6 +135,15 @@ function encode(calls: readonly KernelCall[]): Buffer {
   }
   calls.forEach((call, index) => {
     const at = 1 + index * WORDS_OF_CALL
+    if ('again' in call) {
+      const { calls, times, step = 0 } = call.again
+      const argument = 16 - calls * WORDS_OF_CALL * 8
+      words.set(
+        [2n, calls, times, 0, step, argument].map((word) => BigInt.asUintN(64, BigInt(word))),
+        at,
+      )
+      return
+    }
     words[at] = call.i386 === true ? 1n : 0n
     words[at + 1] = BigInt(call.number)
     call.arguments.forEach((argument, nth) => {

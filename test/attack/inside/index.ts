@@ -2,6 +2,7 @@
 import { startBomb } from './bombs.ts'
 import { drip, fill } from './budgets.ts'
 import { type KernelCall, makeCalls } from './caller.ts'
+import { take } from './charged.ts'
 import { speak } from './forged.ts'
 import { leave } from './leave.ts'
 import { poison } from './poison.ts'
@@ -17,6 +18,7 @@ export default async (request: Request, ctx: { waitUntil(promise: Promise<unknow
   if (kind === 'steps') return Response.json(await takeSteps((await request.json()) as Step[]))
   if (kind === 'bomb') return Response.json(await startBomb(name))
   if (kind === 'fill') return Response.json(await fill(name))
+  if (kind === 'take') return Response.json(take(name))
   if (kind === 'drip') return new Response(await drip(Number(name), 1500))
   if (kind === 'leave') return leave(name)
   if (kind === 'wire') return speak(name, calls)
