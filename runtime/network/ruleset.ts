@@ -1,8 +1,8 @@
 // The filter of a platform's sandboxes as one nftables table, loaded in one transaction: who may send what to whom. Pure text;
 // who is in its sets is said by sets.ts while the platform runs.
 //
-//   sandbox ─▶ source ──▶ to_host    (the platform's resolver and its own calls; nothing else of the host)
-//              (spoofing) forwarded ─▶ out: answers · refused ranges · open | resolved | literal ─▶ admit (rate, count) ─▶ NAT
+//   sandbox ─▶ pieces ─▶ source ──▶ to_host    (the platform's resolver and its own calls; nothing else of the host)
+//                        (spoofing) forwarded ─▶ out: answers · refused ranges · open | resolved | literal ─▶ admit (rate, count) ─▶ NAT
 import { SPECIAL_V4 } from './addresses.ts'
 
 export interface RulesetOptions {
@@ -26,6 +26,8 @@ export const CONNECTION_LIMITS = Object.freeze({ perSecond: 100, burst: 200, ope
 const QUESTIONS = Object.freeze({ perSecond: 100, burst: 300 })
 /** Ports of the platform's own address that sandboxes may use: its resolver, and calls of other functions. */
 export const PLATFORM_PORTS = Object.freeze({ names: 53, calls: 80 })
+/** The kernel puts pieces of datagrams together at -400, for all in one memory of 4 MiB (ip-sysctl, ipfrag_high_thresh). */
+const BEFORE_DEFRAGMENTATION = -450
 /** Sandboxes at once, with room for those that are going. */
 const MOST_ADDRESSES = 4096
 const MOST_GRANTS = 65_536
@@ -53,6 +55,10 @@ table inet ${table} {
   set rate { type ipv4_addr; flags dynamic,timeout; timeout 10s; size ${MOST_ADDRESSES}; }
   set questions { type ipv4_addr; flags dynamic,timeout; timeout 10s; size ${MOST_ADDRESSES}; }
   set count { type ipv4_addr; flags dynamic; size ${MOST_ADDRESSES}; }
+  chain pieces {
+    type filter hook prerouting priority ${BEFORE_DEFRAGMENTATION}; policy accept;
+    iifname ${ours} ip frag-off & 0x3fff != 0 drop
+  }
   chain source {
     type filter hook prerouting priority raw; policy accept;
     iifname != ${ours} accept

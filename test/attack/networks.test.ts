@@ -203,6 +203,20 @@ describe('root in a sandbox’s namespace', () => {
     expect(ok + refused).toBe(600)
   })
 
+  test('has nothing put together on the host: pieces of a large datagram are dropped before', async () => {
+    const reassembled = async () => {
+      const [names, values] = (await internet.inside('cat /proc/self/net/snmp')).match(/^Ip: .*$/gm)!
+      return Number(values!.split(' ')[names!.split(' ').indexOf('ReasmReqds')])
+    }
+    const before = await reassembled()
+    const script = `const s = require('node:dgram').createSocket('udp4')
+      const send = (left) => left === 0 ? s.close(() => console.log('sent'))
+        : s.send(Buffer.alloc(8000), 53, '${INTERNET.web}', (e) => { if (e) throw e; send(left - 1) })
+      send(20)`
+    expect(await inside(`'${process.execPath}' -e "${script}"`)).toBe('sent\n')
+    expect(await reassembled()).toBe(before)
+  })
+
   test('has no more connections open than its share of the host’s table', async () => {
     const script = `let ok = 0, rounds = 0
       const timer = setInterval(() => {
