@@ -1,9 +1,10 @@
 // Turns esbuild's messages into the CLI's: file:line:column (columns from 1, in characters), the line, a marker, a hint.
-import { relative, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
 import type { Message } from 'esbuild'
 import { CliError } from '../errors.ts'
-import { charactersBefore } from './own-sources.ts'
-import { packageName } from './package-folder.ts'
+import { charactersBefore, isOfPackage } from './own-sources.ts'
+import { findPackage, packageName } from './package-folder.ts'
 
 /** Where messages' paths start (`folder`) and where the reader stands (`cwd`). */
 export interface MessagePaths {
@@ -16,7 +17,7 @@ export function bundleError(messages: readonly Message[], paths: MessagePaths): 
   const texts = [...new Set(messages.map((message) => formatMessage(message, paths)))]
   const shown = texts.slice(0, 10)
   if (texts.length > shown.length) shown.push(`… and ${texts.length - shown.length} more`)
-  const hints = new Set(messages.flatMap((message) => hintFor(message)))
+  const hints = new Set(messages.flatMap((message) => hintFor(message, paths.folder)))
   return new CliError('BUNDLE_FAILED', texts.length === 1 ? 'the code does not bundle' : `${texts.length} errors`, {
     details: shown.join('\n\n'),
     hints: [...hints],
@@ -60,14 +61,36 @@ function plainText(text: string): string {
 
 const AWAIT_HINT = 'a module with a top-level await can be imported, not required: use import, in an ES module'
 
-function hintFor(message: Message): string[] {
+function hintFor(message: Message, folder: string): string[] {
   if (/^No loader is configured/.test(message.text))
     return ["read it at run time: readFileSync(new URL('./FILE', import.meta.url)); it ships by itself"]
   if (/top-level await/i.test(message.text)) return [AWAIT_HINT]
   const name = /^Could not resolve "([^"]+)"/.exec(message.text)?.[1]
   if (name === undefined) return []
+  if (/^(?:[@~]\/|#)/.test(name)) {
+    const [kind, file] = name.startsWith('#') ? ['"imports"', 'package.json'] : ['"paths"', 'tsconfig.json']
+    return [
+      `${name} is a name of your project's own: ${kind} in the ${file} at or above ${folder} has to lead to a file that is there`,
+    ]
+  }
   const installable = packageName(name)
-  return installable === null ? [] : [`is ${installable} installed? npm install ${installable}`]
+  if (installable === null) return []
+  const linked = findPackage(installable, folder)
+  if (linked !== null && !isOfPackage(linked))
+    return [`${installable} is a package of your workspace (${linked}): is it built?`]
+  if (isPlugAndPlay(folder))
+    return [
+      'Yarn keeps packages in archives here (Plug and Play), which cannot be read: set nodeLinker: node-modules in .yarnrc.yml and run yarn install',
+    ]
+  return [`is ${installable} installed? npm install ${installable}`]
+}
+
+/** Whether a project at or above `folder` is installed as Yarn's Plug and Play. */
+function isPlugAndPlay(folder: string): boolean {
+  for (let at = folder; ; at = dirname(at)) {
+    if (existsSync(join(at, '.pnp.cjs'))) return true
+    if (at === dirname(at)) return false
+  }
 }
 
 function shownPath(file: string, namespace: string, paths: MessagePaths): string {

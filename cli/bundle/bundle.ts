@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import type { BuildOptions } from 'esbuild'
 import type { HandlerForm } from '../../runtime/api.ts'
+import { asNodeLoads } from './as-node-loads.ts'
 import { bundleError, formatMessage, type MessagePaths } from './build-errors.ts'
 import { compileDecorators } from './decorator-metadata.ts'
 import { type EntryLocation, folderEntry, locateEntry } from './entry.ts'
@@ -62,7 +63,8 @@ export async function bundleHandler(path: string, options: BundleOptions = {}): 
   const listed = listedFiles(manifest.files, location.folder, shownManifest)
   const form = await analyse(project, manifest.form)
   const { result, references } = await buildWithReferences(project, form)
-  const files = await besideFiles(listed, references.own, location.folder, (file, format) =>
+  const beside = [...listed, ...project.keptOut.addOns]
+  const files = await besideFiles(beside, references.own, location.folder, (file, format) =>
     buildBeside(project, file, format),
   )
   return {
@@ -70,7 +72,7 @@ export async function bundleHandler(path: string, options: BundleOptions = {}): 
     manifest: { ...manifest, name, entry, form: form.form },
     form: form.form,
     entryPath,
-    source: outputOf(result, '.cjs'),
+    source: asNodeLoads(outputOf(result, '.cjs')),
     sourceMap: outputOf(result, '.cjs.map'),
     packages: layOutPackages(project.keptOut.found),
     files,
@@ -175,7 +177,7 @@ async function buildBeside(project: Project, path: string, format: 'esm' | 'cjs'
     try {
       const options = moduleOptions(format, optionsFor(project, format))
       const result = await attempt({ ...options, entryPoints: [path], sourcemap: false })
-      if (!keptOut.takeRestart()) return outputOf(result, '.cjs')
+      if (!keptOut.takeRestart()) return asNodeLoads(outputOf(result, '.cjs'))
     } catch (error) {
       if (!(error instanceof BuildFault)) throw error
       if (!optional.accept(error.errors, paths.folder)) throw bundleError(error.errors, paths)

@@ -2,6 +2,8 @@
 import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path'
 import { CliError } from '../errors.ts'
+import { isFunctionName } from './manifest.ts'
+import { readPackageJson } from './package-folder.ts'
 
 export interface EntryLocation {
   /** Absolute path of the folder that source positions are relative to. */
@@ -10,13 +12,16 @@ export interface EntryLocation {
   readonly isFolder: boolean
   /** Absolute path of the manifest, whether it exists or not. */
   readonly manifestPath: string
-  /** The name a function has when neither flag nor manifest gives one: of the file, or of the folder; never `index` or `src`. */
+  /** The name a function has when neither flag nor manifest gives one: of the file; of a folder its package.json's,
+   *  else its own; never `index` or `src`. */
   readonly defaultName: string
   /** Entry relative to `folder` for a file; null for a folder, whose manifest may name it. */
   readonly entry: string | null
 }
 
-/** Extensions that can be an entry, in the order a folder's `index` is looked for. */
+/** Where a folder's entry is looked for when neither fn.json nor package.json names one, in this order. */
+const ENTRY_STEMS = ['src/index', 'index', 'handler', 'app', 'server'] as const
+/** Extensions that can be an entry, in the order they are looked for. */
 export const ENTRY_EXTENSIONS = ['.ts', '.mts', '.cts', '.tsx', '.js', '.mjs', '.cjs', '.jsx'] as const
 
 /** Locates `path` (relative to `cwd`). Throws CliError FILE_NOT_FOUND | ENTRY_NOT_FOUND. */
@@ -29,7 +34,7 @@ export function locateEntry(path: string, cwd: string): EntryLocation {
       folder: realpathSync(absolute),
       isFolder: true,
       manifestPath: join(absolute, 'fn.json'),
-      defaultName: folderName(absolute),
+      defaultName: packageLabel(absolute) ?? folderName(absolute),
       entry: null,
     }
   }
@@ -54,7 +59,8 @@ export function locateEntry(path: string, cwd: string): EntryLocation {
   }
 }
 
-/** Entry of a folder: what its manifest names, else its `index`. Relative to the folder. Throws CliError ENTRY_NOT_FOUND. */
+/** Entry of a folder: what its manifest names, else `main` of package.json, else `src/index`, `index`, `handler`, `app`, `server`.
+ *  Relative to the folder. Throws CliError ENTRY_NOT_FOUND. */
 export function folderEntry(folder: string, named: string | null, shown: string): string {
   if (named !== null) {
     const absolute = resolve(folder, named)
@@ -67,14 +73,21 @@ export function folderEntry(folder: string, named: string | null, shown: string)
     }
     return inside
   }
-  for (const extension of ENTRY_EXTENSIONS) {
-    if (statOrNull(join(folder, `index${extension}`))?.isFile()) return `index${extension}`
+  const main = readPackageJson(folder)?.main
+  const mainEntry = typeof main === 'string' ? mainFile(folder, main) : null
+  if (mainEntry !== null) return mainEntry
+  for (const stem of ENTRY_STEMS) {
+    for (const extension of ENTRY_EXTENSIONS) {
+      if (statOrNull(join(folder, `${stem}${extension}`))?.isFile()) return `${stem}${extension}`
+    }
   }
   const candidates = readdirSync(folder)
     .filter((name) => (ENTRY_EXTENSIONS as readonly string[]).includes(extname(name)) && !name.endsWith('.d.ts'))
     .sort()
     .slice(0, 5)
-  throw new CliError('ENTRY_NOT_FOUND', `folder ${shown} has no index.ts`, {
+  const lookedAt = typeof main === 'string' ? `${main} (main of package.json), ` : ''
+  throw new CliError('ENTRY_NOT_FOUND', `folder ${shown} has no entry`, {
+    details: `looked for: entry of fn.json, ${lookedAt}${ENTRY_STEMS.map((stem) => `${stem}.ts`).join(', ')}; .mts .cts .tsx .js .mjs .cjs .jsx as well`,
     hints:
       candidates.length === 0
         ? ['a function is a .ts or .js file, or a folder with an index.ts']
@@ -85,8 +98,26 @@ export function folderEntry(folder: string, named: string | null, shown: string)
   })
 }
 
+/** What `main` of package.json names: a file, with or without its ending, or a folder's index. null where nothing of it is there. */
+function mainFile(folder: string, main: string): string | null {
+  for (const ending of ['', ...ENTRY_EXTENSIONS, ...ENTRY_EXTENSIONS.map((extension) => `/index${extension}`)]) {
+    const path = resolve(folder, `${main}${ending}`)
+    const inside = relative(folder, path)
+    const isEntry = !inside.startsWith('..') && (ENTRY_EXTENSIONS as readonly string[]).includes(extname(path))
+    if (isEntry && statOrNull(path)?.isFile()) return inside
+  }
+  return null
+}
+
 /** Names that say where code lies, not what it does: the folder above names the function. */
 const SAYS_NOTHING: ReadonlySet<string> = new Set(['index', 'src'])
+
+/** The name in a folder's package.json, without its scope, where it can be a function's. */
+function packageLabel(folder: string): string | null {
+  const name = readPackageJson(folder)?.name
+  const label = typeof name === 'string' ? name.replace(/^@[^/]+\//, '') : ''
+  return isFunctionName(label) && !SAYS_NOTHING.has(label) ? label : null
+}
 
 /** The last part of a folder's path that says something; the last part where none does. */
 function folderName(folder: string): string {

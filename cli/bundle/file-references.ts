@@ -3,9 +3,12 @@
 // name a file, are looked at, each by itself. Nothing of the author's code runs.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, extname, relative, resolve, sep } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Loader, transform } from 'esbuild'
-import { isOfPackage } from './own-sources.ts'
+import { filesFromWorkingFolder, templatesBeside } from './files-from-working-folder.ts'
+import { INSIDE, insidePath, isOfPackage } from './own-sources.ts'
 import { owningPackage } from './package-folder.ts'
+import { sourceOf } from './shipped-files.ts'
 
 export interface FileReferences {
   /** The author's files by absolute path; true: a module that runs by itself (a worker thread, a plugin). */
@@ -39,15 +42,16 @@ const PRIVATE = /(^|[\\/])(\.env[^\\/]*|\.git|\.fn|\.npmrc|\.ssh)([\\/]|$)/
 /** `inputs`: absolute paths of the modules of a bundle; `root`: the function's folder. */
 export async function findReferences(inputs: readonly string[], root: string): Promise<FileReferences> {
   const texts = new Map<string, string>()
+  const own = new Map<string, boolean>()
   for (const path of inputs) {
     if (!/\.[cm]?[jt]sx?$/.test(path)) continue
-    const text = readFileSync(path, 'utf8')
+    const text = textOf(path)
+    if (text === null) continue
+    if (!isOfPackage(path)) addNamed(own, path, text, root)
     if (NAMES_FILES.test(text)) texts.set(path, text)
   }
   const notes = [...texts].flatMap(([path, text]) => (isOfPackage(path) ? [] : missingFiles(path, text, root)))
-  if (texts.size === 0) return { own: new Map(), packages: new Set(), notes }
-  const found = await trace([...texts.keys()], root)
-  const own = new Map<string, boolean>()
+  const found = texts.size === 0 ? [] : await trace([...texts.keys()], root)
   const packages = new Set<string>()
   for (const [path, text] of texts) {
     const owner = isOfPackage(path) && HANDS_OUT.test(text) ? owningPackage(path) : null
@@ -59,11 +63,43 @@ export async function findReferences(inputs: readonly string[], root: string): P
       if (owner !== null && parents.some((parent) => owningPackage(parent) === owner)) packages.add(owner)
     } else if (inputs.includes(path) || isOfPackage(relative(root, path))) {
     } else if (!isBelow(root, path)) notes.push(outside(path, root))
-    else if (PRIVATE.test(relative(root, path)))
-      notes.push(`${relative(root, path)} does not ship; name it in "files" of fn.json if it has to`)
     else own.set(path, isModule(path) && parents.some((parent) => runs(texts.get(parent) ?? '', path)))
   }
+  for (const path of [...own.keys()].flatMap(templatesBeside)) if (!own.has(path)) own.set(path, false)
+  for (const path of [...own.keys()].filter((path) => PRIVATE.test(relative(root, path)))) {
+    own.delete(path)
+    notes.push(`${relative(root, path)} does not ship; name it in "files" of fn.json if it has to`)
+  }
   return { own, packages, notes: [...new Set(notes)] }
+}
+
+/** null in an archive of Yarn's, which the bundler alone can open. */
+function textOf(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+}
+
+/** A module that starts itself once more: a thread or a process of the same file. */
+const STARTS_ITSELF =
+  /\b(?:Worker|fork)\(\s*(?:__filename|import\.meta\.filename|new URL\(import\.meta\.url\)|fileURLToPath\(import\.meta\.url\))/
+
+/** What the tracer does not know: names that count from the working folder, a module that starts itself, and modules of threads
+ *  that are named as they are called once compiled (`./worker.js` for `worker.ts`). */
+function addNamed(own: Map<string, boolean>, path: string, text: string, root: string): void {
+  const started = [...text.matchAll(STARTS)].map(([, named]) => named!)
+  for (const file of filesFromWorkingFolder(path, text, root)) {
+    own.set(file, isModule(file) && started.some((named) => resolve(root, named) === file))
+  }
+  if (STARTS_ITSELF.test(text)) own.set(resolve(root, relative(INSIDE, insidePath(root, path))), true)
+  for (const named of started) {
+    for (const from of [dirname(path), root]) {
+      const file = resolve(from, named)
+      if (isBelow(root, file) && !existsSync(file) && sourceOf(file) !== file) own.set(file, true)
+    }
+  }
 }
 
 /** A script for browsers is served, not run here. */
@@ -121,10 +157,13 @@ const LOADERS: Readonly<Record<string, Loader>> = {
   '.jsx': 'jsx',
 }
 
+/** The same to the tracer, which knows the other form. */
+const META_RESOLVE = /\bimport\.meta\.resolve\(\s*((['"])\.{1,2}\/[^'"\n]+\2)\s*\)/g
+
 /** As plain JavaScript; null where it cannot be read or parsed, which esbuild has said already. */
 async function plainText(path: string): Promise<string | null> {
   try {
-    const text = readFileSync(path, 'utf8')
+    const text = readFileSync(path, 'utf8').replace(META_RESOLVE, 'new URL($1, import.meta.url)')
     const loader = LOADERS[extname(path)]
     return loader === undefined ? text : (await transform(text, { loader, format: 'esm', jsx: 'automatic' })).code
   } catch {
@@ -139,9 +178,19 @@ function asksForManifest(parents: readonly string[]): boolean {
 
 function missingFiles(path: string, text: string, root: string): string[] {
   return [...text.matchAll(LITERAL_URL)].flatMap(([, , named]) => {
-    const file = resolve(dirname(path), decodeURI(named!).replace(/[?#].*$/, ''))
-    return existsSync(file) ? [] : [`${relative(root, path)} names ${named}, which does not exist and so does not ship`]
+    const file = URL.parse(named!, pathToFileURL(path))
+    const isThere = file !== null && existsSync(sourceOf(pathOf(file) ?? named!))
+    return isThere ? [] : [`${relative(root, path)} names ${named}, which does not exist and so does not ship`]
   })
+}
+
+/** null for an address that is no path: a `%` that begins no escape. */
+function pathOf(address: URL): string | null {
+  try {
+    return fileURLToPath(address)
+  } catch {
+    return null
+  }
 }
 
 function outside(path: string, root: string): string {

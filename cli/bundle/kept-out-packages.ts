@@ -1,9 +1,10 @@
 // Finds packages that cannot be bundled while esbuild resolves imports, and keeps them out: machine code cannot be bundled, and
 // packages that carry some, or read other files of their own, look for those where they are installed.
 import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Plugin } from 'esbuild'
+import { join, relative, resolve } from 'node:path'
+import type { OnResolveResult, Plugin } from 'esbuild'
 import { CliError } from '../errors.ts'
+import { insidePath } from './own-sources.ts'
 import { findPackage, owningPackage, packageName, readPackageJson } from './package-folder.ts'
 
 /** Dependencies that only packages with native code have. */
@@ -22,6 +23,8 @@ export interface KeptOutPackages {
   readonly found: ReadonlyMap<string, string>
   /** Names of which a second copy, elsewhere, was imported too: only the first ships. */
   readonly conflicts: ReadonlySet<string>
+  /** Absolute paths of the author's own add-ons, `.node` files below the folder: they ship as files. */
+  readonly addOns: ReadonlySet<string>
   /** Keeps a package out from the next build on, which is then wanted. False: it was kept out before. */
   keepOut(folder: string): boolean
   /** True when a package turned out native after parts of it were bundled: build once more. */
@@ -39,6 +42,7 @@ export function createKeptOutPackages(external: readonly string[], folder: strin
   const conflicts = new Set<string>()
   const verdicts = new Map<string, boolean>()
   const late = new Set<string>()
+  const addOns = new Set<string>()
   let restart = false
 
   const isAsked = (name: string): boolean =>
@@ -50,6 +54,18 @@ export function createKeptOutPackages(external: readonly string[], folder: strin
       verdicts.set(folder, verdict)
     }
     return verdict || late.has(folder)
+  }
+  const ownAddOn = (path: string, named: string): OnResolveResult => {
+    const inside = insidePath(folder, path)
+    if (!existsSync(path)) return { errors: [{ text: `native add-on ${named} does not exist; is it built?` }] }
+    if (relative(folder, path).startsWith('..'))
+      return {
+        errors: [
+          { text: `native add-on ${named} lies outside the function's folder; deploy a folder that holds both` },
+        ],
+      }
+    addOns.add(path)
+    return { path: inside, external: true }
   }
   const plugin: Plugin = {
     name: 'native-packages',
@@ -71,15 +87,7 @@ export function createKeptOutPackages(external: readonly string[], folder: strin
       build.onLoad({ filter: /./, namespace: ES_MODULE }, ({ path }) => ({ contents: esModuleAgain(path) }))
       build.onResolve({ filter: /\.node$/, namespace: 'file' }, (args) => {
         const owner = owningPackage(args.importer)
-        if (owner === null) {
-          return {
-            errors: [
-              {
-                text: `native add-on ${args.path} is not part of a package; only add-ons of packages in node_modules can ship`,
-              },
-            ],
-          }
-        }
+        if (owner === null) return ownAddOn(resolve(args.resolveDir, args.path), args.path)
         late.add(owner)
         restart = true
         return { path: args.path, external: true }
@@ -90,6 +98,7 @@ export function createKeptOutPackages(external: readonly string[], folder: strin
     plugin,
     found,
     conflicts,
+    addOns,
     keepOut(folder) {
       if (late.has(folder)) return false
       late.add(folder)

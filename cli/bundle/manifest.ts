@@ -74,11 +74,15 @@ export function mergeManifest(manifest: Manifest, flags: ManifestFlags): Manifes
 
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
+export function isFunctionName(name: string): boolean {
+  return DNS_LABEL.test(name) && name !== 'thaw'
+}
+
 /** The name a function gets; a name is a DNS label, for it becomes one. Throws CliError NAME_INVALID with a good name. */
 export function chooseName(manifest: Manifest, defaultName: string): string {
   const named = manifest.name
   const name = typeof named === 'string' ? named : defaultName
-  if (DNS_LABEL.test(name) && name !== 'thaw') return name
+  if (isFunctionName(name)) return name
   const better = name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')

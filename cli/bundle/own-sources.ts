@@ -31,7 +31,7 @@ const JSX_SOURCE = /@jsxImportSource\s+\S/
 const JSX_RUNTIME = '/** @jsxRuntime automatic */'
 /** What was put before a first line; messages are shown without it. */
 const PUT_BEFORE =
-  /^(?:"use strict";)?(?:\/\*\* @jsxRuntime automatic \*\/)?(?:var __fn_url="[^"]*",__fn_file="[^"]*",__fn_dir="[^"]*";)?/
+  /^(?:"use strict";)?(?:\/\*\* @jsxRuntime automatic \*\/)?(?:var __fn_url="[^"]*",__fn_file="[^"]*",__fn_dir="[^"]*";)?(?:\/\*looks up\*\/.*?\/\*code\*\/)?/
 
 /** Path inside of a file at or below `root`: `/code/src/x.js`. One that lies elsewhere counts as in `/code` itself. */
 export function insidePath(root: string, path: string): string {
@@ -60,9 +60,10 @@ export function ownSources(root: string, compiled: ReadonlyMap<string, CompiledS
       build.onLoad({ filter: /\.[cm]?[jt]sx?$/, namespace: 'file' }, ({ path }) => {
         if (isOfPackage(path)) return undefined
         const made = compiled.get(path)
-        const text = made?.text ?? readFileSync(path, 'utf8')
+        const written = made?.text ?? readFileSync(path, 'utf8')
+        const text = plainLookups(written)
         const before = textBefore(text, insidePath(root, path))
-        if (made === undefined && before === '') return undefined
+        if (made === undefined && before === '' && text === written) return undefined
         const loader = made?.loader ?? LOADERS[extname(path)] ?? 'js'
         // A hashbang is valid only as the very first characters.
         const hashbang = /^#!.*\n?/.exec(text)?.[0] ?? ''
@@ -70,6 +71,29 @@ export function ownSources(root: string, compiled: ReadonlyMap<string, CompiledS
       })
     },
   }
+}
+
+/** `const require = createRequire(import.meta.url)`, as ES modules write it. */
+const MADE_REQUIRE =
+  /^([ \t]*(?:export )?(?:const|let|var)[ \t]+)([\w$]+)([ \t]*(?::[^=\n]+)?=[ \t]*(?:[\w$]+\.)?createRequire\((?:import\.meta\.(?:url|filename)|__filename)\);?)/gm
+/** In place of `require.resolve` and `import.meta.resolve`, which count from the module: names of the same length, so that columns
+ *  stay. */
+const RESOLVES = '__fn_resolving_'
+const META_RESOLVES = '__fn_meta_resolving'
+
+/** Makes the ways to load by a name what the bundler sees through: a `require` that the code made is plain `require`. */
+function plainLookups(text: string): string {
+  let plain = text
+  for (const [whole, , name] of text.matchAll(MADE_REQUIRE)) {
+    const called = `(?<![\\w$.])${name!.replaceAll('$', '\\$&')}(?=\\(|\\.resolve\\()`
+    // A name made at run time counts from the module, which only a require of its own knows.
+    if (new RegExp(`${called}\\(\\s*(?!['"][^'"\\n]*['"]\\s*\\))`).test(text)) continue
+    plain = plain.replace(whole, ' '.repeat(whole.length))
+    if (name !== 'require') plain = plain.replace(new RegExp(called, 'g'), 'require')
+  }
+  return plain
+    .replace(/(?<![\w$.])require\.resolve(?=\()/g, RESOLVES)
+    .replace(/(?<![\w$.])import\.meta\.resolve(?=\()/g, META_RESOLVES)
 }
 
 export function isOfPackage(path: string): boolean {
@@ -81,11 +105,24 @@ export function charactersBefore(line: string): number {
   return PUT_BEFORE.exec(line)?.[0].length ?? 0
 }
 
+/** What stands for `require.resolve` and `import.meta.resolve` in the module that lies at `inside`. */
+function resolvers(text: string, inside: string): string {
+  const require = `process.getBuiltinModule("module").createRequire(${JSON.stringify(inside)})`
+  const made = [
+    text.includes(RESOLVES) ? `var ${RESOLVES}=${require}.resolve;` : '',
+    text.includes(META_RESOLVES)
+      ? `var ${META_RESOLVES}=name=>{if(/^(?:\\.{0,2}\\/|[a-z]+:)/.test(name))return new URL(name,${JSON.stringify(`file://${inside}`)}).href;let path=${require}.resolve(name);return path[0]==="/"?process.getBuiltinModule("url").pathToFileURL(path).href:path};`
+      : '',
+  ].join('')
+  return made === '' ? '' : `/*looks up*/${made}/*code*/`
+}
+
 function textBefore(text: string, inside: string): string {
   const location = ASKS_WHERE.test(text) ? locationVariables(inside) : ''
+  const lookups = resolvers(text, inside)
   const jsx = JSX_SOURCE.test(text) && !/@jsxRuntime\b/.test(text) ? JSX_RUNTIME : ''
-  if (location === '' && jsx === '') return ''
+  if (location === '' && jsx === '' && lookups === '') return ''
   // A directive counts only before all statements.
   const isStrict = /^(?:#!.*\n)?(?:\s|\/\/.*\n|\/\*[\s\S]*?\*\/)*['"]use strict['"]/.test(text)
-  return `${isStrict ? '"use strict";' : ''}${jsx}${location}`
+  return `${isStrict ? '"use strict";' : ''}${jsx}${location}${lookups}`
 }

@@ -1,6 +1,6 @@
 // The files that ship beside the code, read-only below /code: what `files` in fn.json lists, and what the code names. A file is
 // sent as it is; a module that runs by itself (a worker thread, a plugin) is bundled under its own name.
-import { globSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, globSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import { CliError } from '../errors.ts'
 import { readPackageJson } from './package-folder.ts'
@@ -30,13 +30,24 @@ export function listedFiles(files: unknown, root: string, shown: string): string
     )
   if (files.length > MOST_PATTERNS) throw invalid(`expected at most ${MOST_PATTERNS} patterns, got ${files.length}`)
   const found = new Set<string>()
-  for (const pattern of files as string[]) {
+  for (const written of files as string[]) {
+    // In the order of the list, as in .gitignore: a pattern with `!` takes away what is there by then.
+    const isTakenAway = written.startsWith('!')
+    const pattern = isTakenAway ? written.slice(1) : written
     if (pattern.startsWith('/') || pattern.split('/').includes('..'))
       throw invalid(`${JSON.stringify(pattern)} leads out of the folder; name files below it`)
     const wanted = isFolder(join(root, pattern)) ? posix.join(pattern, '**') : pattern
     const fits = globSync(wanted, { cwd: root, exclude: (name) => /(^|[\\/])(node_modules|\.git|\.fn)$/.test(name) })
     const paths = fits.map((name) => join(root, name)).filter((path) => !isFolder(path))
-    if (paths.length === 0) throw invalid(`no file fits ${JSON.stringify(pattern)} below ${root}`)
+    if (isTakenAway) {
+      for (const path of paths) found.delete(path)
+      continue
+    }
+    if (paths.length === 0) {
+      const dots =
+        fits.length > 0 || hasDotNames(root, wanted) ? ' (names that begin with a dot have to be written out)' : ''
+      throw invalid(`no file fits ${JSON.stringify(pattern)} below ${root}${dots}`)
+    }
     for (const path of paths) found.add(path)
   }
   if (found.size > MOST_FILES) throw invalid(`expected at most ${MOST_FILES} files, got ${found.size}`)
@@ -61,12 +72,22 @@ export async function besideFiles(
   for (const path of [...paths].sort()) {
     const member = posix.join('files', ...relative(root, path).split(sep))
     if (named.get(path) === true) {
-      all.push({ member, path: null, content: await bundle(path, moduleFormat(path, root, paths)), mode: 0o644 })
+      const content = await bundle(sourceOf(path), moduleFormat(path, root, paths))
+      all.push({ member, path: null, content, mode: 0o644 })
     } else {
       all.push({ member, path, content: null, mode: statSync(path).mode & 0o111 ? 0o755 : 0o644 })
     }
   }
   return all
+}
+
+/** The source of a module that is named as it is called once compiled: `worker.ts` of `worker.js`; the path itself where it is
+ *  there, or where no such source is. */
+export function sourceOf(path: string): string {
+  if (existsSync(path)) return path
+  const stem = /^(.*\.[cm]?)js$/.exec(path)?.[1]
+  const endings = stem?.endsWith('.') ? ['ts', 'tsx'] : ['ts']
+  return endings.map((ending) => `${stem}${ending}`).find((source) => stem !== undefined && existsSync(source)) ?? path
 }
 
 /** What Node takes a module for inside, where only a package.json that ships counts. */
@@ -78,6 +99,10 @@ function moduleFormat(path: string, root: string, shipped: ReadonlySet<string>):
     if (shipped.has(join(folder, 'package.json'))) return readPackageJson(folder)?.type === 'module' ? 'esm' : 'cjs'
     if (folder === root || folder === dirname(folder)) return 'cjs'
   }
+}
+
+function hasDotNames(root: string, pattern: string): boolean {
+  return globSync(pattern.replaceAll('**', '**/.*'), { cwd: root }).length > 0
 }
 
 function isFolder(path: string): boolean {

@@ -39,7 +39,10 @@ const SETTINGS = [
 
 export function define(command: Command, context: CommandContext): void {
   command
-    .argument('<path>', 'a .ts or .js file, or a folder with an index.ts')
+    .argument(
+      '<path>',
+      'a .ts or .js file, or a folder with one as src/index, index, handler, app or server, or as main of package.json',
+    )
     .description(
       [
         'Bundles a handler, sends it, and makes it a new version once it has loaded in a sandbox.',

@@ -61,7 +61,7 @@ export default async () => Response.json([
   test('a worker thread runs its own module, with packages and a package.json that says module', async () => {
     for (const type of ['commonjs', 'module']) {
       const call = await deployed(`threads-${type}`, {
-        'package.json': JSON.stringify({ name: 'threads', type }),
+        'package.json': JSON.stringify({ type }),
         'node_modules/greet/package.json': '{"name":"greet","version":"1.0.0"}',
         'node_modules/greet/index.js':
           "exports.greet = () => 'hello from ' + require('node:path').basename('/a/worker')",

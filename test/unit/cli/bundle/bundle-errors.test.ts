@@ -127,9 +127,10 @@ describe('a path', () => {
     expect(await failure('handlers/short-form')).toContain('did you mean handlers/short-form.ts?')
     expect(await failure('handlers/short-from.ts')).toContain('did you mean handlers/short-form.ts?')
   })
-  test('of a folder without an index names the file and the key that would do', async () => {
+  test('of a folder without an entry names the places looked at, the file and the key that would do', async () => {
     expect(await failure('broken/no-index')).toMatchInlineSnapshot(`
-      "fn: folder broken/no-index has no index.ts
+      "fn: folder broken/no-index has no entry
+      looked for: entry of fn.json, src/index.ts, index.ts, handler.ts, app.ts, server.ts; .mts .cts .tsx .js .mjs .cjs .jsx as well
       → deploy one file, e.g. fn deploy broken/no-index/other.ts
       → or name the entry in broken/no-index/fn.json: {"entry": "other.ts"}
       "

@@ -67,10 +67,11 @@ describe('a package has native code when', () => {
     expect(await members(use('plain'))).toEqual(['node_modules/fast'])
   })
 
-  test('an add-on beside the handler itself is refused, with what would do', async () => {
+  test('an add-on that is not below the folder is refused, with what would do', async () => {
     write(join(folder, 'x.node'), '')
-    await expect(members("import x from './x.node'\nexport default () => x")).rejects.toMatchObject({
-      details: expect.stringContaining('only add-ons of packages in node_modules can ship'),
+    write(join(folder, 'app', 'index.ts'), "import x from '../x.node'\nexport default () => new Response(x)\n")
+    await expect(bundleHandler('app', { cwd: folder, flags: { name: 'it' } })).rejects.toMatchObject({
+      details: expect.stringContaining('deploy a folder that holds both'),
     })
   })
 })

@@ -53,6 +53,14 @@ describe('files the code reads', () => {
     [IN_TEMPLATE, 'a.txt'],
     ['readFileSync(join(process.cwd(), "a.txt"))', 'a.txt'],
     ['createRequire(import.meta.url)("./package.json")', 'package.json'],
+    ['readFileSync(new URL(import.meta.resolve("./a.txt")))', 'a.txt'],
+    ['readFileSync("./t/a.hbs", "utf8")', 't/a.hbs'],
+    ['readFileSync("t/" + ["a.hbs"])', 't/a.hbs'],
+    ['readFileSync(join("t", ["a.hbs"].join("")))', 't/a.hbs'],
+    ['serveStatic({ root: "public" })', 'public/a.css'],
+    ['join(import.meta.dirname, "locales/{{lng}}/{{ns}}.json")', 'locales/en/a.json'],
+    ['({ apis: ["./none.ts", "./routes/*.js"] })', 'routes/a.js'],
+    ['readFileSync(new URL("./a%20b.txt", import.meta.url))', 'a b.txt'],
   ])('%s ships %s', async (expression, file) => {
     const bundle = await bundleOf({
       [file]: '{}',
@@ -60,11 +68,56 @@ describe('files the code reads', () => {
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 export const used = [readFileSync, createRequire, join]
+export const serveStatic = ({ root }: { root: string }) => root
 const text = () => ${expression}
 export default () => new Response(String(text()))\n`,
     })
     expect(members(bundle)).toEqual([`files/${file}`])
     expect(bundle.warnings).toEqual([])
+  })
+
+  test('a view engine takes the folder views along; one that is not named stays here', async () => {
+    const files = { 'views/a.ejs': 'a', 'other/b.txt': 'b', '.env': 'SECRET=1' }
+    const source = (code: string) => `declare const app: any\n${code}\nexport default () => new Response(app)\n`
+    expect(members(await bundleOf({ ...files, 'index.ts': source("app.set('view engine', 'ejs')") }))).toEqual([
+      'files/views/a.ejs',
+    ])
+    const priv = await bundleOf({
+      ...files,
+      'index.ts': "import fs from 'node:fs'\nexport default () => new Response(fs.readFileSync('.env'))\n",
+    })
+    expect(members(priv)).toEqual([])
+  })
+
+  test('templates that lie beside one that is named ship, too', async () => {
+    const files = { 'views/a.ejs': '<%- include("part/b") %>', 'views/part/b.ejs': 'b', 'views/c.txt': 'c' }
+    const bundle = await bundleOf({
+      ...files,
+      'index.ts': `import fs from 'node:fs'\nexport default () => new Response(fs.readFileSync('views/a.ejs'))\n`,
+    })
+    expect(members(bundle)).toEqual(['files/views/a.ejs', 'files/views/part/b.ejs'])
+  })
+
+  test('an address that is no path is said, not thrown', async () => {
+    const bundle = await bundleOf({
+      'index.ts': `import fs from 'node:fs'\nexport default () => new Response(fs.readFileSync(new URL('./100%.txt', import.meta.url)))\n`,
+    })
+    expect(bundle.warnings).toEqual([expect.stringContaining('./100%.txt')])
+  })
+
+  test('a pattern with ! takes away from those before it', async () => {
+    const files = { 'public/a.txt': '', 'public/secret/b.txt': '', 'index.ts': ANSWER }
+    const listing = (...patterns: string[]) => bundleOf({ ...files, 'fn.json': JSON.stringify({ files: patterns }) })
+    expect(members(await listing('public/**', '!public/secret/**'))).toEqual(['files/public/a.txt'])
+    expect(members(await listing('public/**', '!public/secret', 'public/secret/b.txt'))).toHaveLength(2)
+    await expect(listing('public/**', '!../x')).rejects.toThrow(/leads out of the folder/)
+  })
+
+  test('names that begin with a dot are said to need writing out', async () => {
+    const files = { 'public/.well-known/a.txt': '', 'index.ts': ANSWER }
+    await expect(bundleOf({ ...files, 'fn.json': '{"files": ["public/**"]}' })).rejects.toThrow(/begin with a dot/)
+    const named = await bundleOf({ ...files, 'fn.json': '{"files": ["public/.well-known/**"]}' })
+    expect(members(named)).toEqual(['files/public/.well-known/a.txt'])
   })
 
   test('each module knows its own place below /code, also in a folder of its own', async () => {
