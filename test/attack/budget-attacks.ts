@@ -2,6 +2,7 @@
 // that are refused by their arguments, and fills that end at a bound. As data; budgets.test.ts tries them beside a neighbour.
 import type { Attack } from './attacks.ts'
 import type { KernelAttack } from './kernel-attacks.ts'
+import type { KernelMemory } from './kernel-memory.ts'
 
 const SOCKET = 1
 const TCP = 6
@@ -163,27 +164,52 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
 ]
 
 export interface ChargedBudget extends Attack {
+  /** What the kernel has more of while it is held. */
+  readonly heldAs: KernelMemory
   /** What it comes to where its sandbox is not killed: an error, `ok` where the kernel forgets the oldest. */
   readonly gives: readonly string[]
 }
 
-const KILLED = 'charged to `memory`: refused, or killed there'
+function charged(
+  id: string,
+  tries: string,
+  heldAs: KernelMemory,
+  gives: readonly string[],
+  contained = 'charged to `memory`: refused, or killed there',
+): ChargedBudget {
+  return { id, family: 'budgets', tries, contained, heldAs, gives }
+}
+
+const TOO_MANY_REFERENCES = ['errno 109', 'ETOOMANYREFS']
 
 /** Ids are names in inside/charged.ts. */
 export const CHARGED_BUDGETS: readonly ChargedBudget[] = [
-  ['epoll', 'watch descriptors without end', ['ENOSPC', 'ENOMEM'], KILLED],
-  ['maps', 'map pages without end, in several processes', ['ENOMEM'], KILLED],
-  ['page-tables', 'have the kernel make page tables for memory that it does not take', ['ENOMEM'], KILLED],
-  ['attributes', 'give files large extended attributes', ['ENOSPC', 'ENOMEM', 'EOPNOTSUPP'], '`ENOSPC` in /tmp'],
-  ['descriptors-in-flight', 'send descriptors that nobody takes', ['errno 109', 'ETOOMANYREFS'], 'refused at `nofile`'],
-  ['nameless-files', 'fill files without a name', ['ENOMEM', 'ENOSPC'], KILLED],
-  [
+  charged('epoll', 'watch descriptors without end', 'SUnreclaim', ['ENOSPC', 'ENOMEM']),
+  charged('maps', 'map pages without end, in several processes', 'SUnreclaim', ['ENOMEM']),
+  charged('page-tables', 'have the kernel make page tables for memory that it does not take', 'PageTables', ['ENOMEM']),
+  charged(
+    'attributes',
+    'give files large extended attributes',
+    'SUnreclaim',
+    ['ENOSPC', 'ENOMEM', 'EOPNOTSUPP'],
+    '`ENOSPC` in /tmp',
+  ),
+  charged(
+    'descriptors-in-flight',
+    'send descriptors that nobody takes',
+    'SUnreclaim',
+    TOO_MANY_REFERENCES,
+    'refused at `nofile`',
+  ),
+  charged('nameless-files', 'fill files without a name', 'Shmem', ['ENOMEM', 'ENOSPC']),
+  charged(
     'absent-names',
     'ask for files there are none of, whose names the kernel remembers',
+    'SReclaimable',
     ['ok'],
     'the oldest are forgotten',
-  ],
-].map(([id, tries, gives, contained]) => ({ id, family: 'budgets', tries, gives, contained }) as ChargedBudget)
+  ),
+]
 
 /** Output in the smallest pieces. */
 export const DRIPS: readonly (Attack & { readonly descriptor: 1 | 2 | 3 })[] = [

@@ -86,9 +86,9 @@ describe('what ends at a bound', () => {
 })
 
 describe('what is part of memory', () => {
-  for (const { id, tries, gives } of CHARGED_BUDGETS) {
+  for (const { id, tries, heldAs, gives } of CHARGED_BUDGETS) {
     test(`${id}: an attempt to ${tries}`, async () => {
-      const memory = watchKernelMemory()
+      const memory = watchKernelMemory(heldAs)
       const report = await neighbour.during(async () => {
         const response = await attacked.platform.request(`/fn/small/take/${id}`)
         return { status: response.status, body: (await response.json()) as unknown }
@@ -96,7 +96,7 @@ describe('what is part of memory', () => {
       const { status, body } = report.attack
       if (status === 200) expect([...gives, 'SIGKILL']).toContain(body)
       else expect(body).toMatchObject({ status: 502, code: 'FUNCTION_OUT_OF_MEMORY' })
-      expect(memory.stop()).toBeLessThan(3 * SMALL_BYTES)
+      expect(memory.stop()).toBeLessThan(2 * SMALL_BYTES)
       expectUnharmed(report)
       attacked.watch.check()
     })

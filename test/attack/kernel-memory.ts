@@ -1,15 +1,17 @@
-// How much memory the kernel itself holds for whoever, seen from the host: all that is neither free, nor cache of files on a disk,
-// nor memory of processes (proc(5), /proc/meminfo). tmpfs and memfd count.
+// How much memory the kernel holds of one kind, for whoever, seen from the host (proc(5), /proc/meminfo).
 import { readFileSync } from 'node:fs'
+
+/** Names of /proc/meminfo: what the kernel keeps in slabs and cannot or can give back, tables of pages, tmpfs with memfd. */
+export type KernelMemory = 'SUnreclaim' | 'SReclaimable' | 'PageTables' | 'Shmem'
 
 const LOOK_EVERY_MS = 20
 
 /** Looks until `stop`, which says how many bytes there were at most above what there were at the begin. */
-export function watchKernelMemory(): { stop(): number } {
-  const before = kernelBytes()
+export function watchKernelMemory(kind: KernelMemory): { stop(): number } {
+  const before = bytesOf(kind)
   let most = before
   const look = () => {
-    most = Math.max(most, kernelBytes())
+    most = Math.max(most, bytesOf(kind))
   }
   const timer = setInterval(look, LOOK_EVERY_MS)
   return {
@@ -21,9 +23,6 @@ export function watchKernelMemory(): { stop(): number } {
   }
 }
 
-function kernelBytes(): number {
-  const text = readFileSync('/proc/meminfo', 'latin1')
-  const bytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(text)![1]) * 1024
-  const others = ['MemFree', 'Buffers', 'Cached', 'AnonPages'].reduce((sum, name) => sum + bytes(name), 0)
-  return bytes('MemTotal') + bytes('Shmem') - others
+function bytesOf(kind: KernelMemory): number {
+  return Number(new RegExp(`^${kind}: +(\\d+) kB$`, 'm').exec(readFileSync('/proc/meminfo', 'latin1'))![1]) * 1024
 }
