@@ -1,6 +1,6 @@
 // The image store: an OCI image layout on disk (oci-layout, index.json, blobs/sha256), one image per deployed bundle.
-// Bytes are packed, hashed and unpacked in the layer thread; which blobs belong together: image-index.ts. What a change costs does
-// not depend on how many images there are.
+// Bytes are packed, hashed and unpacked in layer threads, one for what deploys store and one for what sandboxes start from, so that no
+// start waits for a deploy; which blobs belong together: image-index.ts. What a change costs does not depend on how many images there are.
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -51,7 +51,10 @@ export async function openImageStore(stateDir: string): Promise<LayeredImageStor
 class DiskImageStore implements LayeredImageStore {
   readonly #folders: ImageFolders
   readonly #index: ImageIndex
-  readonly #thread: LayerThread
+  /** For deploys: an add-on of many files takes it for seconds. */
+  readonly #storing: LayerThread
+  /** For starts. */
+  readonly #reading: LayerThread
   readonly #cache = new Map<string, StoredImage>()
   /** Changes happen one after another. */
   #last: Promise<unknown> = Promise.resolve()
@@ -59,7 +62,8 @@ class DiskImageStore implements LayeredImageStore {
   constructor(folders: ImageFolders, index: ImageIndex) {
     this.#folders = folders
     this.#index = index
-    this.#thread = createLayerThread(folders)
+    this.#storing = createLayerThread(folders)
+    this.#reading = createLayerThread(folders)
   }
 
   put(parts: ImageParts): Promise<{ readonly digest: string }> {
@@ -89,8 +93,8 @@ class DiskImageStore implements LayeredImageStore {
     }
     const layers: Blob[] = []
     if (parts.addonTar !== null)
-      layers.push(stored(await this.#thread.ask({ kind: 'store-add-on', tarPath: parts.addonTar })))
-    layers.push(stored(await this.#thread.ask({ kind: 'store-code', source: parts.source, map: parts.sourceMap })))
+      layers.push(stored(await this.#storing.ask({ kind: 'store-add-on', tarPath: parts.addonTar })))
+    layers.push(stored(await this.#storing.ask({ kind: 'store-code', source: parts.source, map: parts.sourceMap })))
     const config = stored(await this.#writeJson(configJson(layers, parts.config)))
     const manifest = stored(await this.#writeJson(manifestJson(config, layers)))
     await this.#index.add(manifest, written)
@@ -107,8 +111,8 @@ class DiskImageStore implements LayeredImageStore {
     const manifest = parseManifest(await this.#readJson(digest))
     const config = documentOf(await this.#readJson(manifest.config.digest))
     const layers = manifest.layers.slice(0, -1).map((layer) => layer.digest)
-    for (const layer of layers) await this.#thread.ask({ kind: 'unpack-layer', digest: layer })
-    const code = await this.#thread.ask({ kind: 'load-code', digest: manifest.layers.at(-1)!.digest })
+    for (const layer of layers) await this.#reading.ask({ kind: 'unpack-layer', digest: layer })
+    const code = await this.#reading.ask({ kind: 'load-code', digest: manifest.layers.at(-1)!.digest })
     const image: StoredImage = {
       digest,
       layers,
@@ -189,14 +193,14 @@ class DiskImageStore implements LayeredImageStore {
     if (!(await exists(join(this.#folders.blobs, hexOf(digest))))) {
       throw new RuntimeError('IMAGE_NOT_FOUND', `no layer ${digest} in this state directory`)
     }
-    await this.#thread.ask({ kind: 'unpack-layer', digest })
+    await this.#reading.ask({ kind: 'unpack-layer', digest })
     return folder
   }
 
   async close(): Promise<void> {
     await this.#last
     await this.#index.close()
-    await this.#thread.close()
+    await Promise.all([this.#storing.close(), this.#reading.close()])
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {

@@ -109,8 +109,13 @@ function makeDraft(folders: LayerFolders): string {
   return draft
 }
 
+/** The other layer thread may have been faster: the same digest is the same content. */
 function keepDraft(draft: string, target: string): void {
-  if (!existsSync(target)) renameSync(draft, target)
+  try {
+    if (!existsSync(target)) renameSync(draft, target)
+  } catch (error) {
+    if (!existsSync(target)) throw error
+  }
 }
 
 /** Writes a blob under the name its content gives it: temporary file, fsync, rename, fsync of the folder. */

@@ -1,4 +1,4 @@
-// The thread in which layers are hashed, packed and unpacked, so that the event loop of calls never waits for them.
+// A thread in which layers are hashed, packed and unpacked, so that the event loop of calls never waits for them.
 // Starts on first use, takes one task after another, does not keep the process alive.
 import { Worker } from 'node:worker_threads'
 import { RuntimeError, type RuntimeErrorCode } from '../errors.ts'

@@ -7,8 +7,23 @@ const folders = workerData as LayerFolders
 let last: Promise<void> = Promise.resolve()
 
 parentPort?.on('message', ({ id, task }: { id: number; task: LayerTask }) => {
-  last = last.then(async () => parentPort?.postMessage(await reply(id, task)))
+  last = last.then(async () => {
+    const answered = await reply(id, task)
+    parentPort?.postMessage(answered, 'answer' in answered ? largeBuffersOf(answered.answer) : [])
+  })
 })
+
+/** Smaller ones may lie in a buffer that others share. */
+const LARGE_BYTES = 1024 ** 2
+
+/** What is handed over rather than copied: the event loop would stand for the copy of a large bundle. */
+function largeBuffersOf(answer: LayerAnswers[LayerTask['kind']]): ArrayBuffer[] {
+  if (answer === undefined || !('source' in answer)) return []
+  const buffers = [answer.source, answer.map].flatMap((bytes) => (bytes === null ? [] : [bytes.buffer]))
+  return [...new Set(buffers)].filter(
+    (buffer): buffer is ArrayBuffer => buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE_BYTES,
+  )
+}
 
 async function reply(id: number, task: LayerTask): Promise<LayerReply> {
   try {

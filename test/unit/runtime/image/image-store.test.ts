@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -126,6 +127,28 @@ describe('an image', () => {
     await store.put(parts())
     expect((await store.get(digest)).source.toString()).toBe('module.exports = 1')
   })
+})
+
+test('what a sandbox starts from does not wait for an add-on that another deploy stores', async () => {
+  const { digest } = await store.put(parts({ source: Buffer.from('module.exports = 2') }))
+  await store.close()
+  // Nothing of it is in memory.
+  store = await openImageStore(state)
+  // An archive that does not come to its end.
+  const slow = join(state, 'slow.tar')
+  execFileSync('mkfifo', [slow])
+  const storing = store.put(parts({ addonTar: slow })).catch((error: unknown) => error)
+  expect((await store.get(digest)).source.toString()).toBe('module.exports = 2')
+  writeFileSync(slow, await packTar([file('node_modules/p/index.js', 'x')]))
+  expect(await storing).toHaveProperty('digest')
+})
+
+test('a large bundle and its map come back as they were put', async () => {
+  const source = Buffer.alloc(3 * 1024 ** 2, 'a')
+  const sourceMap = Buffer.alloc(2 * 1024 ** 2, 'b')
+  const { digest } = await store.put(parts({ source, sourceMap }))
+  const image = await store.get(digest)
+  expect([image.source.equals(source), image.sourceMap?.equals(sourceMap)]).toEqual([true, true])
 })
 
 describe('an add-on layer', () => {
