@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type FunctionEntry, RegistryError } from '../../worker/registry/api.ts'
 import { fateIn } from '../../worker/registry/deployed.ts'
+import { answerJson } from '../json-portions.ts'
 import { deployRoute } from './deploy.ts'
 import { functionView, queueView, startsView, versionView } from './function-view.ts'
 import {
@@ -56,7 +57,7 @@ export function functionRoutes(parts: ControlParts): Route[] {
         const entry = functionOf(context, parts)
         const starts = await startsView(entry, parts.worker)
         const queue = await queueView(entry, parts.lane)
-        return context.json({ ...functionView(entry, context, parts), starts, queue } as never)
+        return answerJson(context, { ...functionView(entry, context, parts), starts, queue })
       },
     },
     {

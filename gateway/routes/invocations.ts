@@ -7,6 +7,7 @@ import { GatewayError } from '../errors.ts'
 import { answerOutcome } from '../invocation/async-calls.ts'
 import { isInvocationId } from '../invocation/id.ts'
 import { BODY_LIMITS } from '../invocation/invoker.ts'
+import { answerJson } from '../json-portions.ts'
 import { answerPage, durationOf, namespaceOf, pageOf, sinceOf, textOf, wholeOf, wordOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -87,7 +88,7 @@ export function invocationRoutes(parts: ControlParts): Route[] {
         const record = await recordOf(context, parts)
         const tail = wholeOf(context, 'tail', 0, 1_000_000)
         const query = { namespace: record.namespace, function: record.function, invocation: record.id }
-        return context.json((await parts.worker.logs(tail === null ? query : { ...query, tail })) as never)
+        return answerJson(context, await parts.worker.logs(tail === null ? query : { ...query, tail }))
       },
     },
     {

@@ -1,6 +1,7 @@
 // Owns the log route of a function: what was written so far, and with `follow` what comes.
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { LogLine, LogQuery, PlatformEvent } from '../../worker/api.ts'
+import { answerJson } from '../json-portions.ts'
 import { namespaceOf, wholeOf, wordOf } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -22,7 +23,7 @@ export function logRoutes(parts: ControlParts): Route[] {
         const tail = wholeOf(context, 'tail', 0, 1_000_000)
         const query: LogQuery = { namespace, function: name, ...(tail === null ? {} : { tail }) }
         if (wordOf(context, 'follow', ['true', 'false']) === 'true') return follow(context, parts, query)
-        return context.json((await parts.worker.logs(query)) as never)
+        return answerJson(context, await parts.worker.logs(query))
       },
     },
   ]

@@ -10,6 +10,7 @@ import { namespaceFor } from '../auth/scopes.ts'
 import { DOCUMENT_BYTES } from '../control-gate.ts'
 import { GatewayError } from '../errors.ts'
 import { RequestBody } from '../invocation/request-body.ts'
+import { answerJson } from '../json-portions.ts'
 import type { ControlContext, ControlParts } from './route.ts'
 
 /** The token's namespace, `Fn-Namespace`, or `default`. Throws RegistryError NAME_INVALID | GatewayError FORBIDDEN. */
@@ -76,7 +77,7 @@ export function answerPage<T>(
     search.set('after', after)
     context.header('Link', `<${context.req.path}?${search}>; rel="next"`)
   }
-  return context.json(shown as never)
+  return answerJson(context, shown)
 }
 
 /** Answers one page of what is sorted by name. Only what is shown is read and viewed, and one more. */

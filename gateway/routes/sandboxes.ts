@@ -2,6 +2,7 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { PlatformEvent, SandboxAction } from '../../worker/api.ts'
 import { GatewayError } from '../errors.ts'
+import { answerJson } from '../json-portions.ts'
 import { givenNamespace } from './query.ts'
 import type { ControlContext, ControlParts, Route } from './route.ts'
 
@@ -18,7 +19,7 @@ export function sandboxRoutes(parts: ControlParts): Route[] {
       id: 'listSandboxes',
       summary: 'Sandboxes with their slot states; of all namespaces unless Fn-Namespace says one',
       answers: { 200: { doc: 'sandboxes', schema: 'Sandbox[]' } },
-      handle: async (context) => context.json((await sandboxesOf(givenNamespace(context))) as never),
+      handle: async (context) => answerJson(context, await sandboxesOf(givenNamespace(context))),
     },
     {
       method: 'POST',
