@@ -6,16 +6,24 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FunctionConfig } from '../../worker/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
-import { MOST_ALIASES } from '../../worker/registry/deploy-quotas.ts'
+import { RegistryContent } from '../../worker/registry/content.ts'
+import {
+  expectVersionFits,
+  MOST_ALIASES,
+  MOST_NAMES,
+  MOST_VERSION_BYTES,
+} from '../../worker/registry/deploy-quotas.ts'
 import { Documents } from '../../worker/registry/documents.ts'
+import type { LoadedFunction } from '../../worker/registry/entries.ts'
 import { FunctionNetworks, MOST_NETWORKS } from '../../worker/registry/networks.ts'
 import type { Quotas } from '../../worker/registry/quotas.ts'
 import { createRegistry } from '../../worker/registry/registry.ts'
+import { createRegistryStore } from '../../worker/registry/registry-store.ts'
 import { Secrets } from '../../worker/registry/secrets.ts'
 import { connectRedis, type RedisStore } from '../../worker/store/connect.ts'
 import { quotasInMemory } from '../support/quota-book.ts'
 import { realClock, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
-import { sampleConfig } from '../support/samples.ts'
+import { sampleConfig, versionOf } from '../support/samples.ts'
 
 let server: TestRedis
 let redis: RedisStore
@@ -87,6 +95,57 @@ describe('versions of a function', () => {
     // A number never means two contents.
     expect((await deploy('one', 'sha256:b')).version).toBe(3)
   })
+})
+
+describe('what versions of a namespace take', () => {
+  const large = (letter: string) => ({ env: { A: letter.repeat(MOST_VERSION_BYTES / 4 - 4096) } })
+
+  test('is bounded over all its functions, by what their configurations say; what is removed makes room', async () => {
+    await deploy('one', 'sha256:a', large('a'))
+    await deploy('one', 'sha256:b', large('b'))
+    await deploy('two', 'sha256:a', large('c'))
+    await deploy('two', 'sha256:b', large('d'))
+    const more = deploy('three', 'sha256:a', large('e'))
+    await expect(more).rejects.toMatchObject({
+      code: 'QUOTA_EXCEEDED',
+      use: { namespace: 'shop', quota: 'versionBytes', bound: MOST_VERSION_BYTES },
+    })
+    await expect(more).rejects.toThrow(/fn rm NAME@VERSION/)
+    // Small ones, the same content again, and another namespace are not refused.
+    await deploy('three', 'sha256:a')
+    expect((await deploy('one', 'sha256:b', large('b'))).version).toBe(2)
+    await deploy('three', 'sha256:a', large('e'), 'mall')
+    await registry.removeVersion('shop', 'one', 1)
+    await deploy('three', 'sha256:b', large('e'))
+    await registry.removeFunction('shop', 'two')
+    await deploy('four', 'sha256:a', large('f'))
+    await deploy('four', 'sha256:b', large('g'))
+  })
+
+  test('is counted by who reads it from Redis, names of removed functions with it', async () => {
+    await deploy('one', 'sha256:a', large('a'))
+    await deploy('two', 'sha256:a')
+    await registry.removeFunction('shop', 'two')
+    const content = new RegistryContent(createRegistryStore(redis), silentLogger)
+    await content.reload()
+    const { versionBytes, removedNames } = content.sizes('shop')
+    expect(versionBytes).toBeGreaterThan(MOST_VERSION_BYTES / 4 - 4096)
+    expect(versionBytes).toBeLessThan(MOST_VERSION_BYTES / 4)
+    expect(removedNames).toBe(1)
+    await deploy('two', 'sha256:a')
+    await content.reload()
+    expect(content.sizes('shop').removedNames).toBe(0)
+    await content.close()
+  })
+})
+
+test('a new name is refused where a namespace ever had too many; those it had are deployed again', () => {
+  const removed = { stored: { versions: [], removed: true, aliases: {} }, byImage: new Map(), warm: 0 }
+  const held = { count: 5, warm: 0, versionBytes: 0, removedNames: MOST_NAMES - 5 }
+  const version = { ...versionOf('new'), namespace: 'shop' }
+  expect(() => expectVersionFits(quotas, undefined, version, held)).toThrow(/deploy under one of those/)
+  expectVersionFits(quotas, undefined, version, { ...held, count: 4 })
+  expectVersionFits(quotas, removed as unknown as LoadedFunction, version, held)
 })
 
 describe('sandboxes kept warm', () => {

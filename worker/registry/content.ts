@@ -13,6 +13,7 @@ import {
   type StoredFunction,
 } from './entries.ts'
 import { NameIndex } from './name-index.ts'
+import { type NamespaceSize, NamespaceSizes, removedNames } from './namespace-sizes.ts'
 import { NewsOrder } from './news-order.ts'
 import type { KeptFunction, RegistryStore } from './registry-store.ts'
 import { Uses } from './uses.ts'
@@ -38,6 +39,7 @@ export class RegistryContent {
   readonly #names = new Map<string, Names>()
   /** By namespace: what its functions keep warm. */
   readonly #warm = new Map<string, number>()
+  readonly #sizes = new NamespaceSizes()
   readonly #listeners = new Set<(change: RegistryChange | null) => void>()
   readonly #order = new NewsOrder()
   #copy: RegistryCopy | null = null
@@ -74,6 +76,11 @@ export class RegistryContent {
   /** Sandboxes that the functions of a namespace keep warm, together. */
   warm(namespace: string): number {
     return this.#warm.get(namespace) ?? 0
+  }
+
+  /** What the versions of a namespace take, and how many names of removed functions it has. */
+  sizes(namespace: string): NamespaceSize {
+    return this.#sizes.of(namespace)
   }
 
   /** Told of each change; null: anything may have changed. */
@@ -226,6 +233,7 @@ export class RegistryContent {
     const { added, dropped } = differenceOf(before?.stored, stored)
     for (const version of added) this.uses.add(version)
     for (const version of dropped) this.uses.remove(version)
+    this.#sizes.change(stored.namespace, { added, dropped }, removedNames(stored) - removedNames(before?.stored))
     const loaded = loadFunction(stored, before)
     this.#functions.set(key, loaded)
     this.#warm.set(stored.namespace, this.warm(stored.namespace) + loaded.warm - (before?.warm ?? 0))
@@ -240,6 +248,7 @@ export class RegistryContent {
     if (before === undefined) return
     const { namespace, name, versions } = before.stored
     for (const version of versions) this.uses.remove(version)
+    this.#sizes.change(namespace, { added: [], dropped: versions }, -removedNames(before.stored))
     this.#warm.set(namespace, this.warm(namespace) - before.warm)
     this.#functions.delete(key)
     this.#revisions.delete(key)

@@ -46,6 +46,21 @@ export interface LoadedFunction {
   /** Of the versions that calls of `latest` get, the most that one keeps warm: a host keeps those of one version. */
   readonly warm: number
 }
+/** About what keeping a version takes beside its configuration, in memory and in Redis. */
+const BESIDE_CONFIG_BYTES = 512
+
+/** What a version counts against what its namespace may have of versions, bytes. */
+export function versionBytes(version: FunctionVersion): number {
+  let bytes = SIZES.get(version)
+  if (bytes === undefined) {
+    bytes = BESIDE_CONFIG_BYTES + JSON.stringify(version.config).length
+    SIZES.set(version, bytes)
+  }
+  return bytes
+}
+/** Removing a function with a thousand versions is not to look through all of them. */
+const SIZES = new WeakMap<FunctionVersion, number>()
+
 interface WeightedVersion {
   /** Draws below this (and not below an earlier one) pick the version. */
   readonly below: number

@@ -37,6 +37,14 @@ export type InUse = (namespace: string) => number | Promise<number>
 /** `default` goes back to the default. */
 export type QuotaChanges = Readonly<Partial<Record<QuotaKey, number | null | 'default'>>>
 
+/** What else there is to say of a fixed bound. */
+export interface FixedBoundUse {
+  readonly owner?: string | null
+  readonly retryAfterS?: number | null
+  readonly more?: number
+  readonly wayOut?: string | null
+}
+
 /** Of namespaces beyond these the refusals are counted together. */
 const MOST_COUNTED_NAMESPACES = 1000
 
@@ -95,19 +103,21 @@ export class Quotas {
     return new QuotaExceeded(message, { namespace, quota: key, bound, inUse }, retryAfterS)
   }
 
-  /** As `expect`, for what has a fixed bound that is no quota of the table. `owner`: the function it is about. `retryAfterS`: as
-   *  there. */
+  /** As `expect`, for what has a fixed bound that is no quota of the table. `owner`: the function it is about. `retryAfterS`, `more`: as
+   *  there. `wayOut`: what helps, where that is not to remove some. */
   expectFixed(
     namespace: string,
     what: string,
     bound: number,
     inUse: number,
-    { owner = null, retryAfterS = null }: { readonly owner?: string | null; readonly retryAfterS?: number | null } = {},
+    { owner = null, retryAfterS = null, more = 1, wayOut = null }: FixedBoundUse = {},
   ): void {
-    if (inUse < bound) return
+    if (inUse + more <= bound) return
     this.countRefusal(namespace, what)
     const who = owner === null ? `namespace ${namespace}` : `function ${owner} of namespace ${namespace}`
-    const message = `${who} has ${inUse} ${what}, which is the most; ${retryAfterS === null ? 'remove some first' : 'try again when some are over'}`
+    const most = more === 1 ? 'which is the most' : `and ${more} more are above the most, ${bound}`
+    const way = wayOut ?? (retryAfterS === null ? 'remove some first' : 'try again when some are over')
+    const message = `${who} has ${inUse} ${what}, ${most}; ${way}`
     throw new QuotaExceeded(message, { namespace, quota: what, bound, inUse }, retryAfterS)
   }
 

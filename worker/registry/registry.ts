@@ -185,7 +185,11 @@ class RedisRegistry implements Registry {
   }
 
   #held(namespace: string): HeldFunctions {
-    return { count: this.#content.names(namespace).size, warm: this.#content.warm(namespace) }
+    return {
+      count: this.#content.names(namespace).size,
+      warm: this.#content.warm(namespace),
+      ...this.#content.sizes(namespace),
+    }
   }
 
   #expectAliasFits(loaded: LoadedFunction, alias: string, { weights }: Alias): void {
