@@ -26,6 +26,8 @@ import { volumeRoutes } from './routes/volumes.ts'
 /** All control routes, in the order of the OpenAPI document. */
 export function controlRoutes(parts: ControlParts): Route[] {
   const routes: Route[] = []
+  // Open to all callers and always the same.
+  let openApi: string | null = null
   routes.push(
     ...functionRoutes(parts),
     ...scheduleRoutes(parts),
@@ -39,7 +41,7 @@ export function controlRoutes(parts: ControlParts): Route[] {
     ...secretRoutes(parts),
     ...tokenRoutes(parts),
     ...namespaceRoutes(parts),
-    ...platformRoutes(parts, () => openApiDocument(routes, parts.version)),
+    ...platformRoutes(parts, () => (openApi ??= JSON.stringify(openApiDocument(routes, parts.version)))),
   )
   return routes
 }

@@ -6,6 +6,7 @@ import type { AuditLog } from './auth/audit-log.ts'
 import type { HeldRequests } from './auth/held-requests.ts'
 import { isLoopbackAddress } from './auth/known-host.ts'
 import type { TokenRates } from './auth/rate.ts'
+import type { ReadTurns } from './auth/read-turns.ts'
 import { expectScope, namespaceFor } from './auth/scopes.ts'
 import type { TokenCheck } from './auth/token.ts'
 import { expectOwnOrigin } from './auth/web-pages.ts'
@@ -28,6 +29,8 @@ export interface ControlGateOptions {
   /** Requests of each namespace; null: none is counted. */
   readonly requests: QuotaRate | null
   readonly held: HeldRequests
+  readonly streams: HeldRequests
+  readonly turns: ReadTurns
   readonly audit: AuditLog
   readonly watch: UploadWatch
   readonly isKnownHost: (host: string) => boolean
@@ -82,7 +85,18 @@ export class ControlGate {
     // Calls that change something may wait for others, or for a function to load.
     if (incoming.method === 'GET') incoming.socket.setTimeout(STILL_MS)
     outgoing.allowBody()
-    this.#options.control(incoming, outgoing)
+    this.#begin(incoming, outgoing, path, query < 0 ? '' : url.slice(query + 1))
+  }
+
+  /** Reads of one namespace have their turn; what stays open has a bound of its own. Throws QuotaExceeded. */
+  #begin(incoming: IncomingMessage, outgoing: GatewayResponse, path: string, query: string): void {
+    const { control, streams, turns } = this.#options
+    const namespace = outgoing.caller?.namespace ?? null
+    const isRead = incoming.method === 'GET' || incoming.method === 'HEAD'
+    const isFollowed = isRead && isStream(path, query)
+    if (namespace !== null && isFollowed) streams.take(namespace, outgoing)
+    if (namespace === null || !isRead || isFollowed || path.endsWith('/result')) control(incoming, outgoing)
+    else turns.take(namespace, outgoing, () => control(incoming, outgoing))
   }
 
   #allow(incoming: IncomingMessage, outgoing: GatewayResponse, headers: RequestHeaders, path: string): void {
@@ -118,6 +132,10 @@ export class ControlGate {
 /** Queueing a call has a record of its own. */
 function isEnqueue(incoming: IncomingMessage, path: string): boolean {
   return incoming.method === 'POST' && path.startsWith('/v1/functions/') && path.endsWith('/invocations')
+}
+
+function isStream(path: string, query: string): boolean {
+  return path === '/v1/events' || (path.endsWith('/logs') && new URLSearchParams(query).get('follow') === 'true')
 }
 
 /** What the call says, right or wrong: for the audit log. */

@@ -8,9 +8,10 @@ import type { Clock } from '../runtime/api.ts'
 import { QuotaRate } from '../worker/registry/quota-rates.ts'
 import { createControl } from './app.ts'
 import { AuditLog } from './auth/audit-log.ts'
-import { HeldRequests } from './auth/held-requests.ts'
+import { HeldRequests, MOST_STREAMS } from './auth/held-requests.ts'
 import { createHostCheck } from './auth/known-host.ts'
 import { TokenRates } from './auth/rate.ts'
+import { ReadTurns } from './auth/read-turns.ts'
 import { TokenCheck } from './auth/token.ts'
 import { expectNarrowWorker, expectNotDashboard } from './auth/web-pages.ts'
 import { ConnectionBounds } from './connection-bounds.ts'
@@ -81,6 +82,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     rates,
     requests,
     held: new HeldRequests(quotas ?? null),
+    streams: new HeldRequests(quotas ?? null, 'streams', MOST_STREAMS),
+    turns: new ReadTurns(),
     audit,
     watch,
     isKnownHost: createHostCheck(options.listen.host, options.hosts),

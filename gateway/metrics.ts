@@ -26,6 +26,7 @@ export class Metrics {
   readonly #labels = new FunctionLabelBook()
   readonly #usage: UsageMetrics
   readonly #unsubscribes: (() => void)[] = []
+  #rendering: Promise<string> | null = null
   readonly #late = new Counter({
     name: 'thaw_function_faults_after_answer_total',
     help: 'Faults of code when the answer of its call had ended',
@@ -53,9 +54,12 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  /** All metrics in the text exposition format. */
-  async render(): Promise<string> {
-    return await this.#registry.metrics()
+  /** All metrics in the text exposition format. Who asks while they are being made gets the same. */
+  render(): Promise<string> {
+    this.#rendering ??= this.#registry.metrics().finally(() => {
+      this.#rendering = null
+    })
+    return this.#rendering
   }
 
   close(): void {

@@ -3,7 +3,8 @@ import type { HostReport } from '../../runtime/api.ts'
 import { GatewayError } from '../errors.ts'
 import type { ControlParts, Route } from './route.ts'
 
-export function platformRoutes(parts: ControlParts, openApi: () => object): Route[] {
+/** `openApi`: the document's text. */
+export function platformRoutes(parts: ControlParts, openApi: () => string): Route[] {
   return [
     {
       method: 'GET',
@@ -33,7 +34,7 @@ export function platformRoutes(parts: ControlParts, openApi: () => object): Rout
   ]
 }
 
-function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
+function openRoutes(parts: ControlParts, openApi: () => string): Route[] {
   return [
     {
       method: 'GET',
@@ -76,7 +77,10 @@ function openRoutes(parts: ControlParts, openApi: () => object): Route[] {
       summary: 'This document',
       open: true,
       answers: { 200: { doc: 'OpenAPI 3.1', type: 'application/json' } },
-      handle: (context) => context.json(openApi() as never),
+      handle: (context) => {
+        context.header('Content-Type', 'application/json')
+        return context.body(openApi())
+      },
     },
     {
       method: 'GET',

@@ -59,7 +59,7 @@ async function streamEvents(context: ControlContext, { worker, fleet, streams }:
   const listener = (event: PlatformEvent): void => {
     const subject = subjectOf(event)
     if (namespace !== null && subject.namespace !== namespace) return
-    send(`event: ${event.type}\ndata: ${JSON.stringify(subject)}\n\n`)
+    send(textOf(event))
   }
   const unsubscribe = fleet ? await fleet.follow(listener) : worker.subscribe(listener)
   if (context.env.outgoing.destroyed) {
@@ -70,6 +70,17 @@ async function streamEvents(context: ControlContext, { worker, fleet, streams }:
   send = (text) => void stream.send(text)
   for (const text of early) send(text)
   return RESPONSE_ALREADY_SENT
+}
+
+/** Made once for all that follow. */
+const TEXTS = new WeakMap<PlatformEvent, string>()
+function textOf(event: PlatformEvent): string {
+  let text = TEXTS.get(event)
+  if (text === undefined) {
+    text = `event: ${event.type}\ndata: ${JSON.stringify(subjectOf(event))}\n\n`
+    TEXTS.set(event, text)
+  }
+  return text
 }
 
 function subjectOf(event: PlatformEvent) {

@@ -1,11 +1,14 @@
 // The routes of namespaces and quotas, who may use them, and the rate of requests, over HTTP on fakes.
+
+import { v7 } from 'uuid'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { MOST_HELD } from '../../gateway/auth/held-requests.ts'
+import { MOST_HELD, MOST_STREAMS } from '../../gateway/auth/held-requests.ts'
 import { NameIndex } from '../../worker/registry/name-index.ts'
 import { Tokens } from '../../worker/registry/tokens.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { TestGateway, TOKEN } from '../support/gateway.ts'
 import { quotasInMemory } from '../support/quota-book.ts'
 import { realClock } from '../support/real-clock.ts'
+import { sampleRecord } from '../support/samples.ts'
 import { until } from '../support/until.ts'
 
 let gateway: TestGateway
@@ -139,22 +142,93 @@ describe('requests a second', () => {
   })
 })
 
-test('control calls of one namespace that stay open are bounded; another’s and the platform’s own are not held up', async () => {
-  await put('shop', { requestsPerSecond: 'none' })
+describe('control calls of one namespace', () => {
   const abort = new AbortController()
-  const open: Response[] = []
-  for (let count = 0; count < MOST_HELD; count++)
-    open.push(
-      await gateway.fetch('/v1/events', { headers: { authorization: `Bearer ${deployer}` }, signal: abort.signal }),
-    )
-  expect(open.every(({ status }) => status === 200)).toBe(true)
-  const refused = await gateway.fetch('/v1/functions', { headers: as() })
-  expect(refused.status).toBe(429)
-  expect(refused.headers.get('retry-after')).toBe('1')
-  expect(await refused.json()).toMatchObject({ quota: 'controlRequests', bound: MOST_HELD, inUse: MOST_HELD })
-  expect((await gateway.fetch('/v1/functions')).status).toBe(200)
-  abort.abort()
-  await until('they are over', async () => (await gateway.fetch('/v1/functions', { headers: as() })).status === 200)
+  const open = (path: string, authorization = `Bearer ${deployer}`) =>
+    gateway.fetch(path, { headers: { authorization }, signal: abort.signal })
+
+  test('that stay open are bounded; another’s and the platform’s own are not held up', async () => {
+    const id = v7()
+    gateway.lane.kept.set(id, { record: sampleRecord(id, { namespace: 'shop' }), result: null })
+    let asked = 0
+    gateway.lane.result = () => {
+      asked++
+      return new Promise(() => {})
+    }
+    const waiting: Promise<unknown>[] = []
+    for (let count = 0; count < MOST_HELD; count++)
+      waiting.push(open(`/v1/invocations/${id}/result?wait=60s`).catch(() => null))
+    await until('all wait', () => asked === MOST_HELD)
+    const refused = await gateway.fetch('/v1/functions', { headers: as() })
+    expect(refused.status).toBe(429)
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect(await refused.json()).toMatchObject({ quota: 'controlRequests', bound: MOST_HELD, inUse: MOST_HELD })
+    expect((await gateway.fetch('/v1/functions')).status).toBe(200)
+    abort.abort()
+    await Promise.all(waiting)
+    await until('they are over', async () => (await gateway.fetch('/v1/functions', { headers: as() })).status === 200)
+  })
+
+  test('that follow events or logs are bounded, so that what a function prints does not go to hundreds', async () => {
+    const own = new AbortController()
+    const follow = (path: string, authorization = `Bearer ${deployer}`) =>
+      gateway.fetch(path, { headers: { authorization }, signal: own.signal })
+    gateway.registry.add('noisy', {}, 'shop')
+    for (let count = 0; count < MOST_STREAMS; count++) {
+      const path = count % 2 === 0 ? '/v1/events' : '/v1/functions/noisy/logs?%66ollow=true'
+      expect((await follow(path)).status).toBe(200)
+    }
+    const refused = await follow('/v1/functions/noisy/logs?follow=true')
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({ quota: 'streams', bound: MOST_STREAMS, inUse: MOST_STREAMS })
+    expect((await follow('/v1/functions/noisy/logs')).status).toBe(200)
+    expect((await follow('/v1/events', `Bearer ${TOKEN}`)).status).toBe(200)
+    own.abort()
+    await until('they are over', async () => {
+      const again = new AbortController()
+      const answer = await gateway.fetch('/v1/events', {
+        headers: { authorization: `Bearer ${deployer}` },
+        signal: again.signal,
+      })
+      again.abort()
+      return answer.status === 200
+    })
+  })
+
+  test('that read are answered eight at a time, the others in their turn', async () => {
+    gateway.registry.add('noisy', {}, 'shop')
+    const reading: (() => void)[] = []
+    let most = 0
+    gateway.worker.logs = () => {
+      const read = new Promise<never[]>((resolve) => reading.push(() => resolve([])))
+      most = Math.max(most, reading.length)
+      return read
+    }
+    const read = async () => {
+      const answer = await gateway.fetch('/v1/functions/noisy/logs', {
+        headers: { authorization: `Bearer ${deployer}` },
+      })
+      return [answer.status, await answer.text()]
+    }
+    const all = Promise.all(Array.from({ length: 28 }, read))
+    await until('eight are read', () => reading.length === 8)
+    // The platform's own waits for none of them.
+    expect((await gateway.fetch('/v1/functions')).status).toBe(200)
+    for (let answered = 0; answered < 28; answered++) {
+      await until('one more is read', () => reading.length > 0)
+      reading.shift()!()
+    }
+    expect(new Set((await all).map(String))).toEqual(new Set(['200,[]']))
+    expect(most).toBe(8)
+  })
+})
+
+test('the description of the API is made once, whoever asks', async () => {
+  const texts = await Promise.all(
+    Array.from({ length: 3 }, async () => (await gateway.fetch('/openapi.json', { anonymous: true })).text()),
+  )
+  expect(new Set(texts).size).toBe(1)
+  expect(JSON.parse(texts[0]!)).toMatchObject({ openapi: '3.1.0' })
 })
 
 async function until429(call: () => Promise<Response>): Promise<Response> {

@@ -7,12 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FunctionConfig } from '../../worker/api.ts'
 import type { Registry } from '../../worker/registry/api.ts'
 import { RegistryContent } from '../../worker/registry/content.ts'
-import {
-  expectVersionFits,
-  MOST_ALIASES,
-  MOST_NAMES,
-  MOST_VERSION_BYTES,
-} from '../../worker/registry/deploy-quotas.ts'
+import { expectVersionFits, MOST_ALIASES, MOST_NAMES, MOST_VERSION_BYTES } from '../../worker/registry/deploy-quotas.ts'
 import { Documents } from '../../worker/registry/documents.ts'
 import type { LoadedFunction } from '../../worker/registry/entries.ts'
 import { FunctionNetworks, MOST_NETWORKS } from '../../worker/registry/networks.ts'
