@@ -46,6 +46,7 @@ export {
 } from './network/addresses.ts'
 export type { NetworkMode, Networks } from './network/api.ts'
 export { type EgressRule, egressRuleText, parseEgressRule } from './network/egress-rules.ts'
+export { mayTake, placesFor } from './shares.ts'
 export { type BucketRate, TokenBucket } from './token-bucket.ts'
 export type { Volume, VolumeMount, VolumeStore } from './volumes/api.ts'
 
@@ -128,8 +129,8 @@ export interface Code {
   readonly version: string
   /** What `codeCache` gave of the same code of the same version; null or absent: none. One that V8 rejects does no harm. */
   readonly cache?: Buffer | null
-  /** Sandboxes of one tenant share a budget of what they make the host read; absent: this one has only its own. */
-  readonly tenant?: string
+  /** Sandboxes of one group (a namespace) share a budget of what they make the host read; absent: this one has only its own. */
+  readonly group?: string
   /** The process inside ends itself after a call that leaves timers or children; absent: they stay. */
   readonly leftovers?: 'kill'
 }

@@ -54,7 +54,7 @@ import {
 } from './platform-folders.ts'
 import { trackSandboxes } from './sandbox/live-sandboxes.ts'
 import { watchOveruse } from './sandbox/overuse-watch.ts'
-import { TenantBudgets } from './sandbox/read-budget.ts'
+import { GroupBudgets } from './sandbox/read-budget.ts'
 import { openVolumeStore } from './volumes/volume-store.ts'
 
 export { lockStateDir, type StateLock } from './host/lock.ts'
@@ -160,7 +160,7 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
       seccomp: profileOf(logger),
       hardLimits,
       oomScoreAdj: Number(readFileSync('/proc/self/oom_score_adj', 'utf8')),
-      tenants: new TenantBudgets(clock),
+      groups: new GroupBudgets(clock),
       clock,
       logger,
       ...(options.watch === undefined ? {} : { watch: options.watch }),

@@ -1,4 +1,5 @@
-// The one token bucket: what may happen so often in a time. Full at first, refilled evenly. Pure state; its owner says the time.
+// The token bucket behind every rate: full at first, refilled evenly. Pure state; its owner says the time. Only what is charged
+// after the work was done counts otherwise: runtime/sandbox/read-budget.ts.
 
 /** How fast a bucket fills, and how much it holds. */
 export interface BucketRate {

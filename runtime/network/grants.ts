@@ -1,6 +1,7 @@
 // What is open by name, of all sandboxes together: the kernel's tables of it have one size for the whole host. A group (a
 // namespace) takes at most half of what is free and gives up its own oldest for more, so there is always room for another's.
 // Knows ways as counts with an end; opening and closing them is sandbox-link.ts's.
+import { mayTake } from '../shares.ts'
 
 /** A way that is open. */
 export interface Grant {
@@ -84,7 +85,7 @@ export class Grants {
   }
 
   #fits(group: string, count: number): boolean {
-    return this.open(group) + count <= this.#most - this.#count
+    return mayTake(this.open(group), this.#most - this.#count, count)
   }
 
   #forgetEnded(nowMs: number): void {

@@ -2,7 +2,7 @@
 // not read holds up its own connection and nothing else. Connections, bytes and time of each are bounded.
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../api.ts'
-import { Shares } from './shares.ts'
+import { Shares } from '../shares.ts'
 import { framed } from './upstream.ts'
 
 export interface NameStreamsOptions {

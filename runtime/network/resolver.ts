@@ -3,6 +3,8 @@
 // sandbox, for one group of them (a namespace), or for all with room left for other groups.
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import type { Clock, Logger } from '../api.ts'
+import { Shares } from '../shares.ts'
+import { type BucketRate, TokenBucket } from '../token-bucket.ts'
 import { type AllowList, addressNumber } from './addresses.ts'
 import {
   type AddressRecord,
@@ -18,7 +20,6 @@ import type { EgressRule } from './egress-rules.ts'
 import { judgeName, mayHave, shownTtl } from './name-policy.ts'
 import { NameStreams } from './name-streams.ts'
 import { PLATFORM_PORTS } from './ruleset.ts'
-import { Shares } from './shares.ts'
 import type { Ask, UpstreamAnswer } from './upstream.ts'
 
 /** A sandbox as the resolver sees it. */
@@ -47,8 +48,7 @@ export interface ResolverOptions {
 }
 
 /** Questions a second of one sandbox, at once on top, and asked outside at the same time: of one sandbox, of all. */
-const PER_SECOND = 50
-const BURST = 100
+const QUESTION_RATE: BucketRate = { perSecond: 50, capacity: 100 }
 const OPEN_QUESTIONS = 32
 const MOST_OPEN_QUESTIONS = 512
 const PLATFORM_TTL_SECONDS = 5
@@ -208,21 +208,16 @@ export class Resolver {
   }
 }
 
-/** A token bucket of questions. */
+/** What one sandbox may ask. */
 class Allowance {
   open = 0
-  #tokens = BURST
-  #atMs: number
+  readonly #bucket: TokenBucket
 
   constructor(nowMs: number) {
-    this.#atMs = nowMs
+    this.#bucket = new TokenBucket(QUESTION_RATE, nowMs)
   }
 
   take(nowMs: number): boolean {
-    this.#tokens = Math.min(BURST, this.#tokens + ((nowMs - this.#atMs) * PER_SECOND) / 1000)
-    this.#atMs = nowMs
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
+    return this.#bucket.take(1, QUESTION_RATE, nowMs) === 0
   }
 }

@@ -23,7 +23,7 @@ import { mountPointLayer } from '../volumes/mount-points.ts'
 import { SandboxVolumes } from '../volumes/sandbox-volumes.ts'
 import type { HostVolumes } from '../volumes/volume-store.ts'
 import { awaitExit } from './death.ts'
-import type { TenantBudgets } from './read-budget.ts'
+import type { GroupBudgets } from './read-budget.ts'
 import { mountRoot, unmountAll } from './root-file-system.ts'
 import { ContainerSandbox } from './sandbox.ts'
 import { runSteps, type Step } from './steps.ts'
@@ -54,7 +54,7 @@ export interface SandboxHost {
   readonly seccomp: SeccompProfile
   readonly hardLimits: HardLimits
   readonly oomScoreAdj: number
-  readonly tenants: TenantBudgets
+  readonly groups: GroupBudgets
   readonly clock: Clock
   readonly logger: Logger
   /** Not given: nothing looks whether the event loop stands. */
@@ -280,11 +280,11 @@ class Build {
     const id = this.#id
     const onBug = (error: unknown) =>
       logger.error({ err: error, sandbox: id }, 'what a sandbox sent could not be handled')
-    const { tenants } = this.#host
+    const { groups } = this.#host
     const ownNetwork = this.#spec.network !== 'host'
     const watch = this.#host.watch
     const directories = cgroups.directories(id)
-    const parts = { id, container, cgroup: this.#cgroup, link, limits, ownNetwork, tenants, clock, onBug }
+    const parts = { id, container, cgroup: this.#cgroup, link, limits, ownNetwork, groups, clock, onBug }
     this.#sandbox = new ContainerSandbox({ ...parts, ...(watch === undefined ? {} : { watch, directories }) })
   }
 

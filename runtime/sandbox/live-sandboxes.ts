@@ -2,22 +2,23 @@
 // Keeps count only; who uses which sandbox is decided above.
 import type { Sandbox, SandboxSpec } from '../api.ts'
 import { RuntimeError } from '../errors.ts'
+import { AtOnce } from '../host/at-once.ts'
 import { keepAlive } from '../host/keep-alive.ts'
 import { createSandbox, type SandboxHost } from './create.ts'
-import { limitLaunches } from './launches.ts'
 import type { ContainerSandbox } from './sandbox.ts'
 
 export interface LiveSandboxes {
   /** Throws as `createSandbox`, and RuntimeError `CREATE_FAILED` after `close`. */
   create(spec: SandboxSpec): Promise<Sandbox>
-  /** Those there are, made whole and not freed yet. */
+  /** Sandboxes that are ready and not destroyed yet. */
   all(): Iterable<ContainerSandbox>
   /** Refuses new ones, waits for those being made, destroys all. */
   close(): Promise<void>
 }
 
 export function trackSandboxes(host: SandboxHost, maxLaunches: number): LiveSandboxes {
-  const launches = limitLaunches(maxLaunches)
+  // A creation costs 30 ms of CPU: more than one a core only makes all of them late.
+  const launches = new AtOnce(maxLaunches)
   const pending = new Set<Promise<Sandbox>>()
   const alive = new Set<ContainerSandbox>()
   let closed = false

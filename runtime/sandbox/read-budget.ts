@@ -1,6 +1,7 @@
-// How much work a sandbox may make for the host by what it writes: a bucket of bytes that refills with time, over it one of all
-// sandboxes of its tenant. Work that costs more than its bytes say (a read that brings one byte, a frame, a line) is charged as
-// more. Pure but for its clock; who is above it is left unread, so that the writer inside blocks.
+// How much work a sandbox may make for the host by what it writes: a bucket of bytes that refills with time, and one that all
+// sandboxes of its group (a namespace) share. Work that costs more than its bytes say (a read that brings one byte, a frame, a
+// line) is charged as more. A sandbox above its budget is not read for a while, so the writer inside blocks. Unlike a TokenBucket
+// it is charged after the work, may owe, asks the clock only when it is empty, and goes on when it is full again by a part.
 import type { Clock } from '../api.ts'
 
 export interface BudgetRate {
@@ -17,8 +18,8 @@ export const SANDBOX_RATE: BudgetRate = Object.freeze({
   resumeBytes: 256 * 1024,
 })
 
-/** Of all sandboxes of one tenant. */
-export const TENANT_RATE: BudgetRate = Object.freeze({
+/** Of all sandboxes of one group. */
+export const GROUP_RATE: BudgetRate = Object.freeze({
   capacityBytes: 4 * 1024 * 1024,
   refillBytesPerMs: 30 * 1024,
   resumeBytes: 512 * 1024,
@@ -30,7 +31,7 @@ export const FRAME_COST_BYTES = 512
 export const WIRE_READ_COST_BYTES = 8 * 1024
 /** A read of stdout or stderr: the same, through a stream of Node's. */
 export const OUTPUT_READ_COST_BYTES = 16 * 1024
-/** A line of stdout or stderr, beside its bytes. */
+/** A line of stdout or stderr, on top of its bytes. */
 export const LINE_COST_BYTES = 128
 
 export class ReadBudget {
@@ -47,7 +48,7 @@ export class ReadBudget {
     this.#filledAtMs = clock.monotonicMs()
   }
 
-  /** From now on what is charged here is charged there, too. */
+  /** From now on what is charged here is also charged there. */
   share(shared: ReadBudget): void {
     this.#shared = shared
   }
@@ -73,19 +74,19 @@ export class ReadBudget {
   }
 }
 
-/** The shared buckets of all tenants that have sandboxes. */
-export class TenantBudgets {
+/** The shared buckets of all groups that have sandboxes. */
+export class GroupBudgets {
   readonly #clock: Clock
-  readonly #byTenant = new Map<string, { readonly budget: ReadBudget; users: number }>()
+  readonly #byGroup = new Map<string, { readonly budget: ReadBudget; users: number }>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** The tenant's bucket; `leave` once its sandbox is gone. */
-  join(tenant: string): { readonly budget: ReadBudget; leave(): void } {
-    const entry = this.#byTenant.get(tenant) ?? { budget: new ReadBudget(this.#clock, TENANT_RATE), users: 0 }
-    this.#byTenant.set(tenant, entry)
+  /** The group's bucket; call `leave` when the sandbox is gone. */
+  join(group: string): { readonly budget: ReadBudget; leave(): void } {
+    const entry = this.#byGroup.get(group) ?? { budget: new ReadBudget(this.#clock, GROUP_RATE), users: 0 }
+    this.#byGroup.set(group, entry)
     entry.users++
     let left = false
     return {
@@ -93,7 +94,7 @@ export class TenantBudgets {
       leave: () => {
         if (left) return
         left = true
-        if (--entry.users === 0) this.#byTenant.delete(tenant)
+        if (--entry.users === 0) this.#byGroup.delete(group)
       },
     }
   }

@@ -27,7 +27,7 @@ import type { Container } from '../oci/oci-runtime.ts'
 import { type Channel, createChannel } from './channel.ts'
 import { awaitExit, explainDeath } from './death.ts'
 import { type Output, readOutput } from './output.ts'
-import type { TenantBudgets } from './read-budget.ts'
+import type { GroupBudgets } from './read-budget.ts'
 import { move } from './state.ts'
 import type { StepTime } from './steps.ts'
 
@@ -50,7 +50,7 @@ export interface SandboxParts {
   /** False: it uses the host's own network. Default true. */
   readonly ownNetwork?: boolean
   /** Absent: only its own budget bounds what it makes the host read. */
-  readonly tenants?: TenantBudgets
+  readonly groups?: GroupBudgets
   readonly clock: Clock
   /** Told of errors of the platform's own while it handled what came from inside. */
   readonly onBug?: (error: unknown) => void
@@ -84,7 +84,7 @@ export class ContainerSandbox implements Sandbox {
   /** Frozen since the last call. */
   #thawed = false
   #oomKillsBefore = 0
-  readonly #tenants: TenantBudgets | null
+  readonly #groups: GroupBudgets | null
   #dying = false
   #ranSince = true
   /** Receives native output: of the load, then of the call begun last. */
@@ -102,7 +102,7 @@ export class ContainerSandbox implements Sandbox {
     this.#link = parts.link ?? null
     this.#limits = parts.limits
     this.ownNetwork = parts.ownNetwork ?? true
-    this.#tenants = parts.tenants ?? null
+    this.#groups = parts.groups ?? null
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })
@@ -170,7 +170,7 @@ export class ContainerSandbox implements Sandbox {
 
   async load(code: Code, timeoutMs: number, log: SandboxLog): Promise<void> {
     this.#expectRunning()
-    this.#joinTenant(code.tenant)
+    this.#joinGroup(code.group)
     this.#log = (stream, line) => log(stream, line, null)
     this.#oomKillsBefore = this.#cgroup.oomKills()
     await this.#channel.load(code, timeoutMs, log)
@@ -180,9 +180,9 @@ export class ContainerSandbox implements Sandbox {
   }
 
   /** Whose it is, is known with the code: a stem is nobody's. */
-  #joinTenant(tenant: string | undefined): void {
-    if (tenant === undefined || this.#tenants === null) return
-    const { budget, leave } = this.#tenants.join(tenant)
+  #joinGroup(group: string | undefined): void {
+    if (group === undefined || this.#groups === null) return
+    const { budget, leave } = this.#groups.join(group)
     this.#channel.share(budget)
     this.#output.share(budget)
     this.gone.then(leave, leave)

@@ -57,7 +57,7 @@ export class WireCharges {
   }
 
   /** After a read of `bytes`: 0, or how long to stop reading, in ms. What was charged nothing is read on, whatever others of the
-   *  same tenant owe. */
+   *  same group owe. */
   pauseMs(bytes: number): number {
     if (!this.#progressed && bytes < LARGE_READ_BYTES && --this.#freeReads < 0) {
       this.#freeReads = 0

@@ -3,7 +3,7 @@
 // (log-room.ts), and what it has waiting leaves room for others.
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock, Logger } from '../../runtime/api.ts'
+import { type Clock, type Logger, mayTake } from '../../runtime/api.ts'
 import type { LogLine, LogQuery } from '../api.ts'
 import { messageOf } from '../failures.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -89,7 +89,7 @@ export class LogStore {
 
   #hasRoom(namespace: string): boolean {
     const all = this.#options.bufferChars ?? DEFAULT_BUFFER_CHARS
-    return (this.#charsOf.get(namespace) ?? 0) <= all - this.#chars
+    return mayTake(this.#charsOf.get(namespace) ?? 0, all - this.#chars, 0)
   }
 
   #hold(namespace: string, chars: number): void {

@@ -155,7 +155,7 @@ export function codeOf(version: FunctionVersion, source: Buffer, cache: Buffer |
     env: config.env,
     functionName: version.name,
     version: String(version.version),
-    tenant: version.namespace,
+    group: version.namespace,
     ...(config.leftovers === undefined ? {} : { leftovers: config.leftovers }),
   }
 }

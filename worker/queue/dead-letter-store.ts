@@ -1,6 +1,7 @@
 // Dead letters in Redis: reading them, and the scripts that move one back to its queue or away. Keys are the invocation
 // store's, which also writes them, together with the record they belong to.
 import type { InvocationRecord } from '../api.ts'
+import { namespaceOf } from '../registry/names.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { FailedAttempt } from './api.ts'
 import type { Envelope } from './envelope.ts'
@@ -119,7 +120,7 @@ export class DeadLetterStore {
   /** Takes it away with its attempts; the record stays as long as others do. False: it was not there. */
   async purge(queueKey: string, id: string): Promise<boolean> {
     const keys = [deadKey(id), deadListKey(queueKey), triesKey(id), recordKey(id)]
-    const args = [id, this.keptMs, queueKey.slice(0, queueKey.indexOf('/')), ENDED_BYTES]
+    const args = [id, this.keptMs, namespaceOf(queueKey), ENDED_BYTES]
     return (await this.#redis.script(PURGE, keys, args)) === 1
   }
 

@@ -1,4 +1,5 @@
 // How much is run at once. Pure: counts and times in, decision out.
+import { mayTake } from '../../runtime/api.ts'
 
 /** Runs of one queue at once before anything is known about it. */
 export const FIRST_WINDOW = 16
@@ -21,13 +22,12 @@ export function nextWindow(window: number, atOnce: number, waitedMs: number | nu
 /** Runs of a namespace at once while its calls press to be accepted: so few that accepting goes on, so many that nothing stands
  *  still. */
 const RUNS_UNDER_PRESSURE = 1
-/** One namespace takes three quarters of the slots, the next three quarters of the rest, and so on: there is always one left for
- *  a namespace that has none (the dynamic thresholds of shared-memory switches: Choudhury and Hahne, 1998). */
+/** One namespace takes three quarters of the slots, the next three quarters of the rest, and so on (runtime/shares.ts). */
 const NAMESPACE_OF_FREE = 3
 /** Within what its namespace may take one function takes eight ninths, the next eight ninths of the rest: two thirds of all. */
 const FUNCTION_OF_FREE = 8
 
-/** Slots: all there are, taken by whomever, taken by the namespace in question. */
+/** Slots: all there are, those taken, those taken by the namespace in question. */
 export interface Slots {
   readonly all: number
   readonly taken: number
@@ -39,12 +39,12 @@ export interface Slots {
 /** Whether a namespace may take one more slot. */
 export function namespaceHasRoom({ all, taken, byNamespace, pressed }: Slots): boolean {
   if (taken >= all || (pressed && byNamespace >= RUNS_UNDER_PRESSURE)) return false
-  return byNamespace === 0 || byNamespace < NAMESPACE_OF_FREE * (all - taken)
+  return mayTake(byNamespace, all - taken, 1, NAMESPACE_OF_FREE)
 }
 
 /** Whether a function that has `byFunction` slots may take one more of what its namespace may. */
 export function functionHasRoom({ all, taken, byNamespace }: Slots, byFunction: number): boolean {
   if (byFunction === 0) return true
   const most = (NAMESPACE_OF_FREE / (NAMESPACE_OF_FREE + 1)) * (all - taken + byNamespace)
-  return byFunction < FUNCTION_OF_FREE * (most - byNamespace)
+  return mayTake(byFunction, most - byNamespace, 1, FUNCTION_OF_FREE)
 }

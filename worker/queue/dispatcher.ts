@@ -5,6 +5,7 @@
 // share of that; its function's `concurrency`; and its window, which follows how long its calls wait in the worker, so that a
 // backlog stays in the queue and a synchronous call of the same function does not stand behind it.
 import type { Clock, Logger } from '../../runtime/api.ts'
+import { namespaceOf } from '../registry/names.ts'
 import { FIRST_WINDOW, functionHasRoom, namespaceHasRoom, nextWindow, type Slots } from './dispatch-policy.ts'
 import { Sleepers } from './sleepers.ts'
 
@@ -22,8 +23,8 @@ export interface DispatcherOptions<J> {
   run(job: J): Promise<number | null>
 }
 
-/** A namespace: its queues that are due, in the order they are asked; who was asked goes to the end. */
-interface Tenant {
+/** A namespace: its queues that are due, in the order they are asked; the one that was asked goes to the end. */
+interface NamespaceQueues {
   readonly name: string
   /** Slots that its queues have. */
   taken: number
@@ -34,7 +35,7 @@ interface Tenant {
 
 interface QueueState {
   readonly key: string
-  readonly tenant: Tenant
+  readonly namespace: NamespaceQueues
   limit: number
   window: number
   running: number
@@ -58,11 +59,11 @@ const LONGEST_TIMER_MS = 3_600_000
 export class Dispatcher<J> {
   readonly #options: DispatcherOptions<J>
   readonly #queues = new Map<string, QueueState>()
-  readonly #tenants = new Map<string, Tenant>()
-  /** Namespaces that have a queue to be asked, in this order; who was asked goes to the end. */
-  readonly #ring = new Set<Tenant>()
+  readonly #namespaces = new Map<string, NamespaceQueues>()
+  /** Namespaces that have a queue to be asked, in this order; the one that was asked goes to the end. */
+  readonly #ring = new Set<NamespaceQueues>()
   /** At their share, or with queues that are: looked at again when any run ends. */
-  readonly #held = new Set<Tenant>()
+  readonly #held = new Set<NamespaceQueues>()
   /** Due, but at a bound of their own: looked at again when one of their own runs ends. */
   readonly #full = new Set<QueueState>()
   /** Not due yet; times of `Clock.monotonicMs`. */
@@ -133,7 +134,7 @@ export class Dispatcher<J> {
     if (known !== undefined) return known
     const state: QueueState = {
       key,
-      tenant: this.#tenant(namespaceOfKey(key)),
+      namespace: this.#namespace(namespaceOf(key)),
       limit: DEFAULT_LIMIT,
       window: FIRST_WINDOW,
       running: 0,
@@ -147,29 +148,29 @@ export class Dispatcher<J> {
     return state
   }
 
-  #tenant(name: string): Tenant {
-    let tenant = this.#tenants.get(name)
-    if (tenant === undefined) {
-      tenant = { name, taken: 0, ring: new Set(), crowded: new Set() }
-      this.#tenants.set(name, tenant)
+  #namespace(name: string): NamespaceQueues {
+    let namespace = this.#namespaces.get(name)
+    if (namespace === undefined) {
+      namespace = { name, taken: 0, ring: new Set(), crowded: new Set() }
+      this.#namespaces.set(name, namespace)
     }
-    return tenant
+    return namespace
   }
 
   /** Where it belongs by its due time: among those to be asked, those asleep, or neither. */
   #place(queue: QueueState): void {
-    const { tenant } = queue
+    const { namespace } = queue
     const waitMs = this.#waitOf(queue)
     if (waitMs <= 0) {
       this.#asleep.delete(queue)
-      if (this.#full.has(queue) || tenant.crowded.has(queue)) return
-      tenant.ring.add(queue)
-      this.#held.delete(tenant)
-      this.#ring.add(tenant)
+      if (this.#full.has(queue) || namespace.crowded.has(queue)) return
+      namespace.ring.add(queue)
+      this.#held.delete(namespace)
+      this.#ring.add(namespace)
       return
     }
-    tenant.ring.delete(queue)
-    tenant.crowded.delete(queue)
+    namespace.ring.delete(queue)
+    namespace.crowded.delete(queue)
     this.#full.delete(queue)
     if (waitMs === Infinity) {
       this.#asleep.delete(queue)
@@ -181,38 +182,38 @@ export class Dispatcher<J> {
 
   #pump(): void {
     if (this.#stopped || !this.#options.available()) return
-    for (const tenant of this.#ring) {
+    for (const namespace of this.#ring) {
       if (this.#taken >= this.#options.concurrency) return
-      this.#ring.delete(tenant)
-      const queue = this.#next(tenant)
+      this.#ring.delete(namespace)
+      const queue = this.#next(namespace)
       if (queue === null) continue
-      this.#ring.add(tenant)
+      this.#ring.add(namespace)
       this.#taken++
-      tenant.taken++
+      namespace.taken++
       queue.fetching++
       void this.#fetchAndRun(queue)
     }
   }
 
   /** Of a namespace whose turn it is, the queue whose turn it is; null: it may take none now. */
-  #next(tenant: Tenant): QueueState | null {
-    const pressed = this.#options.pressed?.(tenant.name) ?? false
-    const slots = { all: this.#options.concurrency, taken: this.#taken, byNamespace: tenant.taken, pressed }
+  #next(namespace: NamespaceQueues): QueueState | null {
+    const pressed = this.#options.pressed?.(namespace.name) ?? false
+    const slots = { all: this.#options.concurrency, taken: this.#taken, byNamespace: namespace.taken, pressed }
     if (!namespaceHasRoom(slots)) {
-      if (tenant.ring.size > 0) this.#held.add(tenant)
+      if (namespace.ring.size > 0) this.#held.add(namespace)
       return null
     }
-    for (const queue of tenant.ring) {
-      tenant.ring.delete(queue)
+    for (const queue of namespace.ring) {
+      namespace.ring.delete(queue)
       const verdict = roomOf(queue, slots)
       if (verdict === 'room') {
-        tenant.ring.add(queue)
+        namespace.ring.add(queue)
         return queue
       }
       if (verdict === 'full') this.#full.add(queue)
-      else tenant.crowded.add(queue)
+      else namespace.crowded.add(queue)
     }
-    if (tenant.crowded.size > 0) this.#held.add(tenant)
+    if (namespace.crowded.size > 0) this.#held.add(namespace)
     return null
   }
 
@@ -237,23 +238,23 @@ export class Dispatcher<J> {
       this.#options.logger.debug({ queue: queue.key, reason: (error as Error).message }, 'a queue could not be asked')
     } finally {
       this.#taken--
-      queue.tenant.taken--
+      queue.namespace.taken--
       // One slot more is free: every share grew.
-      for (const tenant of this.#held) this.#release(tenant)
+      for (const namespace of this.#held) this.#release(namespace)
       this.#held.clear()
       this.#reconsider(queue)
     }
   }
 
-  #release(tenant: Tenant): void {
-    for (const queue of tenant.crowded) tenant.ring.add(queue)
-    tenant.crowded.clear()
-    this.#ring.add(tenant)
+  #release(namespace: NamespaceQueues): void {
+    for (const queue of namespace.crowded) namespace.ring.add(queue)
+    namespace.crowded.clear()
+    this.#ring.add(namespace)
   }
 
   #reconsider(queue: QueueState): void {
     this.#full.delete(queue)
-    queue.tenant.crowded.delete(queue)
+    queue.namespace.crowded.delete(queue)
     this.#place(queue)
     this.#pump()
   }
@@ -288,9 +289,4 @@ function roomOf(queue: QueueState, slots: Slots): 'room' | 'full' | 'crowded' {
   const taken = queue.running + queue.fetching
   if (queue.fetching >= queue.stride || taken >= queue.limit || taken >= Math.floor(queue.window)) return 'full'
   return functionHasRoom(slots, taken) ? 'room' : 'crowded'
-}
-
-function namespaceOfKey(key: string): string {
-  const slash = key.indexOf('/')
-  return slash < 0 ? key : key.slice(0, slash)
 }

@@ -1,5 +1,6 @@
 // Finds calls whose record and job disagree, by walking over the keys in pages, and puts one right at a time. Decides nothing.
 import type { InvocationFailure } from '../api.ts'
+import { namespaceOf } from '../registry/names.ts'
 import type { RedisStore } from '../store/connect.ts'
 import type { Envelope } from './envelope.ts'
 import {
@@ -147,7 +148,7 @@ export class ReconcileStore {
   async #mend(pair: Pair, mending: Mending, token: string, changes: Changes, nowMs: number): Promise<boolean> {
     const { id, queueKey, text, job, record } = pair
     const functionKey = queueKey.replace(/~$/, '')
-    const namespace = functionKey.slice(0, functionKey.indexOf('/'))
+    const namespace = namespaceOf(functionKey)
     const keys = [recordKey(id), indexKey(namespace), DUE, triesKey(id), deadKey(id), deadListKey(functionKey)]
     const counts = record === 'running' || job === 'unlocked' ? '1' : ''
     const { where, atMs, keptMs, score, failed, dead } = changes

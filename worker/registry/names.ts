@@ -12,6 +12,12 @@ export function isDnsLabel(text: string): boolean {
   return LABEL.test(text)
 }
 
+/** The namespace of `<namespace>/<name>`, the key of functions, queues, schedules and volumes; a text without `/` as it is. */
+export function namespaceOf(key: string): string {
+  const slash = key.indexOf('/')
+  return slash < 0 ? key : key.slice(0, slash)
+}
+
 /** Throws NAME_INVALID, saying what a name looks like. */
 export function checkFunctionName(name: string): void {
   checkLabel('function name', name)

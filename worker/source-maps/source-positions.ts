@@ -1,6 +1,6 @@
 // Turns positions in a bundle (`/code/hello.js:812:5`) into the author's own (`hello.ts:3:9`). Reads a map only when some text holds
 // such a position. The text and the map are hostile: look-ups and what they make of a text are bounded.
-import type { Clock } from '../../runtime/api.ts'
+import { type BucketRate, type Clock, TokenBucket } from '../../runtime/api.ts'
 import { type DecodedMap, positionIn } from './decoded-map.ts'
 import type { MapKey, SourceMaps } from './source-maps.ts'
 
@@ -9,17 +9,15 @@ const POSITION = /(?:file:\/\/)?\/code\/([\w.@+-]{1,255}\.js):(\d{1,10}):(\d{1,1
 const MOST_IN_TEXT = 100
 /** What a text may grow by. */
 const MOST_GROWTH_CHARS = 16 * 1024
-/** Look-ups of one version: so many at once, and so many more each second. */
-const BURST = 2000
-const A_SECOND = 2000
+/** Look-ups of one version. */
+const RATE: BucketRate = { perSecond: 2000, capacity: 2000 }
 
 /** Positions of one version. */
 export class SourcePositions {
   readonly #maps: Pick<SourceMaps, 'get'> | null
   readonly #key: MapKey
   readonly #clock: Clock
-  #tokens = BURST
-  #filledAtMs = Number.NEGATIVE_INFINITY
+  readonly #bucket: TokenBucket
   #leftOut = 0
 
   /** `maps` is null when the version has no map: texts then stay as they are. */
@@ -27,6 +25,7 @@ export class SourcePositions {
     this.#maps = maps
     this.#key = key
     this.#clock = clock
+    this.#bucket = new TokenBucket(RATE, clock.monotonicMs())
   }
 
   /** The text with every position that the map knows replaced; a promise only when the map has to be decoded first. Neither throws
@@ -47,9 +46,9 @@ export class SourcePositions {
 
   #replace(text: string, map: DecodedMap | null): string {
     if (map === null) return text
-    this.#refill()
-    let left = Math.min(MOST_IN_TEXT, this.#tokens)
-    this.#tokens -= left
+    const nowMs = this.#clock.monotonicMs()
+    const most = Math.min(MOST_IN_TEXT, Math.floor(this.#bucket.left(RATE, nowMs)))
+    let left = most
     let room = MOST_GROWTH_CHARS
     const mapped = text.replace(POSITION, (whole, _file: string, line: string, column: string) => {
       if (left <= 0 || room <= 0) {
@@ -63,13 +62,7 @@ export class SourcePositions {
       room -= Math.max(0, own.length - whole.length)
       return own
     })
-    this.#tokens += left
+    this.#bucket.take(most - left, RATE, nowMs)
     return mapped
-  }
-
-  #refill(): void {
-    const nowMs = this.#clock.monotonicMs()
-    this.#tokens = Math.min(BURST, this.#tokens + Math.max(0, ((nowMs - this.#filledAtMs) * A_SECOND) / 1000))
-    this.#filledAtMs = nowMs
   }
 }

@@ -1,5 +1,6 @@
 // How many follow-ups of which namespace may be told at once: bounded for each, for one receiver of each, and over all with places
-// left for namespaces that have none under way (the dynamic thresholds of Choudhury and Hahne, 1998). Pure counts.
+// left for namespaces that have none under way (runtime/shares.ts). Pure counts.
+import { placesFor } from '../../../runtime/api.ts'
 
 /** Under way at once, over all namespaces. */
 export const AT_ONCE = 128
@@ -25,7 +26,7 @@ export class DeliveryTurns {
   /** How many more of this namespace may begin. */
   room(namespace: string): number {
     const held = this.of(namespace)
-    const share = Math.max(0, Math.ceil((AT_ONCE - this.#all - held) / 2))
+    const share = placesFor(held, AT_ONCE - this.#all)
     const bound = this.#bound(namespace)
     return bound === null ? share : Math.max(0, Math.min(share, bound - held))
   }

@@ -1,7 +1,7 @@
 // What is open by name, shared by namespaces: room for others, own oldest first, what went by itself is forgotten.
 import { describe, expect, test } from 'vitest'
 import { type Grant, Grants } from '../../../../runtime/network/grants.ts'
-import { Shares } from '../../../../runtime/network/shares.ts'
+import { Shares } from '../../../../runtime/shares.ts'
 
 function setUp(most = 1000) {
   const grants = new Grants(most)

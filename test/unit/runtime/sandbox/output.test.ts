@@ -86,7 +86,7 @@ describe('native output', () => {
     expect(lines.join('').replaceAll(/std(out|err): /g, '')).toHaveLength(written)
   })
 
-  test('of all sandboxes of a tenant is charged to them together', async () => {
+  test('of all sandboxes of a group is charged to them together', async () => {
     const clock = new FakeClock()
     const shared = new ReadBudget(clock, { capacityBytes: 100_000, refillBytesPerMs: 1000, resumeBytes: 1 })
     const [one, other] = [harness(clock), harness(clock)]
