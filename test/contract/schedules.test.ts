@@ -235,12 +235,12 @@ test('one whose next time was lost gets it back, and so does a namespace that wa
   await schedules.set('default', 'hello', 'resting', spec({ paused: true }))
   await schedules.set('other', 'hello', 'unasked', spec())
   await store.command('DEL', '{thaw}:schedules:due:default')
-  await store.command('ZREM', '{thaw}:schedules:tenants', 'default', 'other')
+  await store.command('ZREM', '{thaw}:schedules:namespaces', 'default', 'other')
   schedules.start()
   const nextOf = async (namespace: string, name: string) => (await schedules.get(namespace, 'hello', name)).nextAt
   await eventually('it has a time again', async () => (await nextOf('default', 'lost')) !== null)
   expect(await nextOf('default', 'resting')).toBeNull()
-  const asked = async () => (await store.command('ZRANGE', '{thaw}:schedules:tenants', 0, -1)) as string[]
+  const asked = async () => (await store.command('ZRANGE', '{thaw}:schedules:namespaces', 0, -1)) as string[]
   await eventually('both namespaces are asked', async () => (await asked()).length === 2)
   await clock.advance(MINUTE)
   await eventually('both have fired', () => submitted.length === 2)

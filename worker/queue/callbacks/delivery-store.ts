@@ -2,30 +2,22 @@
 // that one process tries it at a time, and another does when that one dies.
 //
 //   {thaw}:delivery:<id>       string  StoredDelivery (JSON), expires
-//   {thaw}:deliveries:due:<ns> zset   id → ms of its next try
-//   {thaw}:deliveries:tenants zset    namespace → ms of the first of these
+//   {thaw}:deliveries:due:<ns> zset    id → ms of its next try; with {thaw}:deliveries:namespaces (due-by-namespace.ts)
 //   {thaw}:deliveries:of:<inv> set     ids of a call's follow-ups, expires
 //   {thaw}:webhook-secrets     hash    namespace → StoredSecret (JSON)
 import type { InvocationRecord } from '../../api.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { alsoWhenFull } from '../../store/scripts.ts'
+import { divideByNamespace, dueKeys, FIRST_OF, firstTimes } from '../due-by-namespace.ts'
 import type { Delivery } from './types.ts'
 
-const DUE = '{thaw}:deliveries:due'
-const TENANTS = '{thaw}:deliveries:tenants'
+const LIST = '{thaw}:deliveries'
 const SECRETS = '{thaw}:webhook-secrets'
 /** Longer than all retries together. */
 const PENDING_KEPT_MS = 3 * 24 * 3_600_000
 const ENDED_KEPT_MS = 24 * 3_600_000
 /** Longer than a try may take with all that belongs to it. */
 const HELD_MS = 40_000
-
-// `due` and `tenants` of the scripts below: KEYS[1] and KEYS[2]; the namespace: ARGV[1].
-const FIRST_OF = `
-local function first()
-  local row = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-  if row[2] then redis.call('ZADD', KEYS[2], row[2], ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
-end`
 
 // What the outbox owes; it gives it up for this.
 export const ADD = alsoWhenFull(`${FIRST_OF}
@@ -58,10 +50,7 @@ redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
 if ARGV[5] == '' then redis.call('ZREM', KEYS[1], ARGV[4]) else redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4]) end
 first()`)
 
-const FIRST_TIMES = `
-return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')`
-
-// What an older release left: one list for all namespaces. A page of it goes to those of the namespaces.
+// What an earlier release left: one list for all namespaces. A page of it goes to the lists of the namespaces.
 const DIVIDE = `
 local rows = redis.call('ZRANGE', KEYS[1], 0, 499, 'WITHSCORES')
 for i = 1, #rows, 2 do
@@ -109,7 +98,7 @@ export class DeliveryStore {
    *  already, and none waits. */
   async add(delivery: StoredDelivery, dueAtMs: number | null, most: number): Promise<'added' | 'known' | 'full'> {
     const { namespace } = delivery.record
-    const keys = [...dueKeys(namespace), keyOf(delivery.id), listKey(delivery.invocation)]
+    const keys = [...dueKeys(LIST, namespace), keyOf(delivery.id), listKey(delivery.invocation)]
     const keptMs = dueAtMs === null ? ENDED_KEPT_MS : PENDING_KEPT_MS
     const args = [namespace, JSON.stringify(delivery), keptMs, delivery.id, dueAtMs ?? '', most]
     const answer = await this.#redis.script(ADD, keys, args)
@@ -119,7 +108,7 @@ export class DeliveryStore {
   /** Of a namespace, those whose time has come, put off meanwhile. */
   async take(namespace: string, nowMs: number, most: number): Promise<StoredDelivery[]> {
     const args = [namespace, nowMs, nowMs + HELD_MS, most, keyOf('')]
-    const texts = await this.#redis.script(TAKE, dueKeys(namespace), args)
+    const texts = await this.#redis.script(TAKE, dueKeys(LIST, namespace), args)
     // One that cannot be read is left to expire; it must not keep others waiting.
     return (texts as string[]).map(readDelivery).filter((one) => one !== null)
   }
@@ -129,18 +118,17 @@ export class DeliveryStore {
     const { namespace } = delivery.record
     const keptMs = dueAtMs === null ? ENDED_KEPT_MS : PENDING_KEPT_MS
     const args = [namespace, JSON.stringify(delivery), keptMs, delivery.id, dueAtMs ?? '']
-    await this.#redis.script(PUT, [...dueKeys(namespace), keyOf(delivery.id)], args)
+    await this.#redis.script(PUT, [...dueKeys(LIST, namespace), keyOf(delivery.id)], args)
   }
 
   /** Namespaces with the time of their first try, soonest first. */
-  async firstTimes(most: number): Promise<{ readonly namespace: string; readonly atMs: number }[]> {
-    const flat = (await this.#redis.script(FIRST_TIMES, [TENANTS], [most])) as string[]
-    return flat.flatMap((text, index) => (index % 2 === 0 ? [{ namespace: text, atMs: Number(flat[index + 1]) }] : []))
+  firstTimes(most: number): ReturnType<typeof firstTimes> {
+    return firstTimes(this.#redis, LIST, most)
   }
 
   /** Takes over what an older release wrote. */
   async divide(): Promise<void> {
-    while (((await this.#redis.script(DIVIDE, [DUE, TENANTS], [keyOf('')])) as number) > 0);
+    await divideByNamespace(this.#redis, LIST, DIVIDE, [keyOf('')])
   }
 
   async of(invocation: string): Promise<StoredDelivery[]> {
@@ -159,9 +147,6 @@ export class DeliveryStore {
   }
 }
 
-function dueKeys(namespace: string): string[] {
-  return [`${DUE}:${namespace}`, TENANTS]
-}
 function readDelivery(text: string): StoredDelivery | null {
   try {
     return JSON.parse(text) as StoredDelivery

@@ -1,27 +1,21 @@
 // Schedules in Redis: keys and scripts. Whoever fires one holds it for a while, so that two platforms on one Redis do not both.
 //
 //   {thaw}:schedules:of:<ns>/<fn>  hash   name → StoredSchedule (JSON)
-//   {thaw}:schedules:due:<ns>      zset   <ns>/<fn>/<name> → ms of its next time
-//   {thaw}:schedules:tenants       zset   namespace → ms of the first of these
+//   {thaw}:schedules:due:<ns>      zset   <ns>/<fn>/<name> → ms of its next time; with {thaw}:schedules:namespaces
+//                                         (due-by-namespace.ts)
 //   {thaw}:schedules:last          hash   <ns>/<fn>/<name> → LastFire (JSON)
 //   {thaw}:schedules:held:<member> string whoever fires it now, expires
 //   {thaw}:schedules:news          channel a schedule was set
+import { namespaceOf } from '../../registry/names.ts'
 import type { RedisStore } from '../../store/connect.ts'
 import { alsoWhenFull } from '../../store/scripts.ts'
+import { divideByNamespace, dueKeys, FIRST_OF, firstTimes, pairsOf } from '../due-by-namespace.ts'
 import type { LastFire, ScheduleSpec } from './types.ts'
 
-const DUE = '{thaw}:schedules:due'
-const TENANTS = '{thaw}:schedules:tenants'
+const LIST = '{thaw}:schedules'
 const LAST = '{thaw}:schedules:last'
 const NEWS = '{thaw}:schedules:news'
 const HELD_MS = 15_000
-
-// The scripts that change when something is due: the namespace's list is KEYS[1], that of namespaces KEYS[2]; the namespace ARGV[1].
-const FIRST_OF = `
-local function first()
-  local row = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-  if row[2] then redis.call('ZADD', KEYS[2], row[2], ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
-end`
 
 const SET = `${FIRST_OF}
 local existed = redis.call('HEXISTS', KEYS[3], ARGV[2])
@@ -72,10 +66,8 @@ return #names`
 // By script: flat and as text, whatever protocol the connection speaks.
 const DUE_NOW = `
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])`
-const FIRST_TIMES = `
-return redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')`
 
-// What an older release wrote: one list for all namespaces. A page of it goes to those of the namespaces.
+// What an earlier release left: one list for all namespaces. A page of it goes to the lists of the namespaces.
 const DIVIDE = `
 local rows = redis.call('ZRANGE', KEYS[1], 0, 499, 'WITHSCORES')
 for i = 1, #rows, 2 do
@@ -147,21 +139,21 @@ export class ScheduleStore {
   /** False: it replaced one; null: the function has `most` already. */
   async set(schedule: StoredSchedule, nextAtMs: number | null, most: number): Promise<boolean | null> {
     const { namespace } = schedule
-    const keys = [...dueKeys(namespace), keyOf(namespace, schedule.function)]
+    const keys = [...dueKeys(LIST, namespace), keyOf(namespace, schedule.function)]
     const args = [namespace, schedule.name, JSON.stringify(schedule), memberOf(schedule), nextAtMs ?? '', most, NEWS]
     const existed = (await this.#redis.script(SET, keys, args)) as number
     return existed === -1 ? null : existed === 0
   }
 
   async read(namespace: string, functionName: string, name: string): Promise<KeptSchedule | null> {
-    const keys = [keyOf(namespace, functionName), dueKey(namespace), LAST]
+    const keys = [keyOf(namespace, functionName), dueKeys(LIST, namespace)[0], LAST]
     const row = await this.#redis.script(READ_ONE, keys, [name, `${namespace}/${functionName}/${name}`])
     return keptOf(row as Row)
   }
 
   /** Sorted by name. */
   async readAll(namespace: string, functionName: string): Promise<KeptSchedule[]> {
-    const keys = [keyOf(namespace, functionName), dueKey(namespace), LAST]
+    const keys = [keyOf(namespace, functionName), dueKeys(LIST, namespace)[0], LAST]
     const rows = (await this.#redis.script(READ_ALL, keys, [`${namespace}/${functionName}/`])) as Row[]
     const kept = rows.map(keptOf).filter((one) => one !== null)
     return kept.sort((a, b) => (a.stored.name < b.stored.name ? -1 : 1))
@@ -175,36 +167,35 @@ export class ScheduleStore {
   }
 
   async remove(namespace: string, functionName: string, name: string): Promise<boolean> {
-    const keys = [...dueKeys(namespace), keyOf(namespace, functionName), LAST]
+    const keys = [...dueKeys(LIST, namespace), keyOf(namespace, functionName), LAST]
     return (await this.#redis.script(REMOVE, keys, [namespace, `${namespace}/${functionName}/`, name])) === 1
   }
 
   async removeAll(namespace: string, functionName: string): Promise<number> {
-    const keys = [...dueKeys(namespace), keyOf(namespace, functionName), LAST]
+    const keys = [...dueKeys(LIST, namespace), keyOf(namespace, functionName), LAST]
     return (await this.#redis.script(REMOVE_ALL, keys, [namespace, `${namespace}/${functionName}/`])) as number
   }
 
   /** Of a namespace, those whose time has come, longest due first. */
   async due(namespace: string, nowMs: number, most: number): Promise<DueSchedule[]> {
-    const texts = (await this.#redis.script(DUE_NOW, [dueKey(namespace)], [nowMs, most])) as string[]
+    const texts = (await this.#redis.script(DUE_NOW, dueKeys(LIST, namespace).slice(0, 1), [nowMs, most])) as string[]
     return pairsOf(texts).map(([member, score]) => ({ member, score }))
   }
 
   /** Namespaces with the time of their first schedule, soonest first. */
-  async firstTimes(most: number): Promise<{ readonly namespace: string; readonly atMs: number }[]> {
-    const texts = (await this.#redis.script(FIRST_TIMES, [TENANTS], [most])) as string[]
-    return pairsOf(texts).map(([namespace, score]) => ({ namespace, atMs: Number(score) }))
+  firstTimes(most: number): ReturnType<typeof firstTimes> {
+    return firstTimes(this.#redis, LIST, most)
   }
 
   /** Takes over what an older release wrote. */
   async divide(): Promise<void> {
-    while (((await this.#redis.script(DIVIDE, [DUE, TENANTS], [])) as number) > 0);
+    await divideByNamespace(this.#redis, LIST, DIVIDE, [])
   }
 
   /** null: somebody else fires it or did, or it is gone. */
   async take({ member, score }: DueSchedule): Promise<StoredSchedule | null> {
     const [namespace, functionName, name] = member.split('/') as [string, string, string]
-    const keys = [...dueKeys(namespace), keyOf(namespace, functionName), heldKey(member)]
+    const keys = [...dueKeys(LIST, namespace), keyOf(namespace, functionName), heldKey(member)]
     const text = await this.#redis.script(TAKE, keys, [namespace, name, member, score, HELD_MS])
     return text === null ? null : readSchedule(text as string)
   }
@@ -213,20 +204,20 @@ export class ScheduleStore {
   async advance({ member, score }: DueSchedule, nextAtMs: number | null, last: LastFire): Promise<void> {
     const namespace = namespaceOf(member)
     const args = [namespace, member, score, nextAtMs ?? '', JSON.stringify(last)]
-    await this.#redis.script(ADVANCE, [...dueKeys(namespace), LAST, heldKey(member)], args)
+    await this.#redis.script(ADVANCE, [...dueKeys(LIST, namespace), LAST, heldKey(member)], args)
   }
 
   /** Of one without a next time. False: it has one, or was set anew meanwhile. */
   async giveTime(schedule: StoredSchedule, atMs: number): Promise<boolean> {
     const { namespace, function: functionName, name } = schedule
-    const keys = [...dueKeys(namespace), keyOf(namespace, functionName)]
+    const keys = [...dueKeys(LIST, namespace), keyOf(namespace, functionName)]
     const args = [namespace, name, JSON.stringify(schedule), memberOf(schedule), atMs]
     return (await this.#redis.script(GIVE_TIME, keys, args)) === 1
   }
 
   /** True: the namespace has something due and was not among those that are asked. */
   async callNamespace(namespace: string): Promise<boolean> {
-    return (await this.#redis.script(CALL_NAMESPACE, dueKeys(namespace), [namespace])) === 1
+    return (await this.#redis.script(CALL_NAMESPACE, dueKeys(LIST, namespace), [namespace])) === 1
   }
 
   /** Could not be fired now: it stays due, for whoever comes first. */
@@ -262,18 +253,6 @@ function readSchedule(text: string): StoredSchedule | null {
 
 function keyOf(namespace: string, functionName: string): string {
   return `{thaw}:schedules:of:${namespace}/${functionName}`
-}
-function dueKey(namespace: string): string {
-  return `${DUE}:${namespace}`
-}
-function dueKeys(namespace: string): string[] {
-  return [dueKey(namespace), TENANTS]
-}
-function namespaceOf(member: string): string {
-  return member.slice(0, member.indexOf('/'))
-}
-function pairsOf(flat: readonly string[]): [string, string][] {
-  return flat.flatMap((text, index): [string, string][] => (index % 2 === 0 ? [[text, flat[index + 1]!]] : []))
 }
 function heldKey(member: string): string {
   return `{thaw}:schedules:held:${member}`
