@@ -1,4 +1,4 @@
-// FN_QUOTA_*: the quotas of namespaces that have none of their own, from the environment. One setting for each quota of the table.
+// FN_QUOTA_*: quotas of namespaces for which none was set, from the environment. One setting for each quota of the table.
 import { UnitError } from '../runtime/api.ts'
 import { parseQuota, QUOTAS, type QuotaBounds, quotaSetting, quotaText } from '../worker/registry/quota-table.ts'
 
@@ -9,14 +9,14 @@ export type QuotaSettings = Readonly<Partial<QuotaBounds>>
 const OF_HOST: Readonly<Record<string, string>> = {
   sandboxes: '3 quarters of the host’s',
   memory: '3 quarters of what all sandboxes may take',
-  minWarm: 'so many that they hold a quarter of it',
+  minWarm: 'as many as a quarter of that memory holds',
   volumesBytes: 'half of the disk',
   requestsPerSecond: '5,000 for each core',
 }
 
-/** Every setting there is, for `fn config`. */
+/** All of these settings, for `fn config`. */
 export const QUOTA_SETTINGS = QUOTAS.map(({ key, unit, kind, fallback, doc }) => {
-  const most = `most ${doc} in a namespace`
+  const most = `most in a namespace: ${doc}`
   return {
     name: quotaSetting(key),
     fallback: fallback === null ? '' : quotaText(key, fallback),

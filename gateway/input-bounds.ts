@@ -12,7 +12,7 @@ const text = (maxLength: number, pattern?: string): ValueSchema =>
   pattern === undefined ? { type: 'string', maxLength } : { type: 'string', maxLength, pattern }
 
 /** Longest query of a control call, and most characters of a name in a path: names are checked closer by what they name. */
-export const MOST_QUERY_CHARS = 8192
+const MOST_QUERY_CHARS = 8192
 const NAME_CHARS = 256
 
 const PATH_PARAMETERS: Readonly<Record<string, ValueSchema>> = {

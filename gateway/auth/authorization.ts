@@ -1,10 +1,7 @@
 // How a token of ours can be written into a request: the one form that is taken, and all the others, which must not reach a function
 // either. Pure. RFC 9110, 11.4; RFC 6750, 2.1.
 
-/** Everything that begins like this is meant for us and is never handed to a function. */
-export const TOKEN_PREFIX = 'fn_'
-
-/** A word that begins as our tokens do. In `Authorization` nothing else does. */
+/** A word that begins as our tokens do. In `Authorization` it is always meant for us, and is never handed to a function. */
 const OUR_WORD = /(?:^|[^A-Za-z0-9_~.+/-])fn_/i
 /** A whole token of ours, wherever it stands: 43 characters of secret, with an id before them or without. Elsewhere shorter words
  *  may be anybody's, such as the cookie `fn_session`. */

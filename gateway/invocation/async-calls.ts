@@ -105,7 +105,7 @@ export class AsyncCalls {
 }
 
 /** Why an ended invocation has no response of its function. */
-export function refusalOfRecord(record: InvocationRecord, tellsFaults: boolean): Refusal {
+function refusalOfRecord(record: InvocationRecord, tellsFaults: boolean): Refusal {
   if (record.error !== null) return refusalOfFailure(record.error, record.id, tellsFaults)
   const more = { invocationId: record.id }
   if (record.state === 'cancelled') return refusalOf('CANCELLED', 'the invocation was cancelled', more)

@@ -27,7 +27,7 @@ export interface SocketMemory {
 }
 
 /** A quarter of the memory, at most 16 MiB. */
-export function socketShare(memoryBytes: number): number {
+function socketShare(memoryBytes: number): number {
   return Math.min(Math.floor(memoryBytes / SHARE_OF_MEMORY), MOST_BYTES)
 }
 

@@ -39,7 +39,7 @@ export async function buildBaseLayer(layersDir: string, nodeBinary: string): Pro
 /** Puts the bootstrap and what sandboxes see as /proc/stat into a layer of its own, and reads it once as the base is. Returns its
  *  folder. `hostStat` is the text of the host's file. Throws RuntimeError `DISK_FULL`. */
 export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer, hostStat: string): Promise<string> {
-  const stat = Buffer.from(statOfNobody(hostStat))
+  const stat = Buffer.from(statWithoutLoad(hostStat))
   const key = createHash('sha256').update(bootstrap).update(stat).digest('hex').slice(0, 16)
   const folder = join(layersDir, `bootstrap-${key}`)
   if (!(await exists(folder))) {
@@ -55,7 +55,7 @@ export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer, 
 
 /** /proc/stat (proc(5)) with the host's CPUs and its boot time, and nothing of what it and its tenants do. It must be there: Node's
  *  `os.cpus()` ends the process without it. */
-export function statOfNobody(hostStat: string): string {
+function statWithoutLoad(hostStat: string): string {
   const lines = hostStat.split('\n').flatMap((line) => {
     const [name = ''] = line.split(' ', 1)
     if (/^cpu\d*$/.test(name)) return [`${name}${name === 'cpu' ? ' ' : ''}${' 0'.repeat(10)}`]

@@ -2,7 +2,7 @@
 // comes whole. Pure.
 
 /** A longer line is cut into pieces of this size. */
-export const LINE_MAX_CHARS = 16 * 1024
+const LINE_MAX_CHARS = 16 * 1024
 
 export class LineSplitter {
   readonly #onLine: (line: string) => void

@@ -19,7 +19,7 @@ export const SANDBOX_RATE: BudgetRate = Object.freeze({
 })
 
 /** Of all sandboxes of one group. */
-export const GROUP_RATE: BudgetRate = Object.freeze({
+const GROUP_RATE: BudgetRate = Object.freeze({
   capacityBytes: 4 * 1024 * 1024,
   refillBytesPerMs: 30 * 1024,
   resumeBytes: 512 * 1024,

@@ -19,7 +19,7 @@ export function parseBoundedJson(text: string): unknown {
 }
 
 /** One pass over the text; what is not JSON is JSON.parse's to say. Throws JsonBoundError. */
-export function expectJsonDepth(text: string): void {
+function expectJsonDepth(text: string): void {
   let depth = 0
   let inText = false
   for (let at = 0; at < text.length; at++) {

@@ -3,7 +3,7 @@ import type { VersionFate, VersionName } from '../api.ts'
 import type { FunctionEntry, Registry } from './api.ts'
 import { versionOf } from './entries.ts'
 
-export function isDeployed(registry: Pick<Registry, 'get'>, version: VersionName): boolean {
+function isDeployed(registry: Pick<Registry, 'get'>, version: VersionName): boolean {
   const entry = entryOf(registry, version)
   return entry !== null && versionOf(entry.versions, version.version) !== undefined
 }

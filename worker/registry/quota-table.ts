@@ -28,7 +28,7 @@ export const QUOTAS = [
     'memory of its sandboxes: their limit while they run, what they hold while frozen',
     MIB,
   ),
-  held('minWarm', 'number', null, 'sandboxes kept though nobody calls (minWarm), all functions together'),
+  held('minWarm', 'number', null, 'sandboxes that minWarm keeps, all functions together'),
   held('functions', 'number', 2000, 'functions'),
   held('versions', 'number', 1000, 'versions kept of one function'),
   held('secrets', 'number', 1000, 'secrets'),
@@ -49,11 +49,6 @@ export type QuotaBounds = Readonly<Record<QuotaKey, number | null>>
 
 const BY_KEY: ReadonlyMap<string, QuotaDefinition> = new Map(QUOTAS.map((quota) => [quota.key, quota]))
 const MOST_NUMBER = 1_000_000_000
-
-/** null: there is no such quota. */
-export function quotaDefinition(key: string): QuotaDefinition | null {
-  return BY_KEY.get(key) ?? null
-}
 
 export function isQuotaKey(key: string): key is QuotaKey {
   return BY_KEY.has(key)

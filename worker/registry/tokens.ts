@@ -51,7 +51,7 @@ export function tokenKey({ namespace, name }: Pick<TokenView, 'namespace' | 'nam
 const FORM = /^fn_([a-z0-9]{10})_([A-Za-z0-9_-]{43})$/
 
 /** Most tokens of one namespace. */
-export const MOST_TOKENS = 1000
+const MOST_TOKENS = 1000
 
 export class Tokens {
   readonly #documents: Documents<StoredToken>

@@ -20,7 +20,7 @@ export type MapBound = keyof MapBounds
 
 const MIB = 1024 ** 2
 /** The highest of any map, in a file of an upload as well. */
-export const MOST_MAP_BYTES = 64 * MIB
+const MOST_MAP_BYTES = 64 * MIB
 const MOST_SEGMENTS = 6_000_000
 
 /** Bounds for the map of a bundle of so many bytes. What esbuild writes has 1 to 2 bytes and a tenth of a segment for each byte of
