@@ -68,9 +68,9 @@ export interface Clock {
 
 /** How long the platform's event loop stood: ran or slept in one piece. Time in which it only waited for a core is not in it. */
 export interface LoopStands {
-  /** The longest since this was asked last, ms, at most 20 ms too long; 0 when each was below 30 ms. */
+  /** The longest since the last time this was asked, ms, at most 20 ms too long; 0 when all were below 30 ms. */
   takeLongestMs(): number
-  /** Tells each stand of 30 ms or more once it is over; the returned function ends that. */
+  /** Calls `tell` after each stand of 30 ms or more; the returned function ends that. */
   onStand(tell: (ms: number) => void): () => void
   /** ms since the start in which the loop was ready to run and had no core. */
   coreWaitMs(): number
@@ -85,14 +85,14 @@ export interface WatchedSandbox {
   readonly descriptors: readonly number[]
   /** Of its cgroup, one in each hierarchy. */
   readonly directories: readonly string[]
-  /** Told once the loop turns again: its processes were killed after so many ms of standing. Must not throw. */
+  /** Called once the loop turns again: the watchdog killed the sandbox after so many ms of standing. Must not throw. */
   onKilled(stoodMs: number): void
 }
 
-/** Who is told whose bytes the event loop handles. */
+/** Notes whose bytes the event loop handles, for the watchdog. */
 export interface SandboxWatch {
   /** `handling` is called before bytes of the sandbox are handled and costs one store; `killedAfterMs` asks whether the watchdog has
-   *  killed it (`onKilled` is told then); `leave` ends it all. */
+   *  killed it (and calls `onKilled` then); `leave` ends the watch. */
   watch(sandbox: WatchedSandbox): { handling(): void; killedAfterMs(): number | null; leave(): void }
 }
 
@@ -296,7 +296,7 @@ export interface Sandbox {
   prepared(timeoutMs: number): Promise<void>
   /** Sends INIT and waits for LOADED; then CPU quota comes into force. Rejects RuntimeError `LOAD_FAILED` | `LOAD_TIMEOUT` | `SANDBOX_STOPPED`, whose `fault` says why. Output during load, and later what calls print after their end, goes to `log`. */
   load(code: Code, timeoutMs: number, log: SandboxLog): Promise<void>
-  /** V8's code cache of what was loaded, for later sandboxes of the same version and for nobody else: the code inside can
+  /** V8's code cache of what was loaded, only for later sandboxes of the same version: the code inside can
    *  forge it, and V8 does not verify it. Null when there is none, it is larger than `maxBytes` or does not come in time.
    *  At most once, while no call runs and it is not frozen. Rejects RuntimeError `SANDBOX_STOPPED`. */
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
@@ -354,7 +354,7 @@ export interface HostReport {
   readonly limits: Readonly<Record<string, LimitSupport>>
   /** What sandboxes can have of a network, by mode. Absent: not known. */
   readonly networks?: Readonly<Record<NetworkMode, LimitSupport>>
-  /** What the kernel counts for the whole machine, and how it is held here. Absent: not known. */
+  /** What the kernel counts for the whole machine, and how it is bounded here. Absent: not known. */
   readonly budgets?: Readonly<Record<string, LimitSupport>>
 }
 

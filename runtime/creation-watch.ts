@@ -1,5 +1,5 @@
-// Whether sandboxes can be made at all. When several creations in a row fail, one of the platform's own is tried, which no function's
-// configuration has a part in: what that one says is told, until a creation works again. Wraps `create`; decides nothing for its callers.
+// Whether sandboxes can be made at all. When several creations in a row fail, the platform makes a sandbox for itself, free of any
+// function's configuration, and reports why that failed until a creation works again. Wraps `create`; decides nothing for its callers.
 import type { Clock, Logger, Runtime, SandboxSpec } from './api.ts'
 import { DEFAULT_LIMITS } from './limits/limits.ts'
 
@@ -11,7 +11,7 @@ export interface WatchedRuntime {
   close(): void
 }
 
-/** Failures in a row before it is found out whose fault they are. */
+/** Failures in a row before the platform tries one for itself. */
 const SUSPICIOUS = 3
 /** Between two tries while they fail, and after one that worked. */
 const RETRY_MS = 5000

@@ -1,5 +1,5 @@
-// What sandboxes together may take of things the kernel counts for the whole machine, or for nobody: which settings must be how
-// high, what one sandbox gets of what is counted by user, and the rows of `fn doctor`. Reads a few files; changes nothing.
+// What sandboxes together may take of things that the kernel counts for the whole machine or not at all: how high settings must be,
+// what one sandbox gets of what is counted by user, and the rows of `fn doctor`. Reads a few files; changes nothing.
 // The whole table, with the tests: docs/security.md, "Budgets of the whole machine".
 import { readFileSync } from 'node:fs'
 import type { LimitSupport } from './api.ts'

@@ -87,7 +87,7 @@ export interface RuntimeOptions {
   readonly hostNetwork?: boolean
   /** Creations at once. Default: one a core. */
   readonly maxLaunches?: number
-  /** Told of sandboxes and whose bytes are handled. Default: nobody. */
+  /** Notes sandboxes and whose bytes are handled. Default: no watchdog. */
   readonly watch?: SandboxWatch
   /** Called after each step of a creation; throwing there fails it (tests). */
   readonly afterStep?: (name: string) => void

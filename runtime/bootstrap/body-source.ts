@@ -3,7 +3,7 @@
 import type { AnswerBody, ByteReader, ByteSource } from './answer.ts'
 import { types } from './builtins.ts'
 
-/** What may be found on a body; of an unknown object each is asked for by name. */
+/** Members that a body may have; each is looked up by name on an unknown object. */
 interface BodyLike {
   getReader?: () => ByteReader
   cancel?: (reason?: unknown) => unknown
@@ -30,7 +30,7 @@ export function bodyOf(value: unknown): AnswerBody | undefined {
   return undefined
 }
 
-/** What has only methods that read all of it. */
+/** A body that can only be read whole. */
 export function buffered(from: { arrayBuffer(): PromiseLike<ArrayBuffer> }): ByteSource {
   let isRead = false
   return {
@@ -56,7 +56,7 @@ export function bytesOfChunk(chunk: unknown): Uint8Array | null {
 
 function iterated(like: BodyLike, iterator: () => AsyncIterator<unknown> | Iterator<unknown>): ByteSource {
   const destroy = () => {
-    // A stream of Node is told so; without an error nobody has to listen for one.
+    // A stream of Node is destroyed without an error: code need not listen for one.
     if (typeof like.destroy === 'function') like.destroy()
     else if (typeof like.cancel === 'function') return like.cancel()
     return undefined

@@ -331,7 +331,7 @@ function isSource(body: Answer['body']): body is ByteSource {
   return typeof body === 'object' && body !== null && !types.isUint8Array(body)
 }
 
-/** Tells a body that it is not wanted (any more). It may be anybody's class: what it throws or rejects is nobody's concern. */
+/** Cancels a body that is not wanted any more. It may be of any class: what it throws or rejects is ignored. */
 function stop(body: ByteReader | ByteSource, reason?: unknown): void {
   try {
     Promise.resolve(body.cancel(reason)).catch(() => undefined)

@@ -1,4 +1,4 @@
-// Finds out when a call has nothing left that could go on: no timer, no file, no connection beside those that were there before.
+// Finds out when a call has nothing left that could go on: no timer, no file, no connection other than those that were there before.
 import { activeResources, defer, schedule } from './builtins.ts'
 
 const LONGEST_LOOK_MS = 50

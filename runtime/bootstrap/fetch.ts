@@ -1,5 +1,5 @@
-// The fetch functions see. Node's own decodes a compressed body and leaves the headers that spoke of the compressed one: handed
-// on, the answer would be cut and mislabelled. Those two headers go where the body was decoded, as in Deno.
+// The `fetch` that functions call. Node's own decodes a compressed body and keeps the headers of the compressed one: passed on, the
+// answer would be cut off and mislabelled. Where the body was decoded, those two headers are removed, as in Deno.
 import { LazyRequest } from './request.ts'
 import type { NativeWeb } from './web.ts'
 

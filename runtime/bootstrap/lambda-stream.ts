@@ -31,7 +31,7 @@ export function isStreaming(handler: object): boolean {
   return (handler as Record<symbol, unknown>)[STREAMING] === 'response'
 }
 
-/** What the handler writes to; a byte source for whoever sends it. A write waits until the one before was taken. */
+/** What the handler writes to, and the byte source the answer is sent from. A write waits until the one before was taken. */
 export class LambdaResponseStream extends Writable {
   head: LambdaHead | null = null
   contentType = 'application/octet-stream'
@@ -49,7 +49,7 @@ export class LambdaResponseStream extends Writable {
       if (!isBegun) begin()
       isBegun = true
     }
-    // Why it broke off is told by the answer: the handler need not listen.
+    // The answer says why it broke off: the handler need not listen for an error.
     this.on('error', () => undefined)
   }
 

@@ -25,7 +25,7 @@ const outbox = new Outbox(writeTo(HOST_FD))
 const calls = new Map<number, Call>()
 const owners = new AsyncLocalStorage<Call>()
 const process0: OutputOwner & { over: boolean } = { id: 0, lines: new PartialLines(), over: false }
-/** The call begun last: what nobody else owns is laid to it. Of those after it nothing has run. */
+/** The call that was begun last: output and errors without an owner count for it. Later calls have not run. */
 let latest: OutputOwner = process0
 let init: { readonly sizes: InitSizes; readonly bytes: Buffer; filled: number } | null = null
 let loaded: Loaded | null = null
@@ -36,7 +36,7 @@ let exitSaid = false
 /** The error that ends the process. */
 let fatal: { readonly error: unknown } | null = null
 
-/** Whose output it is: the call the code was begun by, be it over or not, else the only one under way, else the last one. */
+/** Whose output it is: the call that started the code, also when it is over; else the only one under way, else the last one. */
 function currentOwner(): OutputOwner {
   const owner = owners.getStore()
   if (owner !== undefined) return owner
@@ -116,7 +116,7 @@ function begin(call: Call): void {
   call.run()
 }
 
-/** What came while the process was frozen (a peer that closed its connection) is told before the next call: one round of the
+/** The code learns what came while the process was frozen (a peer closed its connection) before the next call: one round of the
  *  event loop hands it out, and the closing callbacks of that round come before the second. */
 function afterPending(run: () => void): void {
   soon(() => soon(run))
@@ -187,7 +187,7 @@ function copyOf(payload: Buffer): Buffer {
   return copy
 }
 
-/** The last frame. `meant`: the process was told to end. */
+/** The last frame. `meant`: the process was asked to end. */
 function sayExit(exitCode: number, meant = false): void {
   if (exitSaid) return
   exitSaid = true

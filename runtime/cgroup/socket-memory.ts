@@ -1,4 +1,4 @@
-// Buffers of TCP and UDP sockets on cgroup v1, where they are charged beside the memory limit and without a limit of their own
+// Buffers of TCP and UDP sockets on cgroup v1, where they are not part of the memory limit and have no limit by default
 // (memory.kmem.tcp, the kernel's cgroup-v1/memory.rst): a bound for each sandbox before its first process, and one for all
 // together. On v2 they are memory like any other, and there is nothing to do here.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ const PAGE_BYTES = 4096
 export interface SocketMemory {
   /** False on cgroup v1 whose kernel has no such file: then nothing bounds them. */
   readonly enforced: boolean
-  /** What a sandbox with this memory limit may hold in socket buffers beside it; 0 where they are part of it. */
+  /** What a sandbox with this memory limit may hold in socket buffers on top of it; 0 where they are part of it. */
   beside(memoryBytes: number): number
   /** Makes the sandbox's memory cgroup with its bound: sockets made before it would never be counted. Throws the system error. */
   prepare(path: string, memoryBytes: number): void
@@ -52,7 +52,7 @@ export function openSocketMemory(tree: CgroupTree, parent: string, proc = '/proc
       try {
         rmdirSync(join(memory.root, path))
       } catch {
-        // Gone with the rest of the sandbox's cgroups, or not empty: then it is theirs to remove.
+        // Gone with the rest of the sandbox's cgroups, or not empty: then it is removed with them.
       }
     },
     usageBytes(path) {

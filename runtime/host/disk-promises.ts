@@ -1,5 +1,5 @@
-// What was promised of the state directory's disk: volumes and scratch disks are sparse, so each may take its size some day. A new one
-// is made only where all of them could be full at once and what the platform itself writes still had room.
+// What was promised of the state directory's disk: volumes and scratch disks are sparse, so each may grow to its size. A new one is
+// made only where all of them could be full at once and the platform itself still had room to write.
 import { statfsSync, statSync } from 'node:fs'
 import { RuntimeError } from '../errors.ts'
 import { formatBytes } from '../limits/units.ts'
@@ -26,7 +26,7 @@ export class DiskPromises {
   }
 
   /** Counts `bytes` of the file, which may not be there yet, until `release`. Throws RuntimeError DISK_FULL, with `what` in its
-   *  sentence, where they do not fit beside all that was promised before. */
+   *  sentence, where they do not fit with all that was promised before. */
   reserve(path: string, bytes: number, what: string): { release(): void } {
     const { totalBytes, freeBytes } = this.#disk()
     const keptBytes = Math.min(MOST_KEPT_BYTES, Math.max(LEAST_KEPT_BYTES, totalBytes * KEPT_SHARE))
@@ -56,7 +56,7 @@ export class DiskPromises {
     }
   }
 
-  /** So many bytes of the file are promised no more. */
+  /** So many bytes of the file are no longer promised. */
   release(path: string, bytes: number): void {
     const known = this.#files.get(path)
     if (known === undefined) return

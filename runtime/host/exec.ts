@@ -11,7 +11,7 @@ const F_SETFD = 2
 /** execve(2), by whatever thread: the kernel ends all others first, also one that sleeps for a signal to wake. Descriptors but the
  *  standard three are closed. Returns errno, and only when it failed. */
 export function replaceProcess(path: string, args: readonly string[], env: Readonly<Record<string, string>>): number {
-  // Node closes them for what it starts; what comes instead of it is to have them.
+  // Node marks them to be closed for its children; the program that takes its place needs them.
   for (const fd of [0, 1, 2]) call.fcntl(fd, F_SETFD, 0)
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   call.execve(path, [...args, null], [...variables, null])

@@ -1,12 +1,12 @@
 // What the kernel holds for processes and charges to no cgroup, counted: TCP sockets of a network namespace, and locks of files.
-// Only reads; whom a count belongs to and what is too much is said elsewhere.
+// Only reads; overuse.ts decides what is too much.
 import { readFileSync } from 'node:fs'
 import { type FileHandle, open, readdir, readFile } from 'node:fs/promises'
 
-/** Connections that wait for their end take 256 bytes of kernel memory, a socket nobody accepted 4 KiB. */
+/** Connections that wait for their end take 256 bytes of kernel memory, a socket that is not accepted 4 KiB. */
 const WAITING_PER_SOCKET = 16
 
-/** TCP sockets in the network namespace of process `pid`, those nobody has accepted yet included, and connections that wait for
+/** TCP sockets in the network namespace of process `pid`, those not accepted yet included, and connections that wait for
  *  their end as a sixteenth each; 0 when the process is gone. Source: proc(5), /proc/net/sockstat. */
 export function countSockets(pid: number): number {
   let count = 0

@@ -1,6 +1,6 @@
 // The name that a state directory has among kernel objects (cgroups, mounts, links, sockets below /run/thaw): 8 hex digits in the file
 // `kernel-id`, bound to the directory itself. A copy of the directory brings the file along, and its platform must touch nothing of
-// the first one's: it gets a name of its own, or is refused while the first one runs. The persistent id stays in the file `id`.
+// the first one's: it gets its own name, or is refused while the first one runs. The persistent id stays in the file `id`.
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ interface Binding extends DirectoryMark {
 /** The name, held. */
 export interface KernelName {
   readonly id: string
-  /** False: somebody removed the claim. */
+  /** False: the claim was removed. */
   isStill(): boolean
   release(): void
 }
@@ -54,7 +54,7 @@ export async function claimKernelId(stateDir: string, runRoot = RUN_ROOT): Promi
   let id = isOurs ? known : freshId(runRoot)
   let lock = takeOwnerLock(id, stateDir, runRoot)
   for (let turn = 1; lock === null; turn++) {
-    // Taken this very moment by a copy that starts too, or only looked at by one.
+    // Taken at this moment by a copy that starts as well, or only looked at by one.
     expectNotInUse(id, stateDir, mark, bound, runRoot)
     if (turn % LOOKS === 0) id = freshId(runRoot)
     lock = takeOwnerLock(id, stateDir, runRoot)

@@ -19,11 +19,11 @@ export interface NeededSetting {
 export interface KernelSettings {
   /** Each row as it is now, for `fn doctor`. */
   report(): Record<string, LimitSupport>
-  /** This platform needs them no more. Idempotent. */
+  /** This platform no longer needs them. Idempotent. */
   release(): void
 }
 
-/** Raises what is too low. Who needs it is written down in `sharedFolder`, one file a platform. */
+/** Raises what is too low. Which platforms need it is noted in `sharedFolder`, one file a platform. */
 export function keepSettings(
   needed: readonly NeededSetting[],
   sharedFolder: string,
@@ -41,7 +41,7 @@ export function keepSettings(
     release: () => {
       if (!existsSync(users)) return
       rmSync(join(users, platformId), { force: true })
-      // A platform whose run folder is gone needs nothing any more.
+      // A platform whose run folder is gone has ended.
       for (const id of readdirSync(users))
         if (!existsSync(join(sharedFolder, id))) rmSync(join(users, id), { force: true })
       if (readdirSync(users).length > 0) return
@@ -66,19 +66,19 @@ function raise({ least }: NeededSetting, path: string, record: string): void {
   try {
     writeFileSync(path, raised.join(' '))
   } catch {
-    // Told by `report`.
+    // `report` says so.
   }
 }
 
 function restore(path: string, record: string): void {
   if (!existsSync(record)) return
   const [before, raised] = readFileSync(record, 'latin1').split('\n')
-  // Changed since by somebody else: theirs.
+  // Changed by something else since: left as it is.
   if (before === undefined || readSetting(path) !== raised) return
   try {
     writeFileSync(path, before)
   } catch {
-    // It stays higher than it was, which takes nothing from anybody.
+    // It stays higher than it was, which does no harm.
   }
 }
 

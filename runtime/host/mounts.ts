@@ -91,7 +91,7 @@ export function mountVolume(folderFd: number, usernsFd: number | null, readOnly:
   }
 }
 
-/** As `unmount`, off the event loop: for what code of strangers wrote to. The kernel writes what is not yet on the disk, and frees a
+/** As `unmount`, off the event loop: for what functions wrote to. The kernel writes what is not yet on the disk, and frees a
  *  tmpfs page by page, before it returns. */
 export async function unmountApart(target: string): Promise<void> {
   try {

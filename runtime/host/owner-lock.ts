@@ -1,4 +1,4 @@
-// Who runs under a name of kernel objects: a file /run/thaw/owners/<id>, locked for as long as the platform lives (the kernel frees the
+// Which platform uses a name of kernel objects: a file /run/thaw/owners/<id>, locked for as long as the platform lives (the kernel frees the
 // lock at its death), with its pid and state directory in it. Below /run, so that copies of a state directory meet there.
 import {
   closeSync,
@@ -59,7 +59,7 @@ export function takeOwnerLock(id: string, stateDir: string, runRoot = RUN_ROOT):
       closeSync(fd)
       return null
     }
-    // A lock on a file that was removed meanwhile excludes nobody.
+    // A lock on a file that was removed meanwhile keeps no other out.
     if (!isFile(path, fd)) {
       closeSync(fd)
       continue
@@ -77,7 +77,7 @@ function lockOf(path: string, fd: number): OwnerLock {
     release: () => {
       if (!held) return
       held = false
-      // ORDER: removed while it is locked: nobody else can have taken it.
+      // ORDER: removed while it is locked, so no other can have taken it.
       if (isFile(path, fd)) rmSync(path, { force: true })
       closeSync(fd)
       removeEmpty(dirname(path))

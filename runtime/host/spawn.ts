@@ -17,7 +17,7 @@ export interface SpawnOptions {
   readonly stderr?: 'pipe' | 'ignore' | 'inherit'
   /** Gives the child one end of a connected stream socket as fd 3; `socket` is the other. Default false. */
   readonly extraSocket?: boolean
-  /** For a child that hands its streams on to code of strangers: fd 3 with a WireSocket as `socket`, which reads into this
+  /** For a child that hands its streams on to a function's code: fd 3 with a WireSocket as `socket`, which reads into this
    *  buffer (it may be shared by many), and sockets that refuse descriptors as stdout and stderr, where those are pipes. */
   readonly wireBuffer?: Buffer
   /** Own session: signals to the platform's process group do not reach it. Default false. */

@@ -1,4 +1,4 @@
-// The lasting id of a state directory: 8 hex digits in the file `id`, by which others know what it holds. Kernel objects are named by
+// The lasting id of a state directory: 8 hex digits in the file `id`, by which other processes know it. Kernel objects are named by
 // kernel-id.ts; of a directory that is no copy of another it is the same.
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'

@@ -32,10 +32,10 @@ export interface TextMapForm {
 export interface TextMapFileOptions {
   readonly path: string
   readonly form: TextMapForm
-  /** All there is now, the changes handed to `append` included; read while the whole is written, so that nothing is kept here a
-   *  second time. */
+  /** All there is now, the changes handed to `append` included; read while the whole is written, so that nothing is kept here
+   *  twice. */
   readonly texts: () => Iterable<readonly [string, string]>
-  /** A whole that could not be written: the logs go on to hold. */
+  /** The whole could not be written: the logs stay in force. */
   readonly warn: (error: Error) => void
 }
 
@@ -218,7 +218,7 @@ export class TextMapFile {
 
 const NOTHING = { epoch: 0, texts: new Map<string, string>(), firstLog: 0 }
 
-/** Others have turns of the event loop between the pieces. */
+/** Other work has its turn between the pieces. */
 async function* inPieces(pieces: Iterable<string>, count: (chars: number) => void): AsyncGenerator<string> {
   let piece = ''
   for (const part of pieces) {

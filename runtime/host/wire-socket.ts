@@ -102,8 +102,8 @@ export function createWire(readBuffer: Buffer): { readonly wire: WireSocket } & 
   return { wire, ...ends }
 }
 
-/** The same for what only comes out of a sandbox, its stdout and stderr. A socket and no pipe: who writes into a pipe holds its lock
- *  while the kernel copies from his memory, and a page of it that is slow to come makes our read wait (pipe_write, Linux 6.18).
+/** The same for what only comes out of a sandbox, its stdout and stderr. A socket, not a pipe: a writer holds a pipe's lock
+ *  while the kernel copies from its memory, and when a page of that is slow to come, our read waits (pipe_write, Linux 6.18).
  *  Paused it reads once more at most: what is not read is what holds the writer back. */
 export function createOutlet(): { readonly outlet: Socket } & Ends {
   const { made: outlet, ...ends } = connected((fd) => {
@@ -113,7 +113,7 @@ export function createOutlet(): { readonly outlet: Socket } & Ends {
   return { outlet, ...ends }
 }
 
-/** SECURITY: our end refuses descriptors before anybody has the other. */
+/** SECURITY: our end refuses descriptors before the other end is given away. */
 function connected<T>(make: (fd: number) => T): { readonly made: T } & Ends {
   const [ownFd, peerFd] = socketPair()
   try {

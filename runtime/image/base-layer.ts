@@ -53,7 +53,7 @@ export async function buildBootstrapLayer(layersDir: string, bootstrap: Buffer, 
   return folder
 }
 
-/** /proc/stat (proc(5)) with the host's CPUs and its boot time, and nothing of what it and its tenants do. It must be there: Node's
+/** /proc/stat (proc(5)) with the host's CPUs and its boot time, and nothing of what runs on it. It must be there: Node's
  *  `os.cpus()` ends the process without it. */
 function statWithoutLoad(hostStat: string): string {
   const lines = hostStat.split('\n').flatMap((line) => {

@@ -1,5 +1,5 @@
 // Which images there are and which blobs each has: OCI's index.json, with a log of what changed since (text-map-file.ts). A stopped
-// store leaves index.json whole; beside a running one the newest images may be in the log alone.
+// store leaves index.json whole; while one runs, the newest images may only be in the log.
 import { RuntimeError } from '../errors.ts'
 import { type TextChange, TextMapFile, type TextMapForm } from '../host/text-map-file.ts'
 import { type Blob, type Descriptor, EMPTY_INDEX, MANIFEST_TYPE, parseIndex, parseManifest } from './manifest.ts'

@@ -1,6 +1,6 @@
 // What is open by name, of all sandboxes together: the kernel's tables of it have one size for the whole host. A group (a
 // namespace) takes at most half of what is free and gives up its own oldest for more, so there is always room for another's.
-// Knows ways as counts with an end; opening and closing them is sandbox-link.ts's.
+// Knows ways only as counts with an end; sandbox-link.ts opens and closes them.
 import { mayTake } from '../shares.ts'
 
 /** A way that is open. */

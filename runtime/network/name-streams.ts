@@ -7,7 +7,7 @@ import { framed } from './upstream.ts'
 
 export interface NameStreamsOptions {
   readonly clock: Clock
-  /** Whose sandbox has this address; null: nobody's. */
+  /** Whose sandbox has this address; null: none has it. */
   readonly groupOf: (address: string) => string | null
   /** Null: not worth an answer, and the connection ends. Never rejects. */
   readonly answer: (message: Buffer, from: string) => Promise<Buffer | null>

@@ -24,7 +24,7 @@ import type { Ask, UpstreamAnswer } from './upstream.ts'
 
 /** A sandbox as the resolver sees it. */
 export interface NameClient {
-  /** Shares bounds with the other sandboxes of it: a namespace. */
+  /** Sandboxes of one group (a namespace) share bounds. */
   readonly group: string
   /** Null: every public name. */
   readonly rules: readonly EgressRule[] | null
@@ -181,7 +181,7 @@ export class Resolver {
 
   /** Null: too many of this sandbox or its group are asked already, or no server answered. */
   async #ask(question: Question, group: string, allowance: Allowance): Promise<UpstreamAnswer | null> {
-    // SECURITY: the same question is asked once at a time, whoever wants to know: many at once would make forging an answer easy
+    // SECURITY: the same question is asked once at a time, whichever sandbox wants to know: many at once would make forging an answer easy
     // (RFC 5452, section 5).
     const key = question.bytes.toString('latin1').toLowerCase()
     const asked = this.#asking.get(key)

@@ -1,5 +1,5 @@
 // The request as Node's own IncomingMessage: head and body from the web request, the rest (trailers, abort, time-out) as Node does
-// it. Reads the body only as far as somebody asks.
+// it. Reads the body only as far as the code asks.
 import { IncomingMessage } from 'node:http'
 import type { NoSocket } from './no-socket.ts'
 
@@ -12,7 +12,7 @@ interface Parsed {
   _read(): void
 }
 
-/** A request message, and what ends it where nobody has begun to read it. */
+/** A request message, and what ends it when the code has not begun to read it. */
 export interface Incoming {
   readonly incoming: IncomingMessage
   readonly dropUnread: () => void

@@ -28,7 +28,7 @@ export class NoSocket extends Socket {
     this.authorized = this.encrypted && false
     this.remoteAddress = request.headers.get('x-forwarded-for')?.split(',')[0]?.trim() ?? '127.0.0.1'
     this.remoteFamily = this.remoteAddress.includes(':') ? 'IPv6' : 'IPv4'
-    // As Node's server does: an error of the connection is nobody else's to handle.
+    // As Node's server does: no other code handles an error of the connection.
     this.on('error', (error) => {
       this.reason = error
     })

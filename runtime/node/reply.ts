@@ -103,7 +103,7 @@ export class Reply {
     for (const done of this.#waiting.splice(0)) process.nextTick(done)
   }
 
-  /** Nothing passed for as long as `setTimeout` said: whoever listens decides, else the connection goes. */
+  /** Nothing passed for as long as `setTimeout` said: a listener decides; without one the connection is closed. */
   #timedOut(): void {
     const heard = !this.#incoming.complete && this.#incoming.emit('timeout', this.#socket)
     if (!this.#outgoing.emit('timeout', this.#socket) && !heard) this.#socket.destroy()
@@ -203,7 +203,7 @@ export class Reply {
     this.#answer(hasBody(status) ? stream : null, status, headers)
   }
 
-  /** A status that no answer can have (101) fails the call: thrown here it would end up in nobody's hands. */
+  /** A status that no answer can have (101) fails the call: thrown here, nothing would catch it. */
   #answer(
     body: Buffer<ArrayBuffer> | ReadableStream<Uint8Array> | null,
     status: number,

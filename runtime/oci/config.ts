@@ -74,9 +74,9 @@ function namespaces(network: string): object[] {
   return [...own, network === 'own' ? { type: 'network' } : { type: 'network', path: network }]
 }
 
-/** What of /proc tells about the host, its load, its other tenants or its kernel's memory. A mount each, some 0.1 ms of every start
- *  where there is one: so folders as a whole, and nothing that the kernel lets only the host's root read. What is left is listed, with
- *  a reason each, in test/kernel/host-facts.test.ts. */
+/** Files of /proc about the host, its load, what else runs on it, or its kernel's memory. Each costs a mount, some 0.1 ms of every
+ *  start: so folders as a whole, and nothing that the kernel lets only the host's root read. test/kernel/host-facts.test.ts lists
+ *  what is left, with a reason each. */
 const MASKED = [
   ...['acpi', 'asound', 'bus', 'dynamic_debug', 'fs', 'irq', 'pressure', 'scsi', 'sys/fs'],
   ...['bootconfig', 'buddyinfo', 'cgroups', 'cmdline', 'config.gz', 'diskstats', 'interrupts', 'kallsyms', 'kcore'],

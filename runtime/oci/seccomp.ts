@@ -157,7 +157,7 @@ const IOCTLS: readonly (readonly [value: number, mask?: number])[] = [
   [0x8008_6601], // FS_IOC_GETFLAGS
 ]
 
-/** Commands of fcntl: [value, mask]. Locks of an open file description (F_OFD_…) name no process, so whoever held too many could
+/** Commands of fcntl: [value, mask]. Locks of an open file description (F_OFD_…) name no process, so a sandbox that held too many could
  *  not be found; leases and F_NOTIFY are for file servers. */
 const FCNTLS: readonly (readonly [value: number, mask?: number])[] = [
   [0, 0xffff_fff8], // F_DUPFD … F_SETLKW
@@ -170,7 +170,7 @@ const FCNTLS: readonly (readonly [value: number, mask?: number])[] = [
 ]
 
 /** Options of prctl: [value, mask]. Among those left out are PR_SET_SECCOMP (22), whose filters are counted for the whole
- *  machine (net.core.bpf_jit_limit), PR_SCHED_CORE (62), which idles the other thread of a core for strangers, and
+ *  machine (net.core.bpf_jit_limit), PR_SCHED_CORE (62), which keeps the other thread of a core idle for others, and
  *  PR_SET_MEMORY_MERGE (67), which lets memory be compared with theirs. */
 const PRCTLS: readonly (readonly [value: number, mask?: number])[] = [
   [0, SIXTEEN],

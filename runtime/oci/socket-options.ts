@@ -5,9 +5,9 @@
 //                                                             of the host is taken: used up, no sandbox starts any more
 //   SO_TIMESTAMP…, TCP_MD5SIG, UDP_ENCAP, UDP_GRO              patch the running kernel: every packet of the host gets slower
 //   SO_ZEROCOPY                                               pins memory
-//   TCP_DEFER_ACCEPT, TCP_FASTOPEN                            half-open connections, which the kernel charges to nobody
+//   TCP_DEFER_ACCEPT, TCP_FASTOPEN                            half-open connections, which the kernel does not charge
 //   TCP_ULP, TCP_CONGESTION                                   have the kernel load modules
-//   IP_ADD_MEMBERSHIP and its relatives                       groups, which the kernel charges to nobody; there is nobody to hear
+//   IP_ADD_MEMBERSHIP and its relatives                       groups, which the kernel does not charge; a sandbox has no use for them
 //   IPV6_FLOWLABEL_MGR                                        4,096 labels for the whole machine
 
 /** Options of one level of setsockopt(2). */

@@ -33,7 +33,7 @@ export interface ChannelOptions {
   /** Told once: a broken protocol, the end of the connection, or the process inside saying that it exits. The channel
    *  reads nothing more; open calls stay open until `fail`. */
   onFault(fault: Fault): void
-  /** Told of an error of the platform's own while it handled what came from inside; the sandbox is at fault (KILLED) then. */
+  /** Called with an error in the platform while it handled what came from inside; the sandbox is killed (KILLED) then. */
   readonly onBug?: (error: unknown) => void
   /** What Lambda handlers see as their memory, asked when the code is sent; 128 MiB when left out. */
   readonly memoryBytes?: () => number
@@ -54,7 +54,7 @@ export interface Channel {
    *  come in time. Hostile bytes: for sandboxes of the same version only. Rejects RuntimeError `SANDBOX_STOPPED`. */
   codeCache(maxBytes: number, timeoutMs: number): Promise<Buffer | null>
   /** Starts a call. What goes wrong is told to the sink, never thrown; NOT_SENT where the sandbox had ended before. */
-  /** `thawed`: the process was frozen since the call before, and hears first what came meanwhile. */
+  /** `thawed`: the process was frozen since the call before, and first handles what came meanwhile. */
   invoke(call: SandboxCall, sink: CallSink, thawed?: boolean): SandboxExchange
   /** The sandbox is gone: every open call gets `failed` (where it had no end yet) and `idle(false)`, boot and load reject. */
   fail(fault: Fault): void
@@ -62,12 +62,12 @@ export interface Channel {
   close(): void
   /** Calls between `invoke` and `idle`. */
   readonly inFlight: number
-  /** From now on what comes is charged to a budget of many sandboxes, too. */
+  /** From now on what comes is also charged to the budget of its group. */
   share(budget: ReadBudget): void
 }
 
 const DEFAULT_MEMORY_BYTES = 128 * 1024 ** 2
-/** Of so many calls it is known who they were after their end. */
+/** The ids of so many ended calls are kept. */
 const PAST_CALLS = 64
 const CLOSED: Fault = { code: 'KILLED', message: 'the sandbox was destroyed' }
 
@@ -342,7 +342,7 @@ class SocketChannel implements Channel {
     this.#log?.(stream, line, invocation)
   }
 
-  /** Who the call of this number was; null when that is too long ago. */
+  /** The id of the call with this number; null when that is too long ago. */
   #pastCall(id: number): string | null {
     return id > this.#lastId - PAST_CALLS ? this.#past[id % PAST_CALLS] || null : null
   }

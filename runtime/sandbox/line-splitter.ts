@@ -33,7 +33,7 @@ export class LineSplitter {
     this.#partial = ''
   }
 
-  /** Joins and never searches what was there before: a joined string costs nothing until somebody reads it. */
+  /** Joins and never searches what was there before: a joined string costs nothing until it is read. */
   #add(piece: string): number {
     let lines = 0
     let at = 0

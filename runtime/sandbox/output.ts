@@ -1,6 +1,6 @@
 // Native output of a sandbox: what its process and its children write to stdout and stderr, as bounded lines.
-// A flood holds the writer back, never the platform, and so does a trickle: each read is charged as what it costs the host.
-// Whose line it is, is decided by whoever set the sink.
+// A flood or a trickle holds the writer back, never the platform: each read is charged at what it costs the host. The owner of the
+// sink decides whose line it is.
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type { CallSink, Clock } from '../api.ts'
@@ -13,7 +13,7 @@ export interface OutputOptions {
   readonly clock: Clock
   /** Receives each line. A line on which it throws is lost, and no other. */
   readonly onLine: CallSink['log']
-  /** Told of what `onLine` threw, once. */
+  /** Called once with what `onLine` threw. */
   readonly onBug?: (error: unknown) => void
   /** Called before anything that was read is handled. */
   readonly handling?: () => void
@@ -24,7 +24,7 @@ export interface Output {
   stderrTail(): string
   /** Resolves when both streams have ended: every writer inside is dead. */
   readonly ended: Promise<void>
-  /** From now on what comes is charged to a budget of many sandboxes, too. */
+  /** From now on what comes is also charged to the budget of its group. */
   share(budget: ReadBudget): void
   /** Stops reading and closes both. */
   close(): void
@@ -53,7 +53,7 @@ export function readOutput(stdout: Readable, stderr: Readable, given: OutputOpti
   }
 }
 
-/** CONTRACT: nothing that comes from inside ends the process: `data` events have nobody else to catch what is thrown. */
+/** CONTRACT: nothing that comes from inside ends the process: nothing else catches what a `data` event throws. */
 function guarded({ onLine, onBug }: OutputOptions): CallSink['log'] {
   let told = false
   return (stream, line) => {

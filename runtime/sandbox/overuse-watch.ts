@@ -36,7 +36,7 @@ const AT_A_TIME = 32
 
 /** 192 bytes each. SQLite needs three or four for an open database. */
 const LOCK_BUDGET: Budget = { resource: 'file locks', perSandbox: 1024, total: 16_384 }
-/** Some 4 KiB each while nobody has accepted them. */
+/** Some 4 KiB each while they are not accepted. */
 export const SOCKET_BUDGET: Budget = { resource: 'TCP sockets', perSandbox: 4096, total: 65_536 }
 
 export class OveruseWatch {
@@ -123,7 +123,7 @@ function mostOrphans(): number {
   try {
     return Number(readFileSync(ORPHANS, 'latin1'))
   } catch {
-    // Another network namespace than the host's first: not to be read there.
+    // In a network namespace other than the host's first the file is missing.
     return 2 * SOCKET_BUDGET.total
   }
 }

@@ -1,7 +1,7 @@
-// Who holds too much of what the kernel charges to nobody: pure judgement over counts by sandbox. Who counts and kills is
-// overuse-watch.ts.
+// Which sandboxes hold too much of what the kernel does not charge. Pure: counts by sandbox in, verdict out; overuse-watch.ts counts
+// and kills.
 
-/** Something the kernel counts for the whole machine, or for nobody. */
+/** Something the kernel counts for the whole machine, or not at all. */
 export interface Budget {
   /** As the message says it: `… record locks`. */
   readonly resource: string

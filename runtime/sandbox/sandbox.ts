@@ -52,7 +52,7 @@ export interface SandboxParts {
   /** Absent: only its own budget bounds what it makes the host read. */
   readonly groups?: GroupBudgets
   readonly clock: Clock
-  /** Told of errors of the platform's own while it handled what came from inside. */
+  /** Called with errors in the platform while it handled what came from inside. */
   readonly onBug?: (error: unknown) => void
   /** Not given: nothing looks whether the event loop stands over it. */
   readonly watch?: SandboxWatch
@@ -179,7 +179,7 @@ export class ContainerSandbox implements Sandbox {
     this.#cgroup.enforceQuota()
   }
 
-  /** Whose it is, is known with the code: a stem is nobody's. */
+  /** The group is known with the code: a stem has none. */
   #joinGroup(group: string | undefined): void {
     if (group === undefined || this.#groups === null) return
     const { budget, leave } = this.#groups.join(group)
@@ -310,7 +310,7 @@ export class ContainerSandbox implements Sandbox {
 
   /** The channel is unusable: the process ended, or broke the protocol. */
   #onFault(fault: Fault): void {
-    // ORDER: asked first: what the watchdog killed has closed its socket, too, and it is not the function's doing.
+    // ORDER: asked first: a sandbox that the watchdog killed has closed its socket, too, and that is not the function's doing.
     this.#watched?.killedAfterMs()
     if (this.#state === 'stopped' || this.#dying) return
     if (fault.code !== 'EXITED') {

@@ -1,5 +1,5 @@
-// What a sandbox is charged for what comes over its wire. Frames of calls are paid by those calls; lines, small pieces and reads
-// that bring next to nothing are charged to the sandbox's budget. Judges no frame: that is the channel's.
+// What a sandbox is charged for what comes over its wire. Frames that move a call on cost nothing; lines, small pieces and reads that
+// bring next to nothing are charged to the sandbox's budget. Checks no frame: the channel does.
 import type { Clock } from '../api.ts'
 import { FRAME, readU32 } from '../protocol/frames.ts'
 import { FRAME_COST_BYTES, ReadBudget, WIRE_READ_COST_BYTES } from './read-budget.ts'
@@ -25,7 +25,7 @@ export class WireCharges {
     this.#budget = new ReadBudget(clock)
   }
 
-  /** From now on what comes is charged to a budget of many sandboxes, too. */
+  /** From now on what comes is also charged to the budget of its group. */
   share(budget: ReadBudget): void {
     this.#budget.share(budget)
   }

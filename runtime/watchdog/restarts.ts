@@ -1,7 +1,7 @@
 // How often a platform was started over, handed from one to the next by an environment variable, and how long the next one waits.
 // Pure.
 
-/** Of the platform's own processes alone; not a setting. */
+/** Only between the platform's own processes; not a setting. */
 export const RESTARTS_VARIABLE = 'THAW_RESTARTS'
 
 export interface Restarts {
@@ -11,7 +11,7 @@ export interface Restarts {
   readonly atMs: readonly number[]
 }
 
-/** Within this restarts count against each other. */
+/** Only restarts within this time count. */
 const WINDOW_MS = 600_000
 /** Before the first, second, … start in that time; one more is none. */
 const WAITS_MS = [0, 1000, 5000, 15_000, 30_000] as const
@@ -25,13 +25,13 @@ export function parseRestarts(text: string | undefined): Restarts {
   return { total, atMs: atMs.filter((ms) => Number.isFinite(ms)) }
 }
 
-/** What the next one is told when this one is started over at `nowMs`. */
+/** What the next process gets when this one is started over at `nowMs`. */
 export function encodeRestarts(before: Restarts, nowMs: number): string {
   const recent = before.atMs.filter((ms) => nowMs - ms < WINDOW_MS)
   return [before.total + 1, ...recent, nowMs].map(Math.round).join(' ')
 }
 
-/** How long a process that was started over waits before it begins; null: it was too often, it is to end. */
+/** How long a process that was started over waits before it begins; null: it was too often, and the process ends. */
 export function waitMs(restarts: Restarts): number | null {
   const times = restarts.atMs.length
   return times === 0 ? 0 : (WAITS_MS[times - 1] ?? null)

@@ -53,7 +53,7 @@ export class LoopSigns {
     return Atomics.load(this.#words, ARMED) === 1
   }
 
-  /** Told before the kill, so that the loop knows why when it finds the sandbox dead. */
+  /** Noted before the kill, so that the loop knows why when it finds the sandbox dead. */
   tellKilled(sandbox: number, afterMs: number): void {
     Atomics.store(this.#words, KILLED_AFTER_MS, Math.round(afterMs))
     Atomics.store(this.#words, KILLED, sandbox)

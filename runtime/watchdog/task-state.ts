@@ -1,4 +1,4 @@
-// What the kernel tells of the loop's thread while it does not move: where it stands, and whether its memory is being brought back.
+// What the kernel says of the loop's thread while it does not move: where it stands, and whether its memory is being brought back.
 // Only reads; asked only once the loop is suspected.
 import { readFileSync } from 'node:fs'
 
@@ -30,7 +30,7 @@ export function parseMajorFaults(stat: string): number {
   return Number.isSafeInteger(faults) ? faults : 0
 }
 
-/** Whether somebody traces the process (ptrace: strace, gdb), by the text of /proc/<pid>/status. */
+/** Whether the process is traced (ptrace: strace, gdb), by the text of /proc/<pid>/status. */
 export function isTraced(status: string): boolean {
   return /^TracerPid:\t[1-9]/m.test(status)
 }
@@ -40,7 +40,7 @@ export interface TaskState extends Standing {
   readonly isTraced: boolean
 }
 
-/** The main thread of this process as it is now; what the kernel does not tell is taken for nothing. */
+/** The main thread of this process as it is now; what the kernel does not say is left empty. */
 export function readTask(pid: number): TaskState {
   const read = (name: string): string => {
     try {

@@ -1,4 +1,4 @@
-// What the event loop and the watchdog's thread say to each other beside the shared memory: plain data.
+// Messages between the event loop and the watchdog's thread, apart from the shared memory: plain data.
 
 import type { Restarts } from './restarts.ts'
 
@@ -19,7 +19,7 @@ export type ThreadWord =
 
 /** What is started in place of this process. */
 export interface Restart {
-  /** Those before; it is told in its environment. */
+  /** The restarts so far; the next process gets them in its environment. */
   readonly restarts: Restarts
   readonly path: string
   readonly args: readonly string[]

@@ -4,7 +4,7 @@
 //   moving ──no beat for `afterMs`──▶ accused ──`GRACE_MS` more──▶ restart
 //      ▲  ▲                              │
 //      │  └───a beat─────────────────────┘
-//      └─ the thread itself was late, a debugger, swap, a reader of our output that does not read: counted from there anew
+//      └─ the thread itself was late, a debugger, swap, a reader of our output that does not read: counted from there again
 
 /** How often the thread looks. */
 export const TICK_MS = 250
@@ -21,7 +21,7 @@ export interface Look {
   readonly beat: number
   /** ms in which the loop's thread was ready and had no core, since any fixed time. */
   readonly coreWaitMs: number
-  /** It stands by somebody's will or for its memory: debugger, swap, a terminal that is held. */
+  /** It stands for another reason: a debugger, swap, a terminal that was stopped. */
   readonly excused: boolean
 }
 
@@ -32,7 +32,7 @@ export interface Suspicion {
   readonly sinceMs: number
   readonly sinceWaitMs: number
   readonly lastMs: number
-  /** When it was first told to kill; null: not yet. */
+  /** When `kill` was first decided; null: not yet. */
   readonly accusedAtMs: number | null
 }
 

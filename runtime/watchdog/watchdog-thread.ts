@@ -67,7 +67,7 @@ class WatchdogThread {
   #isExcused(task: TaskState): boolean {
     const faults = task.majorFaults - (this.#majorFaults ?? task.majorFaults)
     const swaps = task.isFaulting || faults >= SWAPPING_FAULTS
-    // Our own output to a terminal that is held, or to a reader that does not read.
+    // Our own output to a terminal that was stopped, or to a reader that does not read.
     const isHeld = task.descriptor === STDOUT || task.descriptor === STDERR
     return this.#signs.debugged || task.isTraced || swaps || isHeld
   }
@@ -75,12 +75,12 @@ class WatchdogThread {
   #killSandbox(task: TaskState, stood: number): void {
     const sandbox = this.#busyWith(task)
     if (sandbox === null) return
-    // ORDER: told first: the loop may turn again at once, and is to know why the sandbox is dead.
+    // ORDER: noted first: the loop may turn again at once and must know why the sandbox is dead.
     this.#signs.tellKilled(sandbox.number, stood)
     killDirectories(sandbox.directories)
   }
 
-  /** Whose descriptor the loop stands at; where it is at none, whose bytes it took last in this turn. */
+  /** The sandbox whose descriptor the loop stands at; if it stands at none, the one whose bytes it took last in this turn. */
   #busyWith({ descriptor }: TaskState): ThreadSandbox | null {
     if (descriptor === null) return this.#sandboxes.get(this.#signs.handled) ?? null
     return this.#byDescriptor.get(descriptor) ?? this.#ownerOfFile(descriptor)
@@ -108,13 +108,13 @@ function restart(how: Restart, stood: number): void {
   process.kill(process.pid, 'SIGKILL')
 }
 
-/** As the platform's own log says it, whose writer stands with the loop. */
+/** A line in the form of the platform's own log, whose writer stands with the loop. */
 function say(message: string, fields: object): void {
   const line = JSON.stringify({ level: PINO_ERROR, time: new Date().toISOString(), ...fields, message })
   try {
     writeSync(STDERR, `${line}\n`)
   } catch {
-    // a reader that does not read keeps nothing from being done
+    // a reader that does not read must stop nothing here
   }
 }
 

@@ -1,5 +1,5 @@
-// The watchdog, seen from the event loop: beats, says whose bytes are handled, learns which sandbox was killed while it stood. The
-// deciding and killing is the thread's, which goes on when the loop does not.
+// The watchdog's part in the event loop: counts beats, notes whose bytes are handled, learns which sandbox was killed while the loop
+// stood. Its thread decides and kills, since it goes on when the loop does not.
 import { url as inspectorUrl } from 'node:inspector'
 import { Worker } from 'node:worker_threads'
 import type { Logger, LoopStands, SandboxWatch, WatchedSandbox } from '../api.ts'
@@ -24,9 +24,9 @@ export interface Watchdog extends LoopStands, SandboxWatch {
 
 /** Looks of the loop's timer from one question about a debugger to the next. */
 const LOOKS_PER_QUESTION = 12
-/** From the end of a thread that nobody ended to the next one. */
+/** From the unexpected end of a thread to the next one. */
 const AGAIN_MS = 1000
-/** The thread needs little, and its heap is not to grow beside the loop's. */
+/** The thread needs little memory; its heap must not grow. */
 const THREAD_MEMORY = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 }
 
 /** Watches the event loop of this thread, which must be the main one. */
