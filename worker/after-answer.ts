@@ -1,4 +1,4 @@
-// What code did wrong when the answer of its call had ended: whose it is, with which positions, and who is told.
+// What code did wrong after the answer of its call: finds the call, maps positions, writes record and log.
 import type { Fault, StopReason } from '../runtime/api.ts'
 import type { InvocationFailure, PlatformEvent } from './api.ts'
 import { failureOfFault, withOwnPositions } from './failures.ts'
@@ -10,7 +10,7 @@ import type { CallLog } from './worker-logs.ts'
 /** Of one call. */
 export class AfterAnswer {
   failure: InvocationFailure
-  /** Until the positions in its stack are known; null: they are. */
+  /** Resolves when the positions in its stack are known; null: they are. */
   pending: Promise<void> | null = null
 
   constructor(fault: Fault, pool: VersionPool) {
@@ -27,8 +27,8 @@ export class AfterAnswer {
   }
 }
 
-/** Writes of a sandbox that ended between calls, or under a call by what an earlier one had left, into record and log, and tells
- *  who listens. Of no other end. */
+/** Notes in record and log, and for listeners, that a sandbox ended between calls, or under a call by what an earlier one had left.
+ *  Ignores every other end. */
 export function tellLateFault(
   slot: Slot,
   { fault, openCalls }: StopReason,

@@ -98,7 +98,7 @@ export interface InvocationRecord extends Phases {
   readonly endedAt: string | null
   readonly limits: Limits
   readonly metering: Metering | null
-  /** What the call's code did wrong when its answer had ended: an error nobody caught, the end of its process, a `waitUntil` that
+  /** What the call's code did wrong after its answer: an error that nothing caught, the end of its process, a `waitUntil` that
    *  failed. State and status stay what the caller saw. Absent: nothing. */
   readonly afterAnswer?: InvocationFailure
 }
@@ -263,7 +263,7 @@ export interface VersionName {
   readonly version: number
 }
 
-/** `superseded`: no alias names it; who calls it by its number starts it again, and it goes soon after. `gone`: never again. */
+/** `superseded`: no alias names it; a call by its number starts it again, and it is destroyed soon after. `gone`: never again. */
 export type VersionFate = 'kept' | 'superseded' | 'gone'
 
 export interface Worker {

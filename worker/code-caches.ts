@@ -34,7 +34,7 @@ export class CodeCaches {
   readonly #options: CodeCachesOptions
   /** By file name, the least recently used first; null: there is no (good) file. */
   readonly #known = new Map<string, Buffer | null>()
-  /** Names of the files there are, by `<namespace>.<function>`; null: the folder was not read yet. */
+  /** Names of the files, by `<namespace>.<function>`; null: the folder was not read yet. */
   #files: Map<string, Set<string>> | null = null
   #last: Promise<unknown> = Promise.resolve()
 

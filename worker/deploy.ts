@@ -48,7 +48,7 @@ class HostDeployer implements Deployer {
   /** Images of deploys under way: the registry does not know them yet. */
   readonly #images = new Map<string, number>()
   readonly #candidates = new Set<FunctionVersion>()
-  /** What a killed process left was looked for. */
+  /** What a killed process left was cleared away. */
   #isPruned = false
 
   constructor(options: DeployerOptions) {
@@ -120,7 +120,7 @@ class HostDeployer implements Deployer {
     return { ...config, limits }
   }
 
-  /** A map that would not do when a position occurs is refused now. Throws WorkerError DEPLOY_INVALID. */
+  /** A map that could not be used later is refused now. Throws WorkerError DEPLOY_INVALID. */
   async #expectMap({ source, sourceMap, namespace }: DeployRequest): Promise<void> {
     if (sourceMap === null) return
     try {
@@ -149,7 +149,7 @@ class HostDeployer implements Deployer {
     }
   }
 
-  /** Functions that are to be told of ends have to exist, the function itself aside. Throws WorkerError DEPLOY_INVALID. */
+  /** Functions in `onSuccess` and `onFailure` have to exist; the function itself may be among them. Throws WorkerError DEPLOY_INVALID. */
   #expectDestinations({ namespace, name }: DeployRequest, config: FunctionConfig): void {
     for (const key of ['onSuccess', 'onFailure'] as const) {
       const text = config[key]
@@ -160,7 +160,7 @@ class HostDeployer implements Deployer {
       } catch (error) {
         if (!(error instanceof RegistryError)) throw error
         const fault = `${key}: ${error.message}`
-        throw new WorkerError('DEPLOY_INVALID', `${fault}; deploy what is told before what tells it`, { cause: error })
+        throw new WorkerError('DEPLOY_INVALID', `${fault}; deploy that function first`, { cause: error })
       }
     }
   }

@@ -65,7 +65,7 @@ const BY_FAULT: Readonly<Record<FaultCode, FailureCode>> = {
   BODY_ABORTED: 'BODY_ABORTED',
 }
 
-/** Its stack has the positions of the bundle. */
+/** Its stack still has the positions of the bundle. */
 export function failureOfFault(fault: Fault): InvocationFailure {
   return failure(BY_FAULT[fault.code], fault.message, {
     ...(fault.stack === undefined ? {} : { stack: fault.stack }),

@@ -111,7 +111,7 @@ export function recordOf(
 }
 
 /** A function that answers 4xx has done its work: it found that the caller is wrong. One that answers 5xx says itself that it
- *  failed (RFC 9110, section 15). What becomes of an asynchronous call is its retry table's to say. */
+ *  failed (RFC 9110, section 15). For asynchronous calls the retry table decides. */
 function stateOf(outcome: CallOutcome): InvocationState {
   if (outcome.error !== null) return stateOfFailure(outcome.error.code)
   return outcome.status !== null && outcome.status < 500 ? 'succeeded' : 'failed'

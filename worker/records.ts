@@ -1,5 +1,5 @@
-// The records of the last synchronous invocations, in memory. When there is no room for another, the oldest one of the namespace with
-// most goes: what one namespace calls does not push out what others can look up.
+// The records of the last synchronous invocations, in memory. When there is no room for another, the oldest record of the namespace
+// with the most is removed, so that the calls of one namespace do not push out the records of others.
 import type { InvocationFailure, InvocationRecord, RecordQuery } from './api.ts'
 import { RecordColumns, type RecordInstants } from './record-columns.ts'
 
@@ -77,7 +77,7 @@ export class Records {
     return rows
   }
 
-  /** The row of the oldest record of who has most, free now. `own`: who needs it, and keeps its place though it has none left. */
+  /** Frees the row of the oldest record of the namespace with the most. `own`: the namespace that needs it; it stays known without rows. */
   #giveUp(own: Rows): number {
     const giver = own.count * this.#namespaces.size >= this.#capacity ? own : this.#largest()
     const row = giver.oldest

@@ -32,7 +32,7 @@ export class CallLog {
     else this.#add(pool.version, invocation, id, stream, text, pool.mapPositions(text))
   }
 
-  /** A sandbox ended between calls. What the error was it has printed itself. */
+  /** A sandbox ended between calls. It has printed the error itself. */
   afterAnswer({ namespace, function: name, version, sandbox, invocation, failure }: LateFault): void {
     const when = invocation === null ? 'before its first call' : 'after the answer'
     this.#add({ namespace, name, version }, invocation, sandbox, 'stderr', `${when}: ${failure.message}`)

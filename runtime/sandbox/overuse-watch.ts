@@ -35,7 +35,7 @@ const EVERY_MS = 250
 const AT_A_TIME = 32
 
 /** 192 bytes each. SQLite needs three or four for an open database. */
-const LOCK_BUDGET: Budget = { resource: 'file locks', perSandbox: 1024, total: 16_384 }
+export const LOCK_BUDGET: Budget = { resource: 'file locks', perSandbox: 1024, total: 16_384 }
 /** Some 4 KiB each while they are not accepted. */
 export const SOCKET_BUDGET: Budget = { resource: 'TCP sockets', perSandbox: 4096, total: 65_536 }
 

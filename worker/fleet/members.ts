@@ -14,7 +14,7 @@ const NEWS = '{thaw}:fleet:news'
 const BEAT_MS = 2_000
 const GONE_MS = 8_000
 
-// Also when Redis is full: who cannot say so would be taken for gone.
+// Also when Redis is full: a process that cannot say that it is there would be taken for gone.
 const BEAT = alsoWhenFull(`
 local known = redis.call('HGET', KEYS[1], 'card')
 redis.call('HSET', KEYS[1], 'card', ARGV[2], 'load', ARGV[3])

@@ -1,12 +1,12 @@
 // Keeps the lines of a function in their order while some of them wait for their positions to be looked up: a line is passed on when
-// all before it were. What may wait is bounded; above it the oldest go on as they are.
+// all before it were. What may wait is bounded; above that the oldest are passed on as they are.
 import type { LogLine } from '../api.ts'
 
 interface Held {
   line: LogLine
   isReady: boolean
   readonly chars: number
-  /** Told when it is passed on. */
+  /** Called when it is passed on. */
   passed: (() => void)[]
 }
 

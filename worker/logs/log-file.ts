@@ -69,7 +69,7 @@ export class LogFile {
   }
 }
 
-/** Read from its end: who wants the last lines reads no more than those, and nobody waits for a whole file. */
+/** Read from its end: a query for the last lines reads no more than those. */
 async function* partsOf(path: string): AsyncGenerator<string[]> {
   const handle = await open(path).catch(() => null)
   if (handle === null) return

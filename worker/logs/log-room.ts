@@ -1,17 +1,17 @@
-// Keeps what a namespace's logs take on disk below a bound: its oldest files go first, whole, also those of functions that are gone.
+// Keeps what a namespace's logs take on disk below a bound: its oldest files go first, whole, those of removed functions included.
 import { readdir, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const MOST_BYTES = 1024 ** 3
-/** Of the disk, one namespace's logs. */
+/** The part of the disk for the logs of one namespace. */
 const DISK_SHARE = 1 / 20
-/** What is left after files went: so they need not go at each write. */
+/** What is left after files were removed, so that not every write removes some. */
 const LEFT = 3 / 4
 
 export class LogRoom {
   readonly #directory: string
   #mostBytes: number | null
-  /** What is known of namespaces, bytes; less is there when files were rotated away since. */
+  /** Known bytes by namespace; fewer are there when files were rotated away since. */
   readonly #sizes = new Map<string, number>()
 
   /** `mostBytes` null: a gigabyte, or a twentieth of the disk where that is less. */

@@ -17,7 +17,7 @@ export interface EvictorParts {
   readonly discard: (slot: Slot) => void
 }
 
-/** What somebody needs. */
+/** What is needed. */
 export interface RoomNeed {
   readonly pool: VersionPool
   readonly bytes: number
@@ -62,8 +62,8 @@ export class Evictor {
     this.#discard(chooseVictims(sized, { bytes: bytes - fn.space.leavingScratchBytes, count: 0 }))
   }
 
-  /** Evicts stems and sandboxes until there is, or soon will be, room on the host; false when that is not possible. What is kept warm
-   *  though nobody calls takes nothing from other namespaces. */
+  /** Evicts stems and sandboxes until there is, or soon will be, room on the host; false when that is not possible. What `minWarm`
+   *  asks for takes nothing from other namespaces. */
   forHost({ pool, bytes, newSandbox, slot }: RoomNeed): boolean {
     const { room, spaces, stems } = this.#parts
     const missing = room.missing(bytes, newSandbox)
@@ -86,7 +86,7 @@ export class Evictor {
     return true
   }
 
-  /** Sandboxes that rest, but for those that are kept warm. */
+  /** Idle sandboxes, except those that `minWarm` keeps. */
   #candidates(except: Slot | null): Candidate[] {
     const candidates: Candidate[] = []
     for (const pool of this.#parts.versions()) {

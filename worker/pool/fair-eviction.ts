@@ -1,5 +1,6 @@
-// Whose idle sandboxes go when the host is full and a namespace needs room: first of those above their share who have more than it
-// will have, then its own; anybody's only while it stays within its share. Among these eviction.ts's order. Pure.
+// Whose idle sandboxes are evicted when the host is full and a namespace needs room: first those of namespaces above their share that
+// have more than it will have, then its own; those of other namespaces only while it stays within its share. Within each of these
+// eviction.ts gives the order. Pure.
 import { type EvictionCandidate, priorityOf } from './eviction.ts'
 import type { Missing, NamespaceRoom } from './namespace-room.ts'
 
@@ -7,7 +8,7 @@ export interface OwnedCandidate extends EvictionCandidate {
   readonly space: NamespaceRoom
 }
 
-/** Who needs the room. */
+/** The namespace that needs the room. */
 export interface Taker {
   readonly space: NamespaceRoom
   /** Its part of the host once it has what it asks for, 0–1. */

@@ -41,12 +41,12 @@ export class NamespaceRoom {
     return this.#sandboxes - this.#leaving
   }
 
-  /** True when nothing is left to know of it. */
+  /** True when it has nothing any more. */
   get isEmpty(): boolean {
     return this.functions === 0 && this.#sandboxes === 0 && this.waiting === 0
   }
 
-  /** The quota that one such sandbox would not fit into even alone; null: it would. */
+  /** The quota that a single such sandbox would exceed; null: none. */
   neverFits(bytes: number, scratchBytes: number | null): 'memory' | 'sandboxes' | 'volumesBytes' | null {
     if (bytes > this.#bound('memory')) return 'memory'
     if ((scratchBytes ?? 0) > this.#bound('volumesBytes')) return 'volumesBytes'

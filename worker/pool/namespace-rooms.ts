@@ -1,4 +1,4 @@
-// The rooms of all namespaces on this host, and how they compare: who is served next, and who gives up for whom.
+// The rooms of all namespaces on this host, and how they compare: which is served next, and which gives up a sandbox for another.
 import type { Quotas } from '../registry/quotas.ts'
 import type { HostRoom } from './host-room.ts'
 import { NamespaceRoom } from './namespace-room.ts'
@@ -29,7 +29,7 @@ export class NamespaceRooms {
     return room
   }
 
-  /** Forgets it when nothing is left to know. */
+  /** Forgets it when it has nothing any more. */
   drop(room: NamespaceRoom): void {
     if (room.isEmpty && this.#rooms.get(room.namespace) === room) this.#rooms.delete(room.namespace)
   }
@@ -60,7 +60,7 @@ export class NamespaceRooms {
     const isHostFull = hostLacks.bytes > 0 || hostLacks.count > 0
     const isAtQuota = lacks.bytes > 0 || lacks.count > 0
     if (space === fn.space) return pool.fn.slots + 1 < fn.slots && (isHostFull || isAtQuota)
-    // What is kept warm though nobody calls takes nothing from others.
+    // What `minWarm` asks for takes nothing from others.
     if (!isHostFull || isAtQuota || pool.spareOnly) return false
     return space.shareOf(this.#host, bytes, 1) < fn.space.shareOf(this.#host)
   }

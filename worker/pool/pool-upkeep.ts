@@ -39,7 +39,7 @@ export function runUpkeep(pool: Pool, nowMs: number): number {
   return Math.min(nextMs, lookAtDormant(pool, nowMs))
 }
 
-/** Forgets the versions without a sandbox that nobody called for long: all are looked at only now and then. */
+/** Forgets the versions without a sandbox that were not called for long: all are looked at only now and then. */
 function lookAtDormant(pool: Pool, nowMs: number): number {
   if (pool.versions.size === pool.active.size) return Number.POSITIVE_INFINITY
   if (nowMs < pool.dormantLookMs) return pool.dormantLookMs

@@ -61,7 +61,7 @@ export class Pool {
     return this.#waiting
   }
 
-  /** The versions with sandboxes, or with somebody who waits for one. */
+  /** The versions with sandboxes, or with calls that wait for one. */
   get active(): ReadonlySet<VersionPool> {
     return this.supply.active
   }

@@ -1,4 +1,4 @@
-// Why a version gets no sandbox although its namespace's quotas are all that is in the way. Words only; the pool decides when.
+// Why a version gets no sandbox when its namespace's quotas are in the way. Only words; the pool decides when.
 import type { InvocationFailure } from '../api.ts'
 import { failure } from '../failures.ts'
 import type { Quotas } from '../registry/quotas.ts'
@@ -21,7 +21,7 @@ export function whyNeverFits(
   return failure('QUOTA_EXCEEDED', message, { data: { quota, bound: use.bound, inUse: 0 } })
 }
 
-/** What is told to a call that waited as long as it may for room within the quotas; counts the refusal. */
+/** The answer to a call that waited as long as it may for room within the quotas; counts the refusal. */
 export function atQuotaText({ fn, config, version }: VersionPool, quotas: Quotas | undefined): string {
   const { space } = fn
   const isDisk = space.missingDisk(config.limits.scratch) > 0

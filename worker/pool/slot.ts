@@ -150,7 +150,7 @@ export class Slot {
     return this.state === 'starting' || this.state === 'stem' || this.state === 'loading'
   }
 
-  /** The function wants to be rid of what runs on after a call, and something does. */
+  /** The function has `leftovers: "kill"`, and something runs on after a call. */
   get hasLeftovers(): boolean {
     return this.pool.config.leftovers === 'kill' && this.sandbox!.otherProcesses() > 0
   }

@@ -61,7 +61,7 @@ export class Supply {
   readonly spaces: NamespaceRooms
   readonly stems: Stems
   readonly #options: SupplyOptions
-  /** Versions with sandboxes, or with somebody who waits for one; upkeep takes out those that have neither. */
+  /** Versions with sandboxes, or with calls that wait for one; upkeep takes out those that have neither. */
   readonly active = new Set<VersionPool>()
   readonly #events: SupplyEvents
   /** Versions that may want launches, the longest unserved first. */
@@ -196,7 +196,7 @@ export class Supply {
     void this.discard(slot)
   }
 
-  /** Who holds more than its share gives a slot up for one that finds no room. */
+  /** A namespace that holds more than its share gives up a slot for one that finds no room. */
   yields(slot: Slot): boolean {
     for (const pool of this.#wanting) if (pool.starved && this.spaces.yieldsTo(slot, pool)) return true
     return false
@@ -244,7 +244,7 @@ export class Supply {
     this.spaces.drop(space)
   }
 
-  /** Who has least first; among equals the longest unserved. */
+  /** Those with least first; among equals the longest unserved. */
   #byNeed(): VersionPool[] {
     return [...this.#wanting].sort(this.spaces.byNeed)
   }

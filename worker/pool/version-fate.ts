@@ -3,8 +3,8 @@ import type { VersionFate } from '../api.ts'
 import type { Pool } from './pool.ts'
 import type { VersionPool } from './version-pool.ts'
 
-/** The sandboxes that rest go at once where nobody is to come; those that run go by `Pool.release` and the upkeep. Resolves each as it
- *  is destroyed. */
+/** Destroys idle sandboxes at once when no more calls are expected; busy ones are destroyed by `Pool.release` and the upkeep. Resolves
+ *  each as it is destroyed. */
 export function setFate(pool: Pool, version: VersionPool, fate: VersionFate): Promise<void>[] {
   const wasKept = !version.retired && !version.superseded
   version.retired = fate === 'gone'

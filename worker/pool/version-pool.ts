@@ -103,7 +103,7 @@ export class VersionPool {
   starting = 0
   /** No longer wanted: slots go when their calls end. */
   retired = false
-  /** No alias names it: whoever calls it by its number starts it, and it goes soon after. */
+  /** No alias names it: a call by its number starts it, and it is destroyed soon after. */
   superseded = false
   /** Not in the pool's table any more. */
   detached = false
@@ -158,7 +158,7 @@ export class VersionPool {
     return first.arrivedAtMs <= fresh.arrivedAtMs ? first : fresh
   }
 
-  /** Something of it has to be looked at as time goes by: sandboxes, or somebody who waits for one. */
+  /** It has sandboxes, or calls that wait for one, and so needs upkeep. */
   get isActive(): boolean {
     return this.slots.size + this.waiters.size + this.freshWaiters.size + this.probes.size > 0
   }

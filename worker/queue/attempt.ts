@@ -34,7 +34,7 @@ export interface AttemptContext extends FileParts {
   chance(): number
   /** Repeats until Redis took it; null when the lane closed meanwhile. */
   persist<T>(write: () => Promise<T>): Promise<T | null>
-  /** A job that was handed out and cannot be run: it waits for whoever can, or its call ends. */
+  /** A job that was handed out and cannot be run: it waits for a process that can, or its call ends. */
   unreadable(job: UnreadableJob): Promise<void>
   /** The call is over, this its record, which is written. */
   ended(record: InvocationRecord): void
@@ -256,7 +256,7 @@ export class Attempt {
     return { queueKey, token }
   }
 
-  /** Tried until Redis took it. An answer that got lost makes no difference: the same end written twice is one. */
+  /** Tried until Redis took it. When an answer got lost, the end is written again and counts once. */
   async #settle(settlement: Omit<Settlement, 'hold' | 'move'>, move: JobMove): Promise<Settled | null> {
     const { store, jobs, persist } = this.#context
     this.#settling = true

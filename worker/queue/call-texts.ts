@@ -10,7 +10,7 @@ export interface ResultHead {
   readonly bodyBytes: number
   readonly base64: string | null
   readonly file: string | null
-  /** Who has the file, where several processes share a Redis. */
+  /** The process that has the file, where several share a Redis. */
   readonly holder?: string
   /** Of the file; hex. */
   readonly sha256?: string
@@ -20,7 +20,7 @@ export interface JobHold {
   readonly queueKey: string
   readonly token: string
 }
-/** What becomes of the job: it goes; waits until `atMs` with the attempt counted, or not; or is the next of its queue. */
+/** What becomes of the job: it is removed; waits until `atMs` with the attempt counted, or not; or is the next of its queue. */
 export type JobMove =
   | { readonly how: 'finish' | 'front' }
   | { readonly how: 'retry' | 'delay'; readonly atMs: number; readonly delayMs: number }

@@ -6,7 +6,7 @@ export const FIRST_WINDOW = 16
 const HIGHEST_WINDOW = 10_000
 /** A call that waited longer than this in the worker stood behind others of its kind. */
 const LONG_WAIT_MS = 150
-/** Waits up to this cost nobody anything. Between the two the worker is left to make its sandboxes. */
+/** Waits up to this do no harm. Between the two the worker is left to make its sandboxes. */
 const SHORT_WAIT_MS = 50
 const STEP = 0.5
 

@@ -114,7 +114,7 @@ export class Intake {
         await body.file?.discard()
         return { id, duplicate: true, notBeforeMs: 0 }
       }
-      // ORDER: the body first: a call never lacks what it needs.
+      // ORDER: the body first, so that an accepted call has all it needs.
       const stored = await this.#storeBody(id, body)
       const envelope = makeEnvelope(id, submission, stored, this.#options.clock.now())
       await this.#add(envelope, scopeOf(submission))
@@ -148,7 +148,7 @@ export class Intake {
     return this.#space
   }
 
-  /** Refused: nothing of it stays. */
+  /** Removes what was written for a call that was refused. */
   async #takeBack(submission: Submission, body: SpooledBody): Promise<void> {
     const { store, bodiesDir } = this.#options
     if (body.file !== null) await removeFile(bodiesDir, submission.id)
@@ -204,7 +204,7 @@ export class Intake {
     if (envelope.notBeforeMs > envelope.acceptedAtMs) jobs.noteClock()
     redis.gather()
     const accepted = store.accept(envelope, queueKey, keepMs, clock.now(), key)
-    // Behind the call and in the same write: whoever hears of it finds it.
+    // After the call and in the same write: a process that gets this news finds the call.
     announce?.(queueKey)
     await accepted
   }

@@ -80,13 +80,13 @@ if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[5]) end
 if ARGV[6] ~= '' then return ended(ARGV[16], ARGV[5], ARGV[9] ~= '' and 'd' or 'k', ARGV[17], ARGV[2], ARGV[18]) end
 return 1`)
 
-// The job of a call that is over goes, unless another has it.
+// Removes the job of a call that is over, unless another process holds it.
 export const FINISH = alsoWhenFull(`${DROP_JOB}
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[3] then return 0 end
 return dropJob(ARGV[1], ARGV[2])`)
 
-// Only while nobody runs it; the job goes with it, in whichever of the queues it is.
+// Only while no process runs it; its job is removed, too, from whichever queue it is in.
 export const CANCELLED = alsoWhenFull(`${DROP_JOB}
 ${COUNTING}
 for i = 9, #ARGV do if redis.call('EXISTS', ARGV[i] .. ARGV[4] .. ':lock') == 1 then return 0 end end

@@ -93,7 +93,7 @@ export class InvocationStore {
   readonly #use: QueueUse | null
   readonly #onForgotten: (what: Forgotten) => void
 
-  /** `use` null: namespaces have no bounds. `onForgotten` is told what went to make room for newer calls, whose files are to go. */
+  /** `use` null: namespaces have no bounds. `onForgotten` gets what was removed to make room for newer calls; its files are to be removed, too. */
   constructor(
     redis: RedisStore,
     keptMs = KEPT_MS,
@@ -119,7 +119,7 @@ export class InvocationStore {
     const keys = [recordKey(id), indexKey(version.namespace), DUE]
     const listed = envelope.awaited ? '' : (timeOfId(id) ?? acceptedAtMs)
     const args = [`@${queueKey}`, keepMs, listed, id, notBeforeMs, queueKey]
-    // Sent at once: whoever is told of the call is told right behind.
+    // Sent at once: the news of the call goes out right after it.
     const job = jobArgs(envelope, queueKey, nowMs)
     const { namespace } = version
     const bytes = queuedBytesOf(envelope, job[1] as string)
@@ -182,8 +182,8 @@ export class InvocationStore {
     await this.#redis.script(FINISH, [`${queue}${id}:lock`], [queue, id, token])
   }
 
-  /** Ends a call that nobody runs and takes its job away, in whichever queue it is. `notify`: what the outbox is to say. False:
-   *  somebody does, or it is over. */
+  /** Ends a call that no process runs and removes its job from whichever queue it is in. `notify`: for the outbox. False: one runs it,
+   *  or it is over. */
   async endWaiting(record: InvocationRecord, queueKeys: readonly string[], notify: unknown): Promise<boolean> {
     const outbox = notify === null ? null : { record, notify }
     const { namespace } = record
@@ -276,7 +276,7 @@ export class InvocationStore {
       const [next, flat] = (await this.#redis.command('HSCAN', OUTBOX, cursor, 'COUNT', limit)) as [string, string[]]
       for (let i = 0; i + 1 < flat.length; i += 2) {
         const entry = finishedIn(flat[i + 1]!)
-        // Nobody can ever be told of one that says nothing; it must not keep others waiting.
+        // An entry that cannot be read is dropped; it must not keep others waiting.
         if (entry === null) await this.leaveOutbox(flat[i]!)
         else found.push(entry)
       }

@@ -44,7 +44,7 @@ export interface UnreadableJob {
   readonly queueKey: string
   readonly id: string
   readonly token: string
-  /** A newer release can; until when the call may begin. null: nobody can. */
+  /** A newer release can read it; until when the call may begin. null: none can. */
   readonly newer: { readonly expiresAtMs: number } | null
 }
 

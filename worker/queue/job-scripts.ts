@@ -2,7 +2,7 @@
 // functions here and become part of the record's own script, so that a record and its job never disagree.
 //
 //   <queue>:<id>          hash  name, data (the envelope), opts, timestamp, delay, priority, atm (attempts), stc (deaths), defa
-//   <queue>:<id>:lock     string  token of whoever runs it, expires
+//   <queue>:<id>:lock     string  token of the process that runs it, expires
 //   <queue>:wait, active  list  of ids; delayed, prioritized: zset; stalled: set
 
 import { alsoWhenFull } from '../store/scripts.ts'
@@ -61,7 +61,7 @@ export const DEFER = alsoWhenFull(`${MOVE_JOB}
 if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
 return moveJob(ARGV[1], ARGV[2], 'delay', tonumber(ARGV[4]), tonumber(ARGV[5])) and 1 or 0`)
 
-// Active jobs whose lock nobody keeps go back to the front of their queue, oldest first, as if never fetched, but for the
+// Active jobs whose lock no process renews go back to the front of their queue, oldest first, as if never fetched, but for the
 // count of such ends: past the highest the job is marked as BullMQ marks it (`defa`), and ends at its next fetch.
 export const REQUEUE = alsoWhenFull(`
 local moved = 0
@@ -112,7 +112,7 @@ for i = 1, #page, 2 do
 end
 return {#page / 2, moved}`)
 
-/** A job that nobody runs leaves its queue, wherever in it it is. */
+/** Removes a job that no process runs from its queue, wherever in it the job is. */
 export const DROP_JOB = `
 local function dropJob(queue, id)
   for _, list in ipairs({ 'active', 'wait' }) do redis.call('LREM', queue .. list, 0, id) end

@@ -11,7 +11,7 @@ export const JOB_GONE: InvocationFailure = {
   code: 'JOB_LOST',
   component: 'queue',
   message:
-    'the queue lost this call: its request is no longer in Redis, so that it cannot run; send it again, and see why keys vanish (eviction, a restored copy, DEL)',
+    'the queue lost this call: its request is no longer in Redis, so that it cannot run; send it again, and find out why keys vanish (eviction, a restored copy, DEL)',
 }
 export const JOB_UNREADABLE: InvocationFailure = {
   code: 'JOB_LOST',
@@ -31,7 +31,7 @@ export function lostRecord(
   return { ...known, state: 'failed', error, endedAt: isoTime(nowMs) }
 }
 
-/** Nobody can run it again: it has no envelope. */
+/** It cannot run again: it has no envelope. */
 export function lostLetter(
   record: InvocationRecord,
   nowMs: number,

@@ -1,4 +1,4 @@
-// Ends that somebody is still to be told of, as the lane offers them to whoever tells.
+// Ends whose follow-ups are not made yet, as the lane offers them to the deliverer.
 import type { Outbox } from './api.ts'
 import type { InvocationStore } from './invocation-store.ts'
 

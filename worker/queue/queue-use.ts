@@ -12,7 +12,7 @@ import { bodyBytesOf, type Envelope, INLINE_MAX_BYTES } from './envelope.ts'
 const CALL_BYTES = 1536
 const ENDED_BYTES = 512
 const FAILED_ATTEMPT_BYTES = 768
-/** A refusal holds for calls that would be refused by it as well, without asking. */
+/** For so long a refusal also holds for later calls of the same size or more, without asking Redis. */
 const FULL_KNOWN_MS = 100
 const RETRY_AFTER_S = 2
 
@@ -121,7 +121,7 @@ export class QueueUse {
   }
 }
 
-/** Says what namespaces have queued and kept. */
+/** Reports what namespaces have queued and kept. */
 export function reportUse(
   quotas: Quotas | undefined,
   use: { of(namespace: string): Promise<{ readonly queuedBytes: number; readonly keptBytes: number }> },

@@ -15,19 +15,19 @@ export type JobClass =
   | 'hollow'
   /** in its queue, now or for its time */
   | 'waiting'
-  /** somebody runs it */
+  /** a process runs it */
   | 'locked'
-  /** handed out, and nobody keeps its lock */
+  /** handed out, and no process renews its lock */
   | 'unlocked'
-  /** in no list: nobody will ever fetch it */
+  /** in no list: it will never be fetched */
   | 'adrift'
 
 export type Mending =
   /** back into its queue, with a record that says so; whether the call may run (again) is decided when it is fetched */
   | 'requeue'
-  /** the call cannot run any more: failed, a dead letter where somebody is to see it */
+  /** the call cannot run any more: failed, with a dead letter where it is shown */
   | 'end'
-  /** the job goes */
+  /** the job is removed */
   | 'drop'
   /** the job is right: the record is written, or says what the job is */
   | 'record'

@@ -28,7 +28,7 @@ export interface Pair {
   readonly job: JobClass
   /** The record's text; '' where there is none. */
   readonly text: string
-  /** False: nobody is shown it in a list, for somebody waited for its answer. */
+  /** False: it is in no list, because a caller waited for its answer. */
   readonly listed: boolean
 }
 export interface Looked {
@@ -62,7 +62,7 @@ export class ReconcileStore {
     this.#keptMs = keptMs
   }
 
-  /** True: `who` walks for the next `ms`, and no other does. */
+  /** True: `who` may walk for the next `ms`, and no other. */
   async lease(who: string, ms: number): Promise<boolean> {
     return (await this.#redis.script(TAKE_LEASE, [LEASE], [who, ms])) === 1
   }

@@ -1,6 +1,5 @@
-// Walks over all calls now and then and puts right what record and job do not agree about. Only what stays as it is for half a
-// minute: everything else is on its way. Of several processes on one Redis one walks; what is changed is compared first, so that
-// it would do no harm if two did.
+// Walks over all calls now and then and puts right what record and job disagree about, if it stays so for half a minute: everything
+// else is on its way. Of several processes on one Redis one walks; each repair checks again first, so two would do no harm.
 import { randomUUID } from 'node:crypto'
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { Envelope } from './envelope.ts'
@@ -14,7 +13,7 @@ export interface ReconcilerOptions {
   readonly jobs: Pick<JobQueues, 'envelope' | 'defer'>
   readonly clock: Clock
   readonly logger: Logger
-  /** Calls that this process runs: theirs is the word. */
+  /** Calls that this process runs: they are left alone. */
   readonly active: { has(id: string): boolean }
   available(): boolean
   /** The queue has something to run. */
@@ -31,7 +30,7 @@ export interface ReconcileTimes {
   /** What has not changed for so long is put right. */
   readonly unchangedMs: number
 }
-/** What was put right since the start, by kind; `due`: queues with calls that nobody would have asked. */
+/** What was put right since the start, by kind; `due`: queues with calls that would not have been asked. */
 export type Mended = Readonly<Record<Mending | 'due', number>>
 
 const TIMES: ReconcileTimes = { everyMs: 120_000, pageMs: 20, unchangedMs: 30_000 }
@@ -77,7 +76,7 @@ export class Reconciler {
     this.#cancel()
   }
 
-  /** One that was handed out and cannot be run here. Rejects when Redis is away. */
+  /** Ends a call that was handed out and cannot be run here. Rejects when Redis is away. */
   unreadable(job: UnreadableJob): Promise<void> {
     return settleUnreadable(job, this.#options)
   }

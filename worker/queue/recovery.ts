@@ -4,9 +4,9 @@ import type { Clock, Logger } from '../../runtime/api.ts'
 export interface RecoveryParts {
   /** Resolves to how many calls wait again. */
   readonly recover: () => Promise<number>
-  /** All is as it should be: fetching may begin. */
+  /** Calls wait again: fetching may begin. */
   readonly begin: () => void
-  /** Nothing is to begin any more. */
+  /** The lane is closing. */
   readonly isOver: () => boolean
   readonly clock: Clock
   readonly logger: Logger

@@ -14,7 +14,7 @@ export class RunningCalls {
   #tokens = 0
   #idle: (() => void) | null = null
 
-  /** `fetched` is told of each call before it counts as running: when it throws, nobody can make sense of the call. */
+  /** `fetched` is called for each call before it counts as running; it throws when the call cannot be read. */
   constructor(jobs: JobQueues, context: AttemptContext, fetched: (queueKey: string, version: FunctionVersion) => void) {
     this.#jobs = jobs
     this.#context = context

@@ -1,5 +1,5 @@
 // What the lane may entrust to its Redis now: whether it keeps what it is given (server-policy.ts), whether it takes more (room.ts).
-// The one place that is told of every refusal.
+// Every refusal is noted here.
 import type { Clock, Logger } from '../../runtime/api.ts'
 import type { RedisStore } from '../store/connect.ts'
 import { StoreError } from '../store/errors.ts'
@@ -36,7 +36,7 @@ export class ServerStanding {
     this.#room.start()
   }
 
-  /** Asks anew. Never rejects: what cannot be asked stays as it was known. */
+  /** Asks again. Never rejects: what cannot be asked stays as it was known. */
   async read(): Promise<void> {
     const { redis, logger } = this.#options
     const [policy] = await Promise.all([readServerPolicy(redis).catch(() => this.#policy), this.#room.look()])
@@ -44,7 +44,7 @@ export class ServerStanding {
     if (policy?.refused) logger.error({}, policy.refused)
   }
 
-  /** Why a server that answers may not be used at all; null: it may, or nobody knows yet. */
+  /** Why a server that answers may not be used at all; null: it may, or that is not known yet. */
   refusal(): string | null {
     const { policy } = this.#room
     return policy === null ? this.#policy?.refused || null : evictionRefusal(policy)

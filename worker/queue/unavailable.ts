@@ -20,7 +20,7 @@ export function stopping(): QueueError {
   return new QueueError('DRAINING', 'the platform is stopping')
 }
 
-/** Runs it; whatever is no QueueError or QuotaExceeded becomes QUEUE_UNAVAILABLE, or QUEUE_FULL. */
+/** Runs it; an error other than QueueError and QuotaExceeded becomes QUEUE_UNAVAILABLE, or QUEUE_FULL. */
 export async function asking<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask()

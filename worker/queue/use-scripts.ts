@@ -6,7 +6,7 @@
 //   {thaw}:ends:k:<ns>  zset  id of a kept call → ms when its record goes; ends:d: of dead letters
 import { alsoWhenFull } from '../store/scripts.ts'
 
-/** `own`: not to be forgotten for itself. `most` ''; no bound. Dead letters take at most half of it. */
+/** `own`: not to be forgotten for itself. `most` '': no bound. Dead letters take at most half of it. */
 export const COUNTING = `
 local FIELD = { q = 'queued', k = 'kept', d = 'dead' }
 local function uncount(ns, id)

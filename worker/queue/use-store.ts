@@ -1,4 +1,4 @@
-// Reads what is counted of a namespace's asynchronous calls, and puts it right. What counts is use-scripts.ts's.
+// Reads what is counted of a namespace's asynchronous calls, and corrects it. use-scripts.ts counts.
 import type { RedisStore } from '../store/connect.ts'
 import { ENDED_BYTES } from './queue-use.ts'
 import { CHECK_COUNTED, RECOUNT } from './use-scripts.ts'
@@ -27,7 +27,7 @@ export class UseStore {
     return { queuedBytes: queued, keptBytes: kept + dead }
   }
 
-  /** Puts right what is counted of a namespace, where somebody took keys away by hand. Resolves to whether it was wrong. */
+  /** Puts right what is counted of a namespace, where keys were removed by hand. Resolves to whether it was wrong. */
   async recount(namespace: string): Promise<boolean> {
     let wrong = 0
     let cursor = '0'

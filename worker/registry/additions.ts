@@ -3,7 +3,7 @@
 export class Additions {
   readonly #pending = new Map<string, number>()
 
-  /** Runs `work`, which adds one. `expect` is told how many others are being added, and throws when that is too many. */
+  /** Runs `work`, which adds one. `expect` gets how many others are being added, and throws when that is too many. */
   async add<T>(namespace: string, expect: (pending: number) => void, work: () => Promise<T>): Promise<T> {
     const pending = this.#pending.get(namespace) ?? 0
     expect(pending)

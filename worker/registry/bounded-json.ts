@@ -18,7 +18,7 @@ export function parseBoundedJson(text: string): unknown {
   return JSON.parse(text)
 }
 
-/** One pass over the text; what is not JSON is JSON.parse's to say. Throws JsonBoundError. */
+/** One pass over the text; JSON.parse reports what is not JSON. Throws JsonBoundError. */
 function expectJsonDepth(text: string): void {
   let depth = 0
   let inText = false

@@ -83,7 +83,7 @@ export class RegistryContent {
     return this.#sizes.of(namespace)
   }
 
-  /** Told of each change; null: anything may have changed. */
+  /** Called with each change; null: anything may have changed. */
   onChange(listener: (change: RegistryChange | null) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

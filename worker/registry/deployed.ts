@@ -1,4 +1,4 @@
-// Whether a version is still there, and whether callers get it. Reads the registry's memory alone.
+// Whether a version is still there, and whether callers get it. Reads only the registry's memory.
 import type { VersionFate, VersionName } from '../api.ts'
 import type { FunctionEntry, Registry } from './api.ts'
 import { versionOf } from './entries.ts'
@@ -8,7 +8,7 @@ function isDeployed(registry: Pick<Registry, 'get'>, version: VersionName): bool
   return entry !== null && versionOf(entry.versions, version.version) !== undefined
 }
 
-/** Deployed, and named by an alias: who calls the function without a number gets it, now or by a draw. */
+/** Deployed, and named by an alias: calls of the function without a number may get it. */
 export function isPointedAt(registry: Pick<Registry, 'get'>, version: VersionName): boolean {
   const entry = entryOf(registry, version)
   if (entry === null || versionOf(entry.versions, version.version) === undefined) return false

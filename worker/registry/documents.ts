@@ -1,6 +1,6 @@
 // Small named documents of one kind (tokens, secrets): in memory for reads that never wait, in Redis to last, and in a file of the
 // state directory to start from when Redis is away or empty. What is in them is the caller's; nothing here may be plain secret.
-// A change costs the same however many there are: one script, one line on disk, one key read by whoever hears of it.
+// A change costs the same however many there are: one script, one line on disk, one key read by each process that gets the news.
 //
 //   {thaw}:documents:<kind>        hash    <namespace>/<name> → JSON
 //   {thaw}:documents:<kind>:epoch  number of changes ever made

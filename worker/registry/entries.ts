@@ -39,7 +39,7 @@ export interface LoadedFunction {
   readonly stored: StoredFunction
   readonly entry: FunctionEntry
   readonly byAlias: ReadonlyMap<string, readonly WeightedVersion[]>
-  /** Whoever reaches the gateway may call every version. */
+  /** Every version may be called without a token. */
   readonly isPublic: boolean
   /** The newest version of each image. */
   readonly byImage: ReadonlyMap<string, FunctionVersion>

@@ -27,7 +27,7 @@ export class FunctionNetworks {
   readonly #quotas: Quotas | null
   readonly #additions = new Additions()
 
-  /** `quotas`: told of refusals; null: a namespace may have any number. */
+  /** `quotas`: counts refusals; null: a namespace may have any number. */
   constructor(documents: Documents<StoredNetwork>, clock: Clock, quotas: Quotas | null = null) {
     this.#documents = documents
     this.#clock = clock

@@ -1,6 +1,6 @@
 // Quotas of namespaces: the bound of each, what is in use, and what was refused. Bounds are read from memory and never wait; a change
 // is one script in Redis, reaches every process by its news, and lies in a file of the state directory, as tokens and secrets do.
-// Counts nothing itself: whoever has a thing says how much of it a namespace has (`report`).
+// Counts nothing itself: the owner of a thing reports how much of it a namespace has (`report`).
 
 import type { Documents } from './documents.ts'
 import { checkNamespace, DEFAULT_NAMESPACE } from './names.ts'
@@ -143,12 +143,12 @@ export class Quotas {
     this.report(key, (namespace) => this.partsOf(namespace, key))
   }
 
-  /** What all the parts of a namespace come to. */
+  /** The sum of all parts of a namespace. */
   partsOf(namespace: string, key: QuotaKey): number {
     return (this.#parts.get(key) ?? []).reduce((sum, part) => sum + part(namespace), 0)
   }
 
-  /** Says who counts what of a namespace is in use. One for each key. */
+  /** Sets what counts the use of a key. One for each key. */
   report(key: QuotaKey, inUse: InUse): void {
     this.#uses.set(key, inUse)
   }

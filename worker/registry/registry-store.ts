@@ -1,5 +1,5 @@
 // The registry's keys and scripts in Redis. A change writes a head and the versions that came, never the others; its news names the
-// function, so that whoever follows reads that one.
+// function, so that the other processes read only that.
 //
 //   {thaw}:registry            hash   <namespace>/<name> → StoredHead (JSON); of earlier releases with all versions in it
 //   {thaw}:registry:versions   hash   <namespace>/<name>@<number> → FunctionVersion (JSON)

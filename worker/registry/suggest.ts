@@ -46,7 +46,7 @@ export function editDistance(a: string, b: string, most: number = Math.max(a.len
   for (let row = 1; row <= a.length; row++) {
     const start = Math.max(1, row - most)
     const end = Math.min(b.length, row + most)
-    // Beside the band all is far.
+    // Outside the band everything is far.
     current[start - 1] = start === 1 && row <= most ? row : far
     if (end < b.length) current[end + 1] = far
     let nearest = current[start - 1]!

@@ -62,7 +62,7 @@ export class Tokens {
   /** By key. */
   readonly #idOf = new Map<string, string>()
 
-  /** `quotas`: told of refusals; null: a namespace may have any number. */
+  /** `quotas`: counts refusals; null: a namespace may have any number. */
   constructor(documents: Documents<StoredToken>, clock: Clock, quotas: Quotas | null = null) {
     this.#documents = documents
     this.#clock = clock

@@ -1,5 +1,5 @@
 // What the registry's versions use, counted: images, and by function the secrets, networks and volumes they name. Kept up with each
-// version that comes or goes, so that nobody has to look through all of them. Pure.
+// version that comes or goes, so that no question looks through all of them. Pure.
 import type { FunctionConfig, FunctionVersion } from '../api.ts'
 import { networkNameOf } from './network-text.ts'
 

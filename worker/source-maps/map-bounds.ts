@@ -1,4 +1,4 @@
-// How large a source map may be, in proportion to the bundle it describes. Whoever deploys writes the map, and the platform decodes
+// How large a source map may be, in proportion to the bundle it describes. A deploy brings the map, and the platform decodes
 // it: every part has a bound. Pure.
 
 /** Bounds of one map. */

@@ -1,4 +1,4 @@
-// The thread that decodes source maps: one task at a time, fair between namespaces, ended when a task takes too long or too much memory.
+// The thread that decodes source maps: one task at a time, namespaces in turn; ended when a task takes too long or too much memory.
 // Starts on first use, ends when it has had nothing to do for a while, does not keep the process alive.
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../../runtime/api.ts'
@@ -24,7 +24,7 @@ interface Job {
   reject(error: Error): void
 }
 
-/** Of one task. The largest map that is taken needs some 2 s on a slow core. */
+/** Of one task. The largest map that is accepted needs some 2 s on a slow core. */
 const DEADLINE_MS = 10_000
 const IDLE_MS = 10_000
 const HEAP_MB = 768
@@ -79,7 +79,7 @@ export class MapThread {
     }
     const [owner, jobs] = turn
     const job = jobs.shift()!
-    // Who comes next stands at the front: the one who had a turn goes to the end.
+    // Namespaces take turns: the one that had its turn goes to the end.
     this.#waiting.delete(owner)
     if (jobs.length > 0) this.#waiting.set(owner, jobs)
     this.#running = job

@@ -11,7 +11,7 @@ export interface MappedCode {
   readonly sourceMap: Buffer | null
 }
 
-/** Which map: of an image, for the sake of a namespace. */
+/** Which map: of an image, and the namespace whose turn it takes. */
 export interface MapKey {
   readonly image: string
   readonly namespace: string
@@ -30,7 +30,7 @@ export interface SourceMapsOptions {
 const CACHE_BYTES = 128 * 1024 ** 2
 /** Images known to have no map that can be used; each costs its name. */
 const MOST_WITHOUT = 10_000
-/** Nobody waits longer for a map: the text then stays as it is. */
+/** How long a text waits for its map: then it stays as it is. */
 const WAIT_MS = 3000
 
 export class SourceMaps {
@@ -77,7 +77,7 @@ export class SourceMaps {
     return this.#inTime(underWay)
   }
 
-  /** Whoever waits for a map gets none. */
+  /** What waits for a map gets none. */
   close(): Promise<void> {
     return this.#thread.close()
   }

@@ -3,7 +3,7 @@ import type { RedisStore } from './connect.ts'
 
 const PAGE = 256
 
-/** Calls `take` for each field. One that comes or goes meanwhile may be told or not; one told twice is told as it was then. */
+/** Calls `take` for each field. One that is added or removed meanwhile may be missing; one may come twice. */
 export async function readHash(
   redis: Pick<RedisStore, 'command'>,
   key: string,

@@ -9,11 +9,11 @@ export type RunScript = (lua: string, keys: readonly string[], args: readonly Re
 
 /** Redis 7 and later: a script that may use memory beyond `maxmemory` (https://redis.io/docs/latest/develop/programmability/lua-api/). */
 const ALLOW_OOM = '#!lua flags=allow-oom\n'
-/** For servers before 7, which do not know that line: a script that has written once, and be it nothing, is run to its end. */
+/** For servers before 7, which do not know that line: a script that has written once, even nothing, is run to its end. */
 const WRITTEN_ONCE = "redis.call('DEL', '{thaw}:nothing')\n"
 const NO_SHEBANG = /Error compiling script.*'#'/s
 
-/** The script as one that Redis runs although it is full: for what ends calls and keeps those that run. Never for what takes more in. */
+/** The script as one that Redis runs although it is full: for what ends calls and keeps running ones. Never for what accepts more. */
 export function alsoWhenFull(lua: string): string {
   return ALLOW_OOM + lua
 }

@@ -30,7 +30,7 @@ export interface CallbacksOptions {
   readonly lookup?: Lookup
   /** Under way at once of a namespace; null: no bound but its share. Default null. */
   readonly atOnce?: (namespace: string) => number | null
-  /** Told of follow-ups that are not sent because the namespace has too many that wait. */
+  /** Called for follow-ups that are not sent because too many of the namespace wait. */
   readonly refused?: (namespace: string) => void
 }
 
@@ -43,7 +43,7 @@ const OUTBOX_PAGE = 100
 const LOOK_MS = 5_000
 /** The platform could not try it: no try at all, and soon again. */
 const NOT_NOW_MS = 2_000
-/** Shorter than a follow-up is held by who tries it. */
+/** Shorter than the time a follow-up is held by the process that tries it. */
 const WRITE_MS = 15_000
 const WRITE_AGAIN_MS = 500
 const PREVIOUS_SECRET_MS = 24 * 3_600_000
@@ -234,7 +234,7 @@ class Deliverer implements Callbacks {
     }
   }
 
-  /** What became of it, tried until Redis took it, or for as long as no other would try it. Never rejects. */
+  /** Writes what became of it, until Redis took it or another process may try it. Never rejects. */
   async #write(delivery: StoredDelivery, atMs: number | null): Promise<void> {
     const { clock, logger } = this.#options
     for (const endMs = clock.monotonicMs() + WRITE_MS; !this.#loop.closed; ) {

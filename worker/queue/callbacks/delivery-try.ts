@@ -76,7 +76,7 @@ async function post(
   const cancel = parts.clock.after(TRY_DEADLINE_MS, () => end(`no answer within ${TRY_DEADLINE_MS / 1_000} s`))
   if (parts.signal.aborted) stop()
   try {
-    // Whatever the resolver does, nobody waits for it.
+    // When the signal aborts, the resolver is not waited for.
     const checking = checkTarget(url, parts.allow, ending.signal, parts.lookup)
     const to = await Promise.race([checking, abortOf(ending.signal)])
     const { status, retryAfterMs } = await sendCallback(

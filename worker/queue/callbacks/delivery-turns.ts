@@ -1,10 +1,10 @@
-// How many follow-ups of which namespace may be told at once: bounded for each, for one receiver of each, and over all with places
-// left for namespaces that have none under way (runtime/shares.ts). Pure counts.
+// How many follow-ups may be under way at once: a bound for each namespace, one for each of its receivers, and one over all that leaves
+// places for namespaces that have none under way (runtime/shares.ts). Only counts.
 import { placesFor } from '../../../runtime/api.ts'
 
 /** Under way at once, over all namespaces. */
 export const AT_ONCE = 128
-/** Of a namespace's at most so many to one receiver. */
+/** Those of one namespace to one receiver. */
 const PER_HOST = 4
 
 export class DeliveryTurns {
@@ -13,7 +13,7 @@ export class DeliveryTurns {
   readonly #byHost = new Map<string, number>()
   #all = 0
 
-  /** `bound`: of a namespace at once; null: its share. */
+  /** `bound`: how many of a namespace at once; null: only its share counts. */
   constructor(bound: (namespace: string) => number | null) {
     this.#bound = bound
   }

@@ -1,5 +1,5 @@
 // Resolves the host of a callback without the threads of the process: getaddrinfo(3) holds one of the four that files need for as long
-// as a name server stays silent, and who owns the name decides how long that is. Hosts of /etc/hosts first, then DNS (c-ares).
+// as a name server stays silent, and the owner of the name decides how long that is. Hosts of /etc/hosts first, then DNS (c-ares).
 import { Resolver } from 'node:dns/promises'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'

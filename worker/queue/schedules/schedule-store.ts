@@ -1,10 +1,10 @@
-// Schedules in Redis: keys and scripts. Whoever fires one holds it for a while, so that two platforms on one Redis do not both.
+// Schedules in Redis: keys and scripts. A process that fires one holds it for a while, so that two platforms on one Redis do not both fire it.
 //
 //   {thaw}:schedules:of:<ns>/<fn>  hash   name → StoredSchedule (JSON)
 //   {thaw}:schedules:due:<ns>      zset   <ns>/<fn>/<name> → ms of its next time; with {thaw}:schedules:namespaces
 //                                         (due-by-namespace.ts)
 //   {thaw}:schedules:last          hash   <ns>/<fn>/<name> → LastFire (JSON)
-//   {thaw}:schedules:held:<member> string whoever fires it now, expires
+//   {thaw}:schedules:held:<member> string held by the process that fires it, expires
 //   {thaw}:schedules:news          channel a schedule was set
 import { namespaceOf } from '../../registry/names.ts'
 import type { RedisStore } from '../../store/connect.ts'
@@ -105,7 +105,7 @@ redis.call('ZADD', KEYS[1], ARGV[5], ARGV[4])
 first()
 return 1`
 
-// A namespace that has something due and is not among those that are asked is, from now on.
+// Enters a namespace that has something due and is missing in the list of namespaces.
 const CALL_NAMESPACE = `${FIRST_OF}
 if redis.call('ZSCORE', KEYS[2], ARGV[1]) or redis.call('ZCARD', KEYS[1]) == 0 then return 0 end
 first()
@@ -192,7 +192,7 @@ export class ScheduleStore {
     await divideByNamespace(this.#redis, LIST, DIVIDE, [])
   }
 
-  /** null: somebody else fires it or did, or it is gone. */
+  /** null: another process fires it or did, or it is gone. */
   async take({ member, score }: DueSchedule): Promise<StoredSchedule | null> {
     const [namespace, functionName, name] = member.split('/') as [string, string, string]
     const keys = [...dueKeys(LIST, namespace), keyOf(namespace, functionName), heldKey(member)]
@@ -200,14 +200,14 @@ export class ScheduleStore {
     return text === null ? null : readSchedule(text as string)
   }
 
-  /** Fired (or skipped): on to its next time, unless it was set anew meanwhile. */
+  /** Fired (or skipped): on to its next time, unless it was set again meanwhile. */
   async advance({ member, score }: DueSchedule, nextAtMs: number | null, last: LastFire): Promise<void> {
     const namespace = namespaceOf(member)
     const args = [namespace, member, score, nextAtMs ?? '', JSON.stringify(last)]
     await this.#redis.script(ADVANCE, [...dueKeys(LIST, namespace), LAST, heldKey(member)], args)
   }
 
-  /** Of one without a next time. False: it has one, or was set anew meanwhile. */
+  /** Of one without a next time. False: it has one, or was set again meanwhile. */
   async giveTime(schedule: StoredSchedule, atMs: number): Promise<boolean> {
     const { namespace, function: functionName, name } = schedule
     const keys = [...dueKeys(LIST, namespace), keyOf(namespace, functionName)]
@@ -220,7 +220,7 @@ export class ScheduleStore {
     return (await this.#redis.script(CALL_NAMESPACE, dueKeys(LIST, namespace), [namespace])) === 1
   }
 
-  /** Could not be fired now: it stays due, for whoever comes first. */
+  /** Could not be fired now: it stays due. */
   async release({ member }: DueSchedule): Promise<void> {
     await this.#redis.command('DEL', heldKey(member))
   }
@@ -242,7 +242,7 @@ function keptOf([stored, score, last]: Row): KeptSchedule | null {
   }
 }
 
-/** null: nobody can read it; it must not keep others waiting. */
+/** null: it cannot be read; it must not keep others waiting. */
 function readSchedule(text: string): StoredSchedule | null {
   try {
     return JSON.parse(text) as StoredSchedule
