@@ -15,8 +15,8 @@ export interface AttemptEnd {
   /** The function's own status, null when it gave none. */
   readonly status: number | null
   readonly failure: InvocationFailure | null
-  /** A synchronous caller reads the answer: then 4xx is an answer like any other. Of an asynchronous call nobody does, so it ends
-   *  as a failed one, with a dead letter. */
+  /** A synchronous caller reads the answer: then 4xx is an answer like any other. No caller reads that of an asynchronous call, so it
+   *  ends as failed, with a dead letter. */
   readonly awaited: boolean
   /** Somebody asked to cancel this call. */
   readonly cancelled: boolean

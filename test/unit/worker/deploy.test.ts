@@ -239,11 +239,11 @@ describe('a deploy', () => {
   })
 })
 
-describe('functions that are told of ends', () => {
+describe('functions in onSuccess and onFailure', () => {
   const told = (to: Record<string, string>) => deploy({ manifest: { entry: 'hello.ts', form: 'web', ...to } })
 
   test.each([
-    [{ onSuccess: 'nofn' }, /onSuccess: unknown function nofn; deploy what is told before what tells it/],
+    [{ onSuccess: 'nofn' }, /onSuccess: unknown function nofn; deploy that function first/],
     [{ onFailure: 'nofn' }, /onFailure: unknown function nofn/],
     [{ onSuccess: 'other@prod' }, /onSuccess: function other has no prod/],
     [{ onFailure: 'hello@prod' }, /onFailure: unknown function hello/],
