@@ -34,7 +34,7 @@ const PUT_BEFORE =
   /^(?:"use strict";)?(?:\/\*\* @jsxRuntime automatic \*\/)?(?:var __fn_url="[^"]*",__fn_file="[^"]*",__fn_dir="[^"]*";)?(?:\/\*looks up\*\/.*?\/\*code\*\/)?/
 
 /** Path inside of a file at or below `root`: `/code/src/x.js`. One that lies elsewhere counts as in `/code` itself. */
-function insidePath(root: string, path: string): string {
+export function insidePath(root: string, path: string): string {
   const below = relative(root, path)
   const place = below.startsWith('..') ? posix.basename(path) : below
   return posix.join(INSIDE, place.replace(/\.([cm]?)tsx?$/, '.$1js'))
