@@ -174,6 +174,7 @@ class HostWorker implements Worker, CallHost {
     // A version that turns out not to load takes nothing from the one that works.
     const keepWarm = () => {
       pool.fn.newest = pool
+      this.pool.supply.want(pool)
       this.wakeAt(this.clock.monotonicMs())
     }
     if (pool.slots.size > pool.starting) {
