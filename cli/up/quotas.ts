@@ -38,6 +38,8 @@ export function hostQuotas(host: {
   }
 }
 
+const FIRST_WAIT_MS = 2_000
+
 /** In memory, the same as in Redis. */
 export async function openQuotas({ config, steps, logger }: ProcessBase, redis: RedisStore): Promise<Quotas> {
   const { stateDir, pool, quotas: settings } = config
@@ -50,7 +52,11 @@ export async function openQuotas({ config, steps, logger }: ProcessBase, redis: 
   })
   const documents = await steps.run(
     'quotas',
-    () => new Documents<number | null>({ redis, stateDir, kind: 'quotas', logger }).open(),
+    async () => {
+      // The first that asks Redis: its connection may still be on the way. What follows waits for it by itself.
+      await redis.waitAvailable(FIRST_WAIT_MS)
+      return await new Documents<number | null>({ redis, stateDir, kind: 'quotas', logger }).open()
+    },
     (made) => made.close(),
   )
   return new Quotas({ documents, settings, host })

@@ -119,7 +119,9 @@ function unknown(id: string): QueueError {
 async function recordOf(context: ControlContext, { worker, lane }: ControlParts): Promise<InvocationRecord> {
   const id = idOf(context)
   const queued = lane?.available() ? await lane.record(id).catch(() => null) : null
-  const own = await worker.record(id)
+  // The worker answers for a call that runs when it has ended.
+  const isOver = queued === null || queued.endedAt !== null
+  const own = isOver ? await worker.record(id) : null
   // What went wrong after the end of a durable call is known where it ran.
   const late = queued !== null && own?.afterAnswer !== undefined ? { afterAnswer: own.afterAnswer } : {}
   const record = queued === null ? own : { ...queued, ...late }

@@ -88,7 +88,7 @@ test('fn ps shows stems without a function; one can be killed, not thawed', asyn
   await haveStems()
   const [stem] = await stems()
   expect(stem).toMatchObject({ function: '', version: 0, calls: 0 })
-  expect((await platform.fn('ps')).stdout).toMatch(new RegExp(`${stem!.id}\\s+-\\s+stem`))
+  expect((await platform.fn('ps')).stdout).toMatch(new RegExp(`${stem!.id}\\s+-\\s+-\\s+stem`))
   expect((await platform.fn('thaw', stem!.id)).code).toBe(1)
   expect((await platform.fn('kill', stem!.id)).code).toBe(0)
   await until('it is gone', async () => (await rows()).every((row) => row.id !== stem!.id))
