@@ -1,5 +1,6 @@
 // Client of the gateway: base URL, token, namespace; problem+json becomes CliError. Knows no verb and prints nothing.
 import type { Readable } from 'node:stream'
+import { anotherServer, pathHints } from './connection-failure.ts'
 import { CliError } from './errors.ts'
 import { exchange, type HttpResponse, readText } from './http-exchange.ts'
 
@@ -48,12 +49,12 @@ export interface Problem {
 export class ClientError extends CliError {
   readonly problem: Problem
   readonly body: string
-  constructor(problem: Problem, body: string, whenRefused: string) {
+  constructor(problem: Problem, body: string, options: ClientOptions) {
     const details = detailsOf(problem)
     const sentence = `${problem.detail || problem.title} (${problem.code})`
     super(isFunctionFault(problem) ? 'FUNCTION_FAILED' : 'PROBLEM', sentence, {
       ...(details === '' ? {} : { details }),
-      hints: hintsFor(problem, whenRefused),
+      hints: hintsFor(problem, options),
     })
     this.name = 'ClientError'
     this.problem = problem
@@ -79,7 +80,8 @@ export interface Client {
   readonly url: string
   /** Any answer at all, its body unread. Throws CliError PLATFORM_UNREACHABLE. */
   open(method: string, path: string, request?: ClientRequest): Promise<HttpResponse>
-  /** A 2xx answer, read whole. Throws ClientError for others, CliError PLATFORM_UNREACHABLE. */
+  /** A 2xx answer, JSON or nothing, read whole. Throws ClientError for others, CliError PLATFORM_UNREACHABLE, also where something
+   *  else than a platform answers. */
   request(method: string, path: string, request?: ClientRequest): Promise<ClientAnswer>
   /** Reads a non-2xx answer whole, whatever it holds. */
   readProblem(response: HttpResponse): Promise<ClientError>
@@ -103,14 +105,16 @@ export function createClient(options: ClientOptions): Client {
       const response = await client.open(method, path, request)
       if (response.status < 200 || response.status > 299) throw await client.readProblem(response)
       const text = await readText(response.body)
+      const type = response.header('content-type')
+      if (text !== '' && !type?.includes('json')) throw anotherServer(options.url, response.status, type)
       return { status: response.status, header: response.header, text, json: parseJson(text) }
     },
-    readProblem: (response) => readProblem(response, options.whenRefused ?? 'set FN_TOKEN'),
+    readProblem: (response) => readProblem(response, options),
   }
   return client
 }
 
-async function readProblem(response: HttpResponse, whenRefused: string): Promise<ClientError> {
+async function readProblem(response: HttpResponse, options: ClientOptions): Promise<ClientError> {
   const text = await readText(response.body)
   const parsed = parseJson(text)
   const fields = typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {}
@@ -130,7 +134,7 @@ async function readProblem(response: HttpResponse, whenRefused: string): Promise
       retryAfterS: Number.isFinite(retryAfter) ? retryAfter : null,
     },
     text,
-    whenRefused,
+    options,
   )
 }
 
@@ -151,11 +155,13 @@ function isFunctionFault(problem: Problem): boolean {
   return problem.status >= 500 && (problem.component === 'function' || problem.code.startsWith('FUNCTION_'))
 }
 
-function hintsFor(problem: Problem, whenRefused: string): string[] {
+function hintsFor(problem: Problem, { url, namespace, whenRefused = 'set FN_TOKEN' }: ClientOptions): string[] {
   if (problem.status === 401 && problem.type.startsWith('urn:thaw:problem:')) return [whenRefused]
+  if (problem.code === 'NOT_FOUND') return pathHints(url)
+  if (problem.code.startsWith('HTTP_')) return [`is it a Thaw platform that answers at ${url}? (FN_URL, --url)`]
   if (problem.status === 403 && problem.code === 'FORBIDDEN_HOST') return ['name this host in FN_HOSTS of the platform']
   if (problem.code === 'FUNCTION_NOT_FOUND' && !problem.detail.includes('did you mean'))
-    return ['list those there are: fn ls']
+    return [`list those there are: fn ls${namespace === null ? '' : ` --namespace ${namespace}`}`]
   if (problem.code === 'FUNCTION_INIT_FAILED')
     return [...causesOf(problem), 'this happened while its code was loaded, before any call']
   if (/\berrno 524\b/.test(problem.detail))

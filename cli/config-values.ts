@@ -65,7 +65,9 @@ export function readUrl({ text, problems }: Reading, name: string, schemes: read
   const value = text(name)
   if (value !== '' && !(URL.canParse(value) && schemes.includes(new URL(value).protocol))) {
     const shown = schemes.map((scheme) => `${scheme}//…`).join(' or ')
-    problems.push(`${name}: expected a URL (${shown}), got ${quoted(value)}`)
+    const better = `${schemes[0]}//${value}`
+    const meant = /^[\w.-]+:\d+(?:\/|$)/.test(value) && URL.canParse(better) ? `; did you mean ${better}?` : ''
+    problems.push(`${name}: expected a URL (${shown}), got ${quoted(value)}${meant}`)
   }
   return value
 }

@@ -294,7 +294,8 @@ export function parseConfig(env: Environment, flags: Flags): Config {
     stateDir: resolve(text('FN_STATE_DIR')),
     redisUrl: readUrl(reading, 'REDIS_URL', ['redis:', 'rediss:', 'unix:']) || null,
     url: (url || ownUrl(listen, tls !== null)).replace(/\/+$/, ''),
-    token: env.FN_TOKEN || null,
+    // As a file or a secret store gives it: with a line end.
+    token: env.FN_TOKEN?.trim() || null,
     hosts: listOf(text('FN_HOSTS').toLowerCase()),
     namespace: readNamespace(reading),
     isNamespaceGiven: (flags.namespace ?? env.FN_NAMESPACE ?? '') !== '',

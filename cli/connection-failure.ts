@@ -33,6 +33,22 @@ export function connectionFailure(error: Error, url: string): CliError {
   return new CliError('PLATFORM_UNREACHABLE', sentence, { cause: error, hints })
 }
 
+/** For an answer that no platform gives: something else listens at `url`. */
+export function anotherServer(url: string, status: number, contentType: string | null): CliError {
+  const what = contentType === null ? 'no content type' : (contentType.split(';', 1)[0] as string)
+  return new CliError('PLATFORM_UNREACHABLE', `what answers at ${url} is no Thaw platform (HTTP ${status}, ${what})`, {
+    hints: [ELSEWHERE.replace('or say', 'say'), 'start one with: fn up'],
+  })
+}
+
+/** What to do about an address that has a path: the platform is at the root of its host unless a proxy puts it below. */
+export function pathHints(url: string): string[] {
+  const { pathname, origin } = new URL(url)
+  return pathname === '/'
+    ? []
+    : [`${url} has the path ${pathname}; the platform itself is at ${origin} (FN_URL, --url)`]
+}
+
 function explain(code: string, message: string, url: string): { sentence: string; hints: string[] } {
   const certificate = Object.hasOwn(CERTIFICATE, code) ? CERTIFICATE[code] : undefined
   if (certificate !== undefined)

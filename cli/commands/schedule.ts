@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { listOf } from '../answers.ts'
 import { readBoundedFile } from '../bounded-file.ts'
-import type { ClientAnswer } from '../client.ts'
+import { type ClientAnswer, ClientError } from '../client.ts'
 import { CliError } from '../errors.ts'
 import { readText } from '../http-exchange.ts'
 import { ageText } from '../output/quantity.ts'
@@ -37,6 +37,10 @@ interface SetOptions {
   readonly paused?: boolean
 }
 
+/** Words for an action, which people write where the function belongs: `fn schedule ls`. */
+const ACTION_WORD = /^(?:ls|list|set|create|add|show|get|rm|remove|delete)$/
+const ORDER = 'the function comes first: fn schedule FUNCTION ls, or fn schedule FUNCTION set NAME CRON'
+
 export function define(command: Command, context: CommandContext): void {
   command
     .argument('<function>', 'a function')
@@ -66,7 +70,7 @@ export function define(command: Command, context: CommandContext): void {
     async (fn: string, action: string, name: string | undefined, cron: string | undefined, options: SetOptions) => {
       if (action === 'ls') return list(fn, context)
       if (action !== 'set' && action !== 'show' && action !== 'rm')
-        throw new CliError('USAGE', `expected ls, set, show or rm, got ${JSON.stringify(action)}`)
+        throw new CliError('USAGE', `expected ls, set, show or rm, got ${JSON.stringify(action)}`, { hints: [ORDER] })
       if (name === undefined) throw new CliError('USAGE', `which schedule? fn schedule ${fn} ${action} NAME`)
       const path = `/v1/functions/${encodeURIComponent(fn)}/schedules/${encodeURIComponent(name)}`
       if (action === 'rm') {
@@ -111,7 +115,15 @@ async function readData(data: string, { io }: CommandContext): Promise<string> {
 }
 
 async function list(fn: string, context: CommandContext): Promise<void> {
-  const answer = await context.client().request('GET', `/v1/functions/${encodeURIComponent(fn)}/schedules`)
+  const path = `/v1/functions/${encodeURIComponent(fn)}/schedules`
+  const answer = await context
+    .client()
+    .request('GET', path)
+    .catch((error: unknown) => {
+      const isSwapped =
+        ACTION_WORD.test(fn) && error instanceof ClientError && error.problem.code === 'FUNCTION_NOT_FOUND'
+      throw isSwapped ? new CliError('USAGE', `there is no function ${fn}`, { hints: [ORDER] }) : error
+    })
   context.show(answer, (json) => {
     const schedules = listOf<ScheduleAnswer>(json)
     if (schedules.length === 0) return `no schedules of ${fn}`

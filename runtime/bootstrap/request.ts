@@ -33,6 +33,7 @@ export class LazyRequest {
 
   constructor(source: RequestSource) {
     this.#source = source
+    native.markAsUncloneable(this)
   }
 
   /** Puts Node's Request into the prototype chain: `instanceof Request` holds. Called once. */

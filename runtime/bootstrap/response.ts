@@ -30,6 +30,7 @@ export class LazyResponse {
     this.#statusText = statusText
     this.#lines = lines
     this.#body = body
+    web.markAsUncloneable(this)
   }
 
   /** True for a lazy response, whatever it has been made to look like. */

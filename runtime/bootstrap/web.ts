@@ -14,6 +14,8 @@ export interface NativeWeb {
   readonly DOMException: typeof DOMException
   readonly URL: typeof URL
   readonly Blob: typeof Blob
+  /** `structuredClone` of the object throws, as of Node's own. */
+  readonly markAsUncloneable: (object: object) => void
 }
 
 let native: NativeWeb | null = null
@@ -21,7 +23,10 @@ let native: NativeWeb | null = null
 /** Loads the web classes and installs the lazy ones as globals; again is a no-op. */
 export function installWeb(): NativeWeb {
   if (native !== null) return native
-  native = { Request, Response, Headers, AbortController, DOMException, URL, Blob }
+  const classes = { Request, Response, Headers, AbortController, DOMException, URL, Blob }
+  // Undici has loaded it by now.
+  const { markAsUncloneable } = process.getBuiltinModule('node:worker_threads')
+  native = { ...classes, markAsUncloneable }
   LazyRequest.adopt(native)
   // Before the constructor is put in its place, which is no member to be asked for.
   patchPrototype(native.Request.prototype, LazyRequest, (value) => LazyRequest.unwrap(value))

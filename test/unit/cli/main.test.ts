@@ -20,6 +20,13 @@ beforeAll(async () => {
       ...problem(503, 'REGISTRY_UNAVAILABLE', 'queue', 'Redis is away'),
       headers: { 'content-type': 'application/problem+json', 'retry-after': '7' },
     },
+    'GET /v1/functions/another/versions': {
+      headers: { 'content-type': 'text/html; charset=utf-8' },
+      body: '<h1>It works</h1>',
+    },
+    'GET /v1/functions/gone': problem(404, 'FUNCTION_NOT_FOUND', 'gateway', 'unknown function gone'),
+    'GET /v1/functions/create/schedules': problem(404, 'FUNCTION_NOT_FOUND', 'gateway', 'unknown function create'),
+    'GET /below/v1/functions': problem(404, 'NOT_FOUND', 'gateway', 'nothing is at /below/v1/functions'),
     'GET /v1/functions/page': { status: 502, headers: { 'content-type': 'text/html' }, body: '<h1>Bad gateway</h1>' },
   })
 })
@@ -104,7 +111,15 @@ describe('what fails ends with 1 and says why', () => {
       /a token is needed \(UNAUTHORIZED\)\n→ there is no token file \/nonexistent\/token; set FN_TOKEN, or FN_STATE_DIR/,
     ],
     [['get', 'full'], /Redis is away.*\n→ try again in 7 s/],
-    [['get', 'page'], /<h1>Bad gateway<\/h1> \(HTTP_502\)/],
+    [['get', 'page'], /<h1>Bad gateway<\/h1> \(HTTP_502\)\n→ is it a Thaw platform that answers at http/],
+    [
+      ['versions', 'another'],
+      /^fn: what answers at http.* is no Thaw platform \(HTTP 200, text\/html\)\n→ say where it is/,
+    ],
+    [
+      ['get', 'gone', '--namespace', 'team'],
+      /unknown function gone .*\n→ list those there are: fn ls --namespace team\n/,
+    ],
     [['deploy', 'broken/syntax.ts'], /broken\/syntax\.ts:4:3: Unexpected "return"/],
     [['deploy', 'nothing.ts'], /nothing\.ts: no such file or folder/],
   ]
@@ -112,6 +127,27 @@ describe('what fails ends with 1 and says why', () => {
     const { status, stdout, stderr } = await runFn(args, { env: { FN_URL: gateway.url }, cwd: FIXTURES })
     expect(stderr).toMatch(words)
     expect([status, stdout]).toEqual([1, ''])
+  })
+
+  test('an address that is not quite one is told what was meant', async () => {
+    const told = async (url: string) => (await runFn(['ls'], { env: { FN_URL: url } })).stderr
+    expect(await told('127.0.0.1:8080')).toContain('did you mean http://127.0.0.1:8080?')
+    expect(await told('localhost:8080')).toContain('did you mean http://localhost:8080?')
+    expect(await told(`${gateway.url}/below`)).toMatch(
+      /→ http.*\/below has the path \/below; the platform itself is at http/,
+    )
+  })
+
+  test('a token is taken with the line end that a file or a secret store adds', async () => {
+    const { status, stderr } = await runFn(['ls'], { env: { FN_URL: gateway.url, FN_TOKEN: 'fn_a_b\n' } })
+    expect([status, stderr]).toEqual([0, ''])
+  })
+
+  test('an action in place of the function is told the order', async () => {
+    const { status, stderr } = await runFn(['schedule', 'create'], { env: { FN_URL: gateway.url } })
+    expect([status, stderr]).toEqual([2, expect.stringContaining('fn schedule FUNCTION set NAME CRON')])
+    const other = await runFn(['schedule', 'x', 'create'], { env: { FN_URL: gateway.url } })
+    expect(other.stderr).toContain('the function comes first')
   })
 
   test('with --json the problem is on stdout as it came', async () => {

@@ -1,11 +1,12 @@
 // The request functions see: built on demand, the same to every observer as Node's own.
+import { markAsUncloneable } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { Inflow } from '../../../../runtime/bootstrap/inflow.ts'
 import { Outbox } from '../../../../runtime/bootstrap/outbox.ts'
 import { LazyRequest, type RequestSource } from '../../../../runtime/bootstrap/request.ts'
 
 const NativeRequest = Request
-LazyRequest.adopt({ Request, Response, Headers, AbortController, DOMException, URL, Blob })
+LazyRequest.adopt({ Request, Response, Headers, AbortController, DOMException, URL, Blob, markAsUncloneable })
 
 function request(parts: Partial<RequestSource> = {}): Request {
   const source = {

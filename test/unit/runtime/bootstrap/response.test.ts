@@ -1,4 +1,5 @@
 // The Response class functions see: the same to every observer as Node's own, and flat where nobody looked.
+import { markAsUncloneable } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { Inflow } from '../../../../runtime/bootstrap/inflow.ts'
 import { Outbox } from '../../../../runtime/bootstrap/outbox.ts'
@@ -7,7 +8,7 @@ import { createResponseClass } from '../../../../runtime/bootstrap/response.ts'
 import { toAnswer } from '../../../../runtime/bootstrap/to-answer.ts'
 
 const NativeResponse = Response
-const web = { Request, Response, Headers, AbortController, DOMException, URL, Blob }
+const web = { Request, Response, Headers, AbortController, DOMException, URL, Blob, markAsUncloneable }
 LazyRequest.adopt(web)
 const Lazy = createResponseClass(web)
 

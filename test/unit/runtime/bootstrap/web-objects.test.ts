@@ -152,6 +152,10 @@ const WHOLE: Readonly<Record<string, Try>> = {
   'as a key': (thing: Thing) => new WeakMap([[thing, 1]]).get(thing),
   'body twice': (thing: Thing) => Object.is(thing.body, thing.body),
   'headers twice': (thing: Thing) => Object.is(thing.headers, thing.headers),
+  'structuredClone, by itself and in another object': async (thing: Thing) => [
+    await outcome(() => structuredClone(thing)),
+    await outcome(() => structuredClone({ thing })),
+  ],
   'changed headers in a clone': (thing: Thing) => {
     thing.headers.set('x-set', '1')
     const first = thing.clone()
