@@ -26,6 +26,20 @@ export interface CallTimes {
   endedAtMs: number
 }
 
+/** Those of a call that has just arrived: NaN is what has not happened. */
+export function timesFrom(arrivedAtMs: number): CallTimes {
+  const never = Number.NaN
+  return {
+    arrivedAtMs,
+    launchedAtMs: never,
+    createdAtMs: never,
+    loadedAtMs: never,
+    thawUs: 0,
+    handedOverAtMs: never,
+    endedAtMs: never,
+  }
+}
+
 /** Phases up to `untilMs`; together they are the time since the arrival. */
 export function phasesOf(times: CallTimes, untilMs: number): Phases {
   const { arrivedAtMs, handedOverAtMs } = times

@@ -14,7 +14,7 @@ import type {
 import { failure, failureOfFault, withOwnPositions } from './failures.ts'
 import { CallClock, SLOW_CLIENT_MS } from './invoke-clock.ts'
 import { meterCall } from './invoke-metering.ts'
-import { type CallTimes, instantsOf, phasesOf, recordOf } from './invoke-record.ts'
+import { type CallTimes, instantsOf, phasesOf, recordOf, timesFrom } from './invoke-record.ts'
 import type { LogCap } from './logs/log-cap.ts'
 import type { Pool } from './pool/pool.ts'
 import type { Slot } from './pool/slot.ts'
@@ -102,15 +102,7 @@ export class Call implements Invocation, CallSink, PoolCall {
     this.timeoutMs = request.timeoutMs === null ? timeoutMs : Math.min(request.timeoutMs, timeoutMs)
     this.#clock = new CallClock(this.timeoutMs)
     this.arrivedAtMs = host.clock.monotonicMs()
-    this.#times = {
-      arrivedAtMs: this.arrivedAtMs,
-      launchedAtMs: Number.NaN,
-      createdAtMs: Number.NaN,
-      loadedAtMs: Number.NaN,
-      thawUs: 0,
-      handedOverAtMs: Number.NaN,
-      endedAtMs: Number.NaN,
-    }
+    this.#times = timesFrom(this.arrivedAtMs)
   }
 
   get done(): Promise<InvocationRecord> {

@@ -1,17 +1,6 @@
 // The worker of one host: joins calls, pool, records and logs behind worker/api.ts. Holds no policy of its own.
 import { join } from 'node:path'
-import {
-  type Clock,
-  expectUnderCeilings,
-  formatBytes,
-  type LimitCeiling,
-  LimitError,
-  type Limits,
-  type Logger,
-  lowerLimits,
-  type Runtime,
-  RuntimeError,
-} from '../runtime/api.ts'
+import type { Clock, LimitCeiling, Logger, Runtime } from '../runtime/api.ts'
 import { tellLateFault } from './after-answer.ts'
 import type {
   FunctionVersion,
@@ -32,8 +21,9 @@ import type {
   WorkerStats,
 } from './api.ts'
 import { WorkerError } from './api.ts'
+import { CallLimits } from './call-limits.ts'
 import { CodeCaches } from './code-caches.ts'
-import { draining, failure, messageOf } from './failures.ts'
+import { draining, messageOf } from './failures.ts'
 import { Call, type CallHost } from './invoke.ts'
 import { openLogs } from './logs/log-rate.ts'
 import type { LogStore } from './logs/log-store.ts'
@@ -45,7 +35,6 @@ import { type Slot, slotInfo } from './pool/slot.ts'
 import { SLOT_STATES } from './pool/slot-state.ts'
 import { LAYERS_REASON, stemKindOf } from './pool/stem-policy.ts'
 import { setFate } from './pool/version-fate.ts'
-import type { VersionPool } from './pool/version-pool.ts'
 import type { RecordInstants } from './record-columns.ts'
 import { Records } from './records.ts'
 import { QuotaExceeded } from './registry/quota-exceeded.ts'
@@ -106,6 +95,7 @@ class HostWorker implements Worker, CallHost {
   readonly #caches: CodeCaches
   readonly #sourceMaps: SourceMaps
   readonly #knownCalls: KeptRetention
+  readonly #limits: CallLimits
   readonly #records = new Records()
   readonly #open = new Map<string, Call>()
   readonly #listeners = new Set<(event: PlatformEvent) => void>()
@@ -145,6 +135,7 @@ class HostWorker implements Worker, CallHost {
       ended: (slot, reason) =>
         tellLateFault(slot, reason, this.#records, this.#callLog, (event) => this.#publish(event)),
     })
+    this.#limits = new CallLimits(runtime, this.pool.supply.room, options.ceilings ?? [])
     const path = join(options.stateDir, 'known-calls.json')
     this.#knownCalls = new KeptRetention({ path, retention: this.pool.retention, logger })
     if (this.pool.supply.stems.setting > 0) this.wakeAt(clock.monotonicMs())
@@ -152,7 +143,7 @@ class HostWorker implements Worker, CallHost {
 
   invoke(request: InvocationRequest, sink: InvocationSink): Invocation {
     const pool = this.pool.of(request.version)
-    const asked = this.#limitsOf(pool, request)
+    const asked = this.#limits.of(pool, request.limits)
     const limits = 'code' in asked ? pool.config.limits : asked
     const { tracing } = this.#options
     const trace = tracing === null ? null : tracing.startInvocation(request)
@@ -183,8 +174,7 @@ class HostWorker implements Worker, CallHost {
     }
     try {
       // A function deployed before a maximum fell is not kept warm either.
-      expectUnderCeilings(pool.config.limits, this.#options.ceilings ?? [])
-      this.#expectRoom(pool.config.limits)
+      this.#limits.expectOwn(pool)
       this.#options.quotas?.expect(version.namespace, 'memory', 0, pool.config.limits.memory)
       this.#options.quotas?.expect(version.namespace, 'volumesBytes', 0, pool.config.limits.scratch ?? 0)
     } catch (error) {
@@ -287,7 +277,7 @@ class HostWorker implements Worker, CallHost {
       })
     }
     this.pool.refuseWaiting(draining())
-    // Who still runs is told why, before connections and sandboxes go.
+    // Calls that still run learn why, before connections and sandboxes go.
     for (const call of [...this.#open.values()]) call.drop(draining())
   }
 
@@ -323,42 +313,6 @@ class HostWorker implements Worker, CallHost {
     if (this.#open.size === 0) this.#drained?.()
   }
 
-  /** The call's complete limits, or why it may not have them. */
-  #limitsOf(pool: VersionPool, request: InvocationRequest): Limits | InvocationFailure {
-    const { limits: own, maxLimits, sandboxConcurrency } = pool.config
-    const { ceilings = [] } = this.#options
-    try {
-      // The function may have been deployed when more was allowed.
-      expectUnderCeilings(own, ceilings)
-      if (isEmpty(request.limits)) return own
-      if (sandboxConcurrency > 1) {
-        return failure('LIMIT_INVALID', 'a function with sandboxConcurrency above 1 has no limits per call')
-      }
-      const limits = lowerLimits(own, maxLimits, request.limits)
-      expectUnderCeilings(limits, ceilings)
-      this.#expectRoom(limits)
-      this.#options.runtime.checkLimits(this.#withCpusOfHere(request.limits), limits)
-      return limits
-    } catch (error) {
-      if (error instanceof LimitError || error instanceof RuntimeError) return failure('LIMIT_INVALID', error.message)
-      throw error
-    }
-  }
-
-  /** Who accepted the call knows how many CPUs the largest machine has. On a smaller one the bound holds by itself: nothing here
-   *  uses more than there is, and an accepted call does not fail by where it runs. */
-  #withCpusOfHere(asked: Partial<Limits>): Partial<Limits> {
-    return asked.cpus == null ? asked : { ...asked, cpus: Math.min(asked.cpus, this.#options.runtime.host.cores) }
-  }
-
-  /** Waiting for room that can never be would end as if the host were full. Throws LimitError. */
-  #expectRoom(limits: Limits): void {
-    const { room } = this.pool.supply
-    if (!room.neverFits(room.sizeOf(limits.memory))) return
-    const all = `this host gives to all sandboxes together (${formatBytes(room.memoryBytes)})`
-    throw new LimitError('memory', `${formatBytes(limits.memory)} is more than ${all}`)
-  }
-
   #scan(nowMs: number): number {
     let nextMs = Math.min(runUpkeep(this.pool, nowMs), this.#knownCalls.look(nowMs))
     for (const call of this.#open.values()) nextMs = Math.min(nextMs, call.lookAt(nowMs))
@@ -376,11 +330,6 @@ class HostWorker implements Worker, CallHost {
   #publish(event: PlatformEvent): void {
     for (const listener of this.#listeners) listener(event)
   }
-}
-
-function isEmpty(limits: Partial<Limits>): boolean {
-  for (const _ in limits) return false
-  return true
 }
 
 const WORKER_CODES: ReadonlySet<string> = new Set<WorkerErrorCode>([

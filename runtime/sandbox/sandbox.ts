@@ -30,6 +30,7 @@ import { type Output, readOutput } from './output.ts'
 import type { GroupBudgets } from './read-budget.ts'
 import { move } from './state.ts'
 import type { StepTime } from './steps.ts'
+import { NO_METERING, refuseCall, stalledFault } from './stopped.ts'
 
 /** How long a process whose socket has ended may take to end itself. */
 const EXIT_WAIT_MS = 500
@@ -129,7 +130,7 @@ export class ContainerSandbox implements Sandbox {
   }
 
   #watchedBy({ id, container, watch, directories = [] }: SandboxParts): ReturnType<SandboxWatch['watch']> | null {
-    const onKilled = (stoodMs: number) => this.kill(stalled(stoodMs))
+    const onKilled = (stoodMs: number) => this.kill(stalledFault(stoodMs))
     return watch?.watch({ id, descriptors: container.descriptors, directories, onKilled }) ?? null
   }
 
@@ -209,7 +210,7 @@ export class ContainerSandbox implements Sandbox {
   }
 
   endMetering(exact: boolean): Metering {
-    if (this.#destroyed !== null) return NOTHING
+    if (this.#destroyed !== null) return NO_METERING
     const metering = this.#cgroup.endMetering(exact)
     return this.#link === null ? metering : { ...metering, ...this.#trafficSince(this.#link) }
   }
@@ -226,7 +227,7 @@ export class ContainerSandbox implements Sandbox {
   }
 
   invoke(call: SandboxCall, sink: CallSink): SandboxExchange {
-    if (this.#reason !== null) return refuse(sink, this.#reason.fault)
+    if (this.#reason !== null) return refuseCall(sink, this.#reason.fault)
     this.#expectRunning()
     this.#log = sink.log.bind(sink)
     const thawed = this.#thawed
@@ -358,41 +359,3 @@ export class ContainerSandbox implements Sandbox {
     return new RuntimeError('SANDBOX_STOPPED', `sandbox ${this.id} has stopped: ${fault.message}`, { fault })
   }
 }
-
-function stalled(stoodMs: number): Fault {
-  const seconds = (stoodMs / 1000).toFixed(1)
-  const message = `the platform stood for ${seconds} s over what this sandbox sent, and killed it`
-  return { code: 'STALLED', message, data: { stoodMs: Math.round(stoodMs) } }
-}
-
-/** A call to a sandbox that has stopped: nothing of it was written. */
-function refuse(sink: CallSink, fault: Fault): SandboxExchange {
-  queueMicrotask(() => {
-    sink.failed({ code: 'NOT_SENT', message: fault.message })
-    sink.idle(false)
-  })
-  return { resume: () => {}, cancel: () => {} }
-}
-
-/** Metering of a sandbox whose counters are gone. */
-const NOTHING: Metering = Object.freeze({
-  exact: false,
-  cpuUserUs: 0,
-  cpuSystemUs: 0,
-  throttledUs: 0,
-  memoryPeakBytes: 0,
-  memoryBytes: 0,
-  swapPeakBytes: null,
-  ioReadBytes: 0,
-  ioWriteBytes: 0,
-  ioReadOps: 0,
-  ioWriteOps: 0,
-  netRxBytes: 0,
-  netTxBytes: 0,
-  oomKills: 0,
-  pageFaults: 0,
-  tasksPeak: null,
-  freezeUs: 0,
-  thawUs: 0,
-  idleCpuUs: 0,
-})

@@ -1,19 +1,17 @@
-// The keys of `fn.json` as data: text forms, ranges, defaults, doc lines; and the JSON schema editors use. No other file
+// The keys of `fn.json` as data: ranges, defaults, doc lines (forms: config-forms.ts); and the JSON schema editors use. No other file
 // knows a range or a default of a function's configuration.
 import { z } from 'zod'
 import {
   egressRuleText,
   formatBytes,
-  formatDuration,
   LIMITS,
   MOST_LIMIT_CHARS,
   MOST_LIMIT_ENTRIES,
-  parseBytes,
-  parseDurationMs,
   parseEgressRule,
   UnitError,
 } from '../../runtime/api.ts'
 import type { FunctionConfig } from '../api.ts'
+import { bool, duration, oneOf, shown, size, tooLong, whole } from './config-forms.ts'
 import { parseDestination } from './destinations.ts'
 import { isDnsLabel } from './names.ts'
 import { isNetwork } from './network-text.ts'
@@ -25,7 +23,7 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const MIB = 1024 ** 2
 
-/** What holds when nothing is said (DESIGN section 9). */
+/** What holds when nothing is said. */
 export const CONFIG_DEFAULTS = {
   runtime: 'node24',
   form: 'web',
@@ -39,67 +37,10 @@ export const CONFIG_DEFAULTS = {
   public: true,
 } as const satisfies Partial<FunctionConfig>
 
-/** A size or duration as text. */
-const MOST_UNIT_CHARS = 32
-
-function duration(minMs: number, maxMs: number) {
-  const expected = `expected a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
-  return z
-    .string({ error: (issue) => `${expected} such as "30s", got ${shown(issue.input)}` })
-    .max(MOST_UNIT_CHARS, { error: `${expected}, in at most ${MOST_UNIT_CHARS} characters` })
-    .transform((text, context) => {
-      return inRange(() => parseDurationMs(text), minMs, maxMs, `${expected}, got ${shown(text)}`, context)
-    })
-}
-
-function size(minBytes: number, maxBytes: number) {
-  const expected = `expected a size from ${formatBytes(minBytes)} to ${formatBytes(maxBytes)}`
-  const error = (issue: { input?: unknown }) => `${expected} such as "64m", got ${shown(issue.input)}`
-  const text = z.string().max(MOST_UNIT_CHARS)
-  const number = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
-  return z.union([text, number], { error }).transform((value, context) => {
-    const parse = () => (typeof value === 'number' ? value : parseBytes(value))
-    return inRange(parse, minBytes, maxBytes, `${expected}, got ${shown(value)}`, context)
-  })
-}
-
-type Issues = { addIssue(message: string): void }
-function inRange(parse: () => number, min: number, max: number, message: string, context: Issues): number {
-  let value: number
-  try {
-    value = parse()
-  } catch (error) {
-    if (!(error instanceof UnitError)) throw error
-    context.addIssue(error.message)
-    return z.NEVER
-  }
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
-  context.addIssue(message)
-  return z.NEVER
-}
-
-function whole(min: number, max: number) {
-  const error = (issue: { input?: unknown }) =>
-    `expected a whole number from ${min} to ${max}, got ${shown(issue.input)}`
-  return z.int({ error }).min(min, { error }).max(max, { error })
-}
-
 /** Longest names and lists in one text; what they name has closer bounds of its own. */
 const MOST_NAME_CHARS = 256
 const MOST_TEXT_CHARS = 8192
 const MOST_DESTINATION_CHARS = 2048
-
-/** Said of a text above its bound: the bound, what came, the way out. */
-function tooLong(issue: { readonly maximum?: unknown; readonly input?: unknown }): string {
-  const length = typeof issue.input === 'string' ? issue.input.length : 0
-  return `expected at most ${issue.maximum} characters, got ${length}; shorten it`
-}
-
-function oneOf<const T extends string>(...values: readonly T[]) {
-  return z.enum(values, {
-    error: (issue) => `expected ${values.map((value) => `"${value}"`).join(' or ')}, got ${shown(issue.input)}`,
-  })
-}
 
 // Not __proto__: a key that an object takes for something else.
 const ENV_NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/
@@ -213,7 +154,6 @@ const destination = z
     }
   })
 
-const bool = z.boolean({ error: (issue) => `expected true or false, got ${shown(issue.input)}` })
 const limitObject = z.custom<Readonly<Record<string, unknown>>>()
 
 const MOST_PATTERNS = 100
@@ -385,9 +325,4 @@ export function functionConfigSchema(): Record<string, unknown> {
     title: 'fn.json',
     properties: { $schema: { type: 'string', maxLength: 2048 }, ...schema.properties },
   }
-}
-
-function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(typeof value === 'string' ? value.slice(0, 100) : value)
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }

@@ -69,8 +69,8 @@ export const RUNTIME_MUTANTS: readonly Mutant[] = [
   },
   {
     breaks: 'an accepted call does not fail by the machine it runs on',
-    file: 'worker/worker.ts',
-    find: 'cpus: Math.min(asked.cpus, this.#options.runtime.host.cores)',
+    file: 'worker/call-limits.ts',
+    find: 'cpus: Math.min(asked.cpus, this.#runtime.host.cores)',
     replace: 'cpus: asked.cpus',
     project: 'unit',
     tests: ['worker/worker.test'],
