@@ -1,4 +1,4 @@
-// The numbers we promise: DESIGN's budgets as a table. Measures nothing; bench/main.ts fills the figures in and judges.
+// The numbers we promise, as a table of budgets. Measures nothing; bench/main.ts fills the figures in and judges.
 
 /** How a figure came about decides what a miss means: a `ratio` or `difference` compares two subjects of the same rounds and
  *  holds on any machine; an `absolute` depends on the machine and is only shown. */

@@ -1,4 +1,4 @@
-// Reads a file that somebody named, up to a bound: a device or a log given by mistake is refused instead of filling the memory.
+// Reads a file that the user named, up to a bound: a device or a log given by mistake is refused instead of filling the memory.
 import { closeSync, openSync, readSync } from 'node:fs'
 
 const PIECE_BYTES = 64 * 1024

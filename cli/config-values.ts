@@ -49,7 +49,7 @@ export function expectSafeListen(
   )
 }
 
-/** Whether callers without a token are told what went wrong in a function: unless it is said, those on this machine are. */
+/** Whether callers without a token learn what went wrong in a function; by default those on this machine do. */
 export function readTellsFaults(
   { text, problems }: Reading,
   { listen, behindProxy }: Pick<Config, 'listen' | 'behindProxy'>,

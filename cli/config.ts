@@ -46,12 +46,12 @@ export interface Config {
   /** Further Host names that `/v1` answers to. */
   readonly hosts: readonly string[]
   readonly namespace: string
-  /** False: nobody named a namespace, so that a token's own counts. */
+  /** False: no namespace was named, so that of the token counts. */
   readonly isNamespaceGiven: boolean
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly ociRuntime: string
   readonly behindProxy: boolean
-  /** Whether callers without a token are told what went wrong in a function. */
+  /** Whether callers without a token learn what went wrong in a function. */
   readonly tellsFaults: boolean
   /** Certificate and key of the listener; null: it speaks plain HTTP. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null

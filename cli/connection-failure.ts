@@ -1,4 +1,4 @@
-// Why a platform could not be talked to, as a sentence and what to do: nothing there, another name, a certificate that is not
+// Why a platform could not be reached, as a sentence and what to do: nothing there, another name, a certificate that is not
 // trusted, the other protocol. Pure.
 import { CliError } from './errors.ts'
 

@@ -9,7 +9,7 @@ const MOST_BYTES = 4096
 export interface TokenSource {
   /** null: no token is sent. */
   readonly token: string | null
-  /** What to do when the platform does not take it, or wants one and there is none. */
+  /** What to do when the platform refuses it, or wants one and there is none. */
   readonly whenRefused: string
 }
 

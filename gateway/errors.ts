@@ -175,7 +175,7 @@ export class GatewayError extends Error {
   }
 }
 
-/** RFC 9457 problem details, with DESIGN section 10's extensions. */
+/** RFC 9457 problem details, with the members of docs/http-api.md. */
 export interface Problem {
   readonly type: string
   readonly title: string
@@ -242,11 +242,11 @@ function statusIn(row: ErrorRow, { deploying, retryAfterS }: Extensions): number
   return retryAfterS == null ? row.status : (row.laterStatus ?? row.status)
 }
 
-/** What a caller is told of a fault it may not know more about: it happened in the function, or behind it. */
+/** The text for a caller that may not know more about a fault in the function, or behind it. */
 const UNTOLD = 'the log has more under this invocation id, for a token of the namespace'
 
-/** The refusal for a failed invocation. `tellsFaults` false: the caller is a stranger, who learns code, status and invocation id of
- *  what went wrong in the function or behind it, and neither message, stack nor figures. */
+/** The refusal for a failed invocation. `tellsFaults` false: the caller has no token and gets code, status and invocation id of
+ *  what went wrong in the function or behind it, but no message, stack or figures. */
 export function refusalOfFailure(failure: InvocationFailure, invocationId: string, tellsFaults: boolean): Refusal {
   const { component } = failure
   if (!tellsFaults && statusOf(failure.code) >= 500 && component !== 'gateway' && component !== 'queue')

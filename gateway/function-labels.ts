@@ -1,5 +1,5 @@
 // Owns the labels of functions in /metrics: a series stays for as long as the platform runs, also of a function that is gone, so there
-// are so many at most. What comes beyond is counted as the function `_other`. One namespace has at most half of them.
+// are so many at most. Functions beyond that are counted as `_other`. One namespace has at most half of them.
 
 export interface FunctionLabels {
   readonly namespace: string

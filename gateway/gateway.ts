@@ -137,7 +137,7 @@ class Front {
   }
 
   readonly handle = (incoming: IncomingMessage, outgoing: GatewayResponse): void => {
-    // Behind a request that was badly framed anything may look like one: its answer is the last of this connection.
+    // After a badly framed request any bytes may look like the next one: its answer is the last on this connection.
     if (isClosing(incoming.socket)) return
     try {
       const headers = readRequestHeaders(incoming.rawHeaders, this.#tokens)
@@ -167,7 +167,7 @@ class Front {
   }
 }
 
-/** It would reach the function, which may be anybody's. */
+/** The token would reach the function, whose author may be another person. */
 function refuseStray(where: string): never {
   throw new GatewayError(
     'UNAUTHORIZED',

@@ -29,7 +29,7 @@ export class Metrics {
   #rendering: Promise<string> | null = null
   readonly #late = new Counter({
     name: 'thaw_function_faults_after_answer_total',
-    help: 'Faults of code when the answer of its call had ended',
+    help: 'Faults of code after the answer of its call',
     labelNames: ['namespace', 'function', 'code'],
     registers: [this.#registry],
   })
@@ -125,7 +125,7 @@ export class Metrics {
     const lane = this.#lane
     new Counter({
       name: 'thaw_durable_mended_total',
-      help: 'Accepted calls whose record and job disagreed, by what put them right',
+      help: 'Accepted calls whose record and job disagreed, by how they were put right',
       labelNames: ['mending'],
       registers,
       collect() {

@@ -54,7 +54,7 @@ export interface GatewayOptions {
   readonly ready: () => { readonly ready: boolean; readonly reason?: string; readonly warning?: string }
   /** True: `X-Forwarded-*` of the peer are believed and extended. */
   readonly behindProxy?: boolean
-  /** Whether strangers are told what went wrong in a function (FN_ERRORS); default: they are. */
+  /** Whether callers without a token learn what went wrong in a function (FN_ERRORS); default: they do. */
   readonly tellsFaults?: boolean
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
   /** Connections at once; default 10,000. */

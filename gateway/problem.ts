@@ -51,7 +51,7 @@ export function answerProblem(
 
 type Connection = Duplex & { thawCloses?: boolean }
 
-/** No request that comes behind this one on its connection is looked at. */
+/** Later requests on this connection are not read. */
 function closeAfter(socket: Connection): void {
   socket.thawCloses = true
 }

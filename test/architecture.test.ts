@@ -1,4 +1,4 @@
-// The house rules of DESIGN §2 as a table: which import is forbidden and why; doors of third parties; sizes of files.
+// The house rules of CONTRIBUTING.md as a table: which import is forbidden and why; doors of third parties; sizes of files.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'

@@ -81,7 +81,7 @@ export interface Phases {
   readonly runMs: number
 }
 
-/** The record of DESIGN section 8; times RFC 3339 UTC. */
+/** The record of one invocation; times are RFC 3339 in UTC. */
 export interface InvocationRecord extends Phases {
   readonly id: string
   readonly namespace: string

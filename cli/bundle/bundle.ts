@@ -36,7 +36,7 @@ export interface Bundle {
   readonly sourceMap: Buffer
   /** Packages that cannot be bundled and all they need; empty when there are none. */
   readonly packages: readonly ShippedPackage[]
-  /** Files that ship beside the code; empty when there are none. */
+  /** Files that ship with the code; empty when there are none. */
   readonly files: readonly BesideFile[]
   /** Formatted, one each. */
   readonly warnings: readonly string[]
@@ -111,7 +111,7 @@ async function analyse(project: Project, asked: unknown): Promise<EntryForm> {
   const result = await attempt({ ...options, ...input }).catch((error: unknown) => sayAll(project, error))
   const shown = relative(paths.cwd, join(paths.folder, entry))
   const isCommonJs = result.metafile.inputs[entry]?.format === 'cjs'
-  // What the author says holds, whatever the exports look like; a wrong word is the platform's to refuse.
+  // What the author says holds, whatever the exports look like; the platform refuses a wrong word.
   if (asked !== undefined) return { form: asked as HandlerForm, isCommonJs }
   if (isCommonJs) return { form: commonJsForm(readFileSync(join(paths.folder, entry), 'utf8'), shown), isCommonJs }
   const exports = Object.values(result.metafile.outputs).find((output) => output.entryPoint === entry)?.exports ?? []

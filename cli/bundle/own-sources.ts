@@ -1,5 +1,5 @@
 // An author's own modules as esbuild reads them: each knows where it lies inside (`import.meta.url`, `__dirname`), a JSX pragma
-// alone is enough, and decorators have their metadata where the project asks for it. Packages are left as they are.
+// is enough, and decorators have their metadata where the project asks for it. Packages are left as they are.
 import { readFileSync } from 'node:fs'
 import { dirname, extname, posix, relative } from 'node:path'
 import type { Loader, Plugin } from 'esbuild'

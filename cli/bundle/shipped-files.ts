@@ -1,11 +1,11 @@
-// The files that ship beside the code, read-only below /code: what `files` in fn.json lists, and what the code names. A file is
+// The files that ship with the code, read-only below /code: what `files` in fn.json lists, and what the code names. A file is
 // sent as it is; a module that runs by itself (a worker thread, a plugin) is bundled under its own name.
 import { existsSync, globSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import { CliError } from '../errors.ts'
 import { readPackageJson } from './package-folder.ts'
 
-/** One file beside the code. */
+/** One file that ships. */
 export interface BesideFile {
   /** Its path in the tar: `files/templates/a.html`. */
   readonly member: string
@@ -15,7 +15,7 @@ export interface BesideFile {
   readonly mode: 0o644 | 0o755
 }
 
-/** Most files that ship beside the code of one function: those of packages do not count. */
+/** Most files that ship with one function; those of packages do not count. */
 const MOST_FILES = 10_000
 const MOST_PATTERNS = 100
 

@@ -6,7 +6,7 @@ import { type ConfigRow, describeConfig } from '../config.ts'
 import { formatTable } from '../output/table.ts'
 import { type CommandContext, examples } from './command.ts'
 
-/** What does not answer in this time is not waited for: the table is of use without it. */
+/** A platform that does not answer in this time is not waited for: the table is useful without it. */
 const ANSWER_WITHIN_MS = 2_000
 
 /** Settings that only a command reads: a platform has no say in them. */

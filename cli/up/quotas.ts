@@ -1,4 +1,4 @@
-// The quotas of a process: their book, the defaults that follow from this host, and who counts what is in use.
+// The quotas of a process: their book, the defaults that follow from this host, and what counts their use.
 import { statfs } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import type { Runtime } from '../../runtime/api.ts'
@@ -13,7 +13,7 @@ import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import type { ProcessBase } from './process-parts.ts'
 
-/** Of the host, what a namespace other than `default` may take: what is left starts a neighbour's sandboxes at once. */
+/** The part of the host that a namespace other than `default` may take; the rest lets others start at once. */
 const SHARE = 3 / 4
 const DISK_SHARE = 1 / 2
 /** What an idle sandbox that is kept warm holds, roughly; together they may hold a quarter of the memory. */
@@ -62,7 +62,7 @@ export async function openQuotas({ config, steps, logger }: ProcessBase, redis: 
   return new Quotas({ documents, settings, host })
 }
 
-/** What can be counted from memory alone. Others report theirs where they are made. */
+/** What can be counted from memory. Other parts report their use themselves. */
 export function countHeld(quotas: Quotas, parts: { readonly registry: Registry; readonly secrets: Secrets }): void {
   const { registry, secrets } = parts
   quotas.report('functions', (namespace) => registry.count(namespace))

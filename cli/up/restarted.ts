@@ -1,4 +1,4 @@
-// A process that the watchdog started over: what it waits for, what it says of it, and when it is not started any more.
+// A process that the watchdog started over: what it waits for, what it reports, and when it ends instead.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { awaitChildren } from '../../runtime/host/predecessor.ts'
 import { parseRestarts, RESTARTS_VARIABLE, type Restarts, waitMs } from '../../runtime/watchdog/restarts.ts'
@@ -6,7 +6,7 @@ import type { Restart } from '../../runtime/watchdog/thread-words.ts'
 
 /** The guard takes this long at most. */
 const PREDECESSOR_MS = 20_000
-/** How long after it `/readyz` tells of a restart. */
+/** How long `/readyz` reports a restart. */
 const WARNING_MS = 600_000
 
 /** How often this process was started over. */
@@ -23,7 +23,7 @@ export function sameCommand(): Restart {
 }
 
 /** Waits for the end of all that the process before it had started, and longer the more often it was started over. Resolves to the
- *  exit code where it is to end instead: it was too often, or it was told to stop meanwhile. */
+ *  exit code when it has to end instead: it was too often, or it was asked to stop meanwhile. */
 export async function afterRestart(verb: string, restarts: Restarts, stop: Promise<void>): Promise<number | null> {
   if (restarts.total === 0) return null
   const ms = waitMs(restarts)

@@ -1,5 +1,5 @@
-// What becomes of an error that nothing caught: it is told, and the process goes on. Each call, sandbox and connection has its own state,
-// so one that broke takes no other with it; ending the process would end all of them.
+// What becomes of an error that nothing caught: it is logged, and the process goes on. Each call, sandbox and connection has its own
+// state, so a broken one does not break others; ending the process would end all of them.
 import type { Logger } from '../../runtime/api.ts'
 
 /** A cause that comes again and again costs at most so many lines of the log a minute. */

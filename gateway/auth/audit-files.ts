@@ -1,5 +1,5 @@
-// Owns the files of the audit log: one series a namespace, rotated, bounded in bytes and age. When a series is full the subject with most
-// lines in it loses its oldest: noise of one never pushes out what another did. Knows lines and subjects, not calls.
+// Owns the files of the audit log: one series a namespace, rotated, bounded in bytes and age. When a series is full, the subject with
+// most lines in it loses its oldest, so noise of one does not push out lines of others. Knows lines and subjects, not calls.
 import { appendFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock, Logger } from '../../runtime/api.ts'
@@ -7,7 +7,7 @@ import { isDnsLabel } from '../../worker/registry/names.ts'
 import { fairShare } from './fair-share.ts'
 
 export interface AuditRetention {
-  /** Lines older than this go, within a day. */
+  /** Lines older than this are removed, within a day. */
   readonly keepMs: number
   /** Of the lines of one namespace. */
   readonly namespaceBytes: number
@@ -129,7 +129,7 @@ export class AuditFiles {
     return found.map((match) => Number(match![2] ?? 0))
   }
 
-  /** Drops the oldest lines of those who have most, and packs what is left into whole files. */
+  /** Drops the oldest lines of the subjects with most, and packs what is left into whole files. */
   async #makeRoom(name: string, files: number): Promise<void> {
     const lines: { readonly text: string; readonly subject: string }[] = []
     const bytesOf = new Map<string, number>()

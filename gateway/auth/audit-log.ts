@@ -1,5 +1,5 @@
 // Owns what the audit log says: a line for each control call that changed something, and counts of those that were refused or failed.
-// Who, what, when, how it ended; never a body, a token or a value. Writing it holds nobody up; audit-files.ts keeps the lines.
+// Who, what, when, how it ended; never a body, a token or a value. No call waits for it; audit-files.ts keeps the lines.
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import type { Clock, Logger } from '../../runtime/api.ts'
@@ -40,7 +40,7 @@ interface Counted {
 }
 
 const MINUTE_MS = 60_000
-/** Subjects and kinds that are counted apart in a minute; callers nobody knows come from as many addresses as they like. */
+/** Subjects and kinds that are counted apart in a minute; unknown callers come from as many addresses as they like. */
 const MOST_COUNTED = 4096
 const MOST_ADDRESSES = 64
 
@@ -94,7 +94,7 @@ export class AuditLog {
     this.#write(entry)
   }
 
-  /** Subject and kind. What there is no room for is one subject together. */
+  /** Subject and kind. Subjects beyond the bound are counted as one. */
   #keyOf({ who, token, namespace, address, method, status }: AuditEntry): string {
     if (who === null) {
       const isNew = !this.#addresses.has(address)
@@ -115,7 +115,7 @@ export class AuditLog {
   }
 
   #write(entry: AuditEntry): void {
-    // A caller nobody knows may name any namespace: it gets no file of that.
+    // An unknown caller may name any namespace: no file is made for that.
     this.#files.append(entry.who === null ? null : entry.namespace, entry.who, entry)
   }
 }

@@ -3,8 +3,8 @@
 
 /** A word that begins as our tokens do. In `Authorization` it is always meant for us, and is never handed to a function. */
 const OUR_WORD = /(?:^|[^A-Za-z0-9_~.+/-])fn_/i
-/** A whole token of ours, wherever it stands: 43 characters of secret, with an id before them or without. Elsewhere shorter words
- *  may be anybody's, such as the cookie `fn_session`. */
+/** A whole token of ours, wherever it stands: 43 characters of secret, with an id before them or without. Elsewhere a shorter word
+ *  may be something else, such as the cookie `fn_session`. */
 const OUR_TOKEN = /(?:^|[^A-Za-z0-9_-])fn_[A-Za-z0-9_-]{43,}/i
 const BEARER = /^bearer[ \t]+(\S+)[ \t]*$/i
 const BASIC = /^basic[ \t]+([A-Za-z0-9+/_-]+=*)/i
@@ -32,6 +32,6 @@ export function holdsToken(text: string, own: string): boolean {
 /** Letters, digits and what stands between words; anything else stays. */
 function unescaped(text: string): string {
   const once = text.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-  // What is still escaped was so twice: whoever decodes it twice is beyond us.
+  // What is still escaped was escaped twice, and few programs decode twice.
   return once.replaceAll('%', ' ')
 }

@@ -1,6 +1,6 @@
-// Max-min fairness: who has little keeps all of it, who has most is cut. Pure.
+// Max-min fairness: parts below the share stay whole, larger ones are cut to it. Pure.
 
-/** The highest share such that all parts, none above it, are `total` or less together. Infinity when they are that as they are. */
+/** The highest share such that all parts, cut to it, are at most `total` together. Infinity when nothing has to be cut. */
 export function fairShare(parts: readonly number[], total: number): number {
   const ascending = [...parts].sort((a, b) => a - b)
   let left = total

@@ -1,5 +1,5 @@
 // Owns how many control calls of one namespace's tokens are open at once: streams of events, results that are waited for, uploads that
-// come slowly. Each holds a connection and memory, so one namespace must not hold them all. The platform's own token is not counted.
+// come slowly. Each holds a connection and memory, so one namespace must not hold them all. Calls with the platform's own token are not counted.
 import type { Quotas } from '../../worker/registry/quotas.ts'
 import type { GatewayResponse } from '../response.ts'
 

@@ -44,7 +44,7 @@ export interface InvokerOptions {
   /** Says what no callback will reach. */
   readonly callbacks?: Pick<Callbacks, 'refusal'> | null
   readonly behindProxy: boolean
-  /** Whoever calls a function is told what went wrong in it, with or without a token (FN_ERRORS). */
+  /** Callers without a token also learn what went wrong in a function (FN_ERRORS). */
   readonly tellsFaults: boolean
   readonly secure: boolean
   /** Throws when this host cannot enforce a limit. */

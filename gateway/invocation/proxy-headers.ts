@@ -1,5 +1,5 @@
-// Headers by which a proxy in front says whom it speaks for. Without one (`--behind-proxy`) a client wrote them, and code that believes
-// them would believe anybody. Pure.
+// Headers by which a proxy in front says whom it speaks for. Without one (no `--behind-proxy`) a client wrote them, and code that trusts
+// them would trust any client. Pure.
 
 /** By whole name, in lower case. `X-Forwarded-For`, `-Host`, `-Proto` and `-Prefix` are not here: ours take their place. */
 export const PROXY_HEADERS: readonly string[] = [

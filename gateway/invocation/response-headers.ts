@@ -1,7 +1,7 @@
 // Owns which headers of a function's response reach the client, and the ones of ours that go with them. Pure.
 import type { Phases, StartKind } from '../../worker/api.ts'
 
-/** Some speak for the whole origin, which a function shares with its neighbours and with the platform: docs/http-api.md has them all. */
+/** Headers that speak for the whole origin, which a function shares with other functions and the platform: docs/http-api.md lists them. */
 const DROPPED: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',

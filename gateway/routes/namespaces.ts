@@ -1,5 +1,5 @@
-// Owns the routes of namespaces: which there are, and their quotas: use against bound, and changing bounds. A namespace is made by the
-// first thing in it, so one that is empty can be shown and given quotas as well.
+// Owns the routes of namespaces: the list, and their quotas: use against bound, and changing bounds. A namespace exists from the first
+// thing in it, so an empty one can be shown and given quotas as well.
 import { UnitError } from '../../runtime/api.ts'
 import { checkNamespace } from '../../worker/registry/names.ts'
 import { isQuotaKey, parseQuota, QUOTAS } from '../../worker/registry/quota-table.ts'
@@ -31,7 +31,7 @@ export function namespaceRoutes(parts: ControlParts): Route[] {
       method: 'GET',
       path: '/v1/namespaces',
       id: 'listNamespaces',
-      summary: 'The namespaces there are, by name; for a token of a namespace that one alone',
+      summary: 'The namespaces by name; a token of a namespace gets only that one',
       query: { limit: 'at most this many', after: 'only names after this one' },
       answers: { 200: { doc: 'namespaces', schema: 'NamespaceSummary[]' } },
       handle: async (context) => {
@@ -111,7 +111,7 @@ function namespaceIn(context: ControlContext): string {
   const name = nameOf(context)
   const { caller } = context.env.outgoing
   if (caller?.namespace != null && caller.namespace !== name)
-    throw new GatewayError('FORBIDDEN', `the token ${caller.name} is for namespace ${caller.namespace} alone`)
+    throw new GatewayError('FORBIDDEN', `the token ${caller.name} is only for namespace ${caller.namespace}`)
   checkNamespace(name)
   return name
 }

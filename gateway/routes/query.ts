@@ -37,7 +37,7 @@ export function functionOf(context: ControlContext, { registry }: Pick<ControlPa
   return registry.get(namespaceOf(context), name)
 }
 
-/** Problems that are told of one document. */
+/** Problems that are reported of one document. */
 const MOST_PROBLEMS = 20
 const DEFAULT_LIMIT = 100
 const HIGHEST_LIMIT = 1000

@@ -30,7 +30,7 @@ const ROOT_MEMBERS: ReadonlyMap<string, number> = new Map([
   ['index.cjs.map', 64 * MIB],
 ])
 
-/** Folders of what ships beside the code: packages, and files that lie beside it inside. */
+/** Folders of what ships with the code: packages, and files. */
 const BESIDE = ['node_modules', 'files']
 
 /** Reads an upload. Throws WorkerError DEPLOY_INVALID | DISK_FULL, GatewayError BODY_TOO_LARGE | BODY_ABORTED. */

@@ -1,6 +1,6 @@
 // Owns how many uploads are taken at once: each may hold some hundred megabytes until its version is kept or refused. In order
 // of arrival; a namespace has at most half of the places, and while the queue is full only one with less than an even part of it
-// gets in, so that one cannot shut the others out. Reads nothing itself.
+// gets in, so that one cannot keep the others out. Reads nothing itself.
 import { GatewayError } from '../errors.ts'
 import type { GatewayResponse } from '../response.ts'
 

@@ -1,4 +1,4 @@
-// The second (or third) argument of web handlers: what DESIGN calls ctx.
+// The second (or third) argument of web handlers: what docs/handler.md calls `ctx`.
 import type { Context } from '../handler.ts'
 import type { InitConfig } from '../protocol/messages.ts'
 import type { Call } from './call.ts'

@@ -1,5 +1,5 @@
 // A real platform for end-to-end tests and benches: `bin/fn up` as a user starts it, on a free port with a state directory of
-// its own. Owns that process and directory. Knows the product only by HTTP, `bin/fn` and what DESIGN §14 says about files.
+// its own. Owns that process and directory. Knows the product only by HTTP, `bin/fn` and the files of its state directory.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
