@@ -191,7 +191,7 @@ function causesOf({ code, detail, stack }: Problem): string[] {
     return ['a file that the code reads does not ship: name it in "files" of fn.json']
   if (/Cannot find (?:module|package) '[^'./]/.test(text))
     return [
-      'install that package beside the handler, then deploy; one that is required by a computed name: "external" in fn.json',
+      'install that package next to the handler, then deploy; one that is required by a computed name: "external" in fn.json',
     ]
   if (/Cannot find module '(?:\.|\/code)/.test(text))
     return ['a module that is required by a computed name: "files" in fn.json']

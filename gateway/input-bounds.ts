@@ -62,7 +62,7 @@ export function headerSchema(name: string): ValueSchema {
   return HEADERS[name.toLowerCase()] ?? text(1024)
 }
 
-/** The length alone: what a value has to look like is said by who reads it. Throws GatewayError BAD_REQUEST with name, bound, value and
+/** Only the length: the reader of a value checks its form. Throws GatewayError BAD_REQUEST with name, bound, value and
  *  way out. */
 export function expectLength(where: string, schema: ValueSchema, value: string): void {
   // A number has no more digits than fit; leading zeros are none.

@@ -105,7 +105,7 @@ export function budgetReport(sources: BudgetSources): Record<string, LimitSuppor
 
 function socketBuffers(bounded: boolean): LimitSupport {
   return bounded
-    ? yes('a quarter of `memory`, at most 16 MiB, beside it (memory.kmem.tcp); both are charged to the host')
+    ? yes('a quarter of `memory`, at most 16 MiB, on top of it (memory.kmem.tcp); both are charged to the host')
     : no('this kernel does not bound socket buffers by cgroup', 'use cgroup v2, or a kernel with memory.kmem.tcp')
 }
 

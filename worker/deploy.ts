@@ -181,7 +181,7 @@ class HostDeployer implements Deployer {
   }
 
   /** Forgets images that neither the registry nor a deploy under way uses; before the first, all such that are there. Never
-   *  beside a `put`, never throws. */
+   *  while a `put` runs, never throws. */
   #discard(images: readonly string[]): Promise<void> {
     return this.#turns.take('', async () => {
       const { registry, runtime, logger } = this.#options

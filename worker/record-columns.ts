@@ -90,7 +90,7 @@ export class RecordColumns {
     this.#flags[row] = this.#setMetering(row, record.metering)
   }
 
-  /** What went wrong when the answer of this row's call had ended; the first that is told counts. */
+  /** What went wrong when the answer of this row's call had ended; the first one counts. */
   setAfterAnswer(row: number, failure: InvocationFailure): void {
     this.#afterAnswers[row] ??= failure
   }

@@ -22,7 +22,7 @@ export interface FileReferences {
 /** Cheap signs that a module may name a file. */
 const NAMES_FILES =
   /\bimport\.meta\b|\b__(?:dir|file)name\b|\bprocess\.cwd\b|\b(?:readFile|createReadStream|readdir|sendFile|static|Worker|fork)\w*\s*\(/
-/** A folder that is handed out, or kept for later: what is read in it cannot be told from here. */
+/** A folder that is handed out, or kept for later: what is read in it cannot be seen from here. */
 const HANDS_OUT =
   /(?:[=:?]|\breturn|\b(?:resolve|normalize)\()\s*(?:__dirname|import\.meta\.dirname)\s*(?:\+\s*(["'`])\/?\1)?\s*(?:[;,)}\n]|$)/
 /** What is no code, nor only for people. */
@@ -73,7 +73,7 @@ export async function findReferences(inputs: readonly string[], root: string): P
   return { own, packages, notes: [...new Set(notes)] }
 }
 
-/** null in an archive of Yarn's, which the bundler alone can open. */
+/** null in an archive of Yarn's, which only the bundler can open. */
 function textOf(path: string): string | null {
   try {
     return readFileSync(path, 'utf8')
@@ -171,7 +171,7 @@ async function plainText(path: string): Promise<string | null> {
   }
 }
 
-/** `require('./package.json')` of a require made at run time is told in the same way as the tracer's own look. */
+/** `require('./package.json')` of a require made at run time counts like the tracer's own look. */
 function asksForManifest(parents: readonly string[]): boolean {
   return parents.some((path) => !isOfPackage(path) && /['"`][./]*package\.json['"`]/.test(readFileSync(path, 'utf8')))
 }

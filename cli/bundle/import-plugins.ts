@@ -32,7 +32,7 @@ export const wasmModules: Plugin = {
 
 /** What an import of another runtime's scheme should be here. */
 const SCHEMES: readonly (readonly [RegExp, (path: string) => string])[] = [
-  [/^https?:/, (path) => `cannot import ${path}: install it as a package or copy it beside the handler`],
+  [/^https?:/, (path) => `cannot import ${path}: install it as a package or copy it next to the handler`],
   [
     /^npm:/,
     (path) => {

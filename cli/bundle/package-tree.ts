@@ -1,4 +1,4 @@
-// Lays out the packages that ship beside a bundle: each with what it needs at run time, so that Node finds the same copies
+// Lays out the packages that ship with a bundle: each with what it needs at run time, so that Node finds the same copies
 // under `/code/node_modules` that it found on this machine. Reads package.json files and folder listings only.
 import { readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'

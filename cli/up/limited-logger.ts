@@ -4,7 +4,7 @@ import { type BucketRate, type Clock, type Logger, TokenBucket } from '../../run
 
 /** Lines of one message. */
 const RATE: BucketRate = { perSecond: 1, capacity: 30 }
-/** Lines left out are told after this at the latest. */
+/** The count of lines left out is logged after this at the latest. */
 const TELL_MS = 60_000
 /** Messages are texts of the code; were one made of what comes in, the table would still end. */
 const MOST_MESSAGES = 1000

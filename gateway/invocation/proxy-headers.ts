@@ -1,4 +1,4 @@
-// Headers by which a proxy in front says whom it speaks for. Without one (no `--behind-proxy`) a client wrote them, and code that trusts
+// Headers in which a proxy in front says which client it speaks for. Without one (no `--behind-proxy`) a client wrote them, and code that trusts
 // them would trust any client. Pure.
 
 /** By whole name, in lower case. `X-Forwarded-For`, `-Host`, `-Proto` and `-Prefix` are not here: ours take their place. */
@@ -52,7 +52,7 @@ const PREFIXES: readonly string[] = [
   'cf-access-',
 ]
 
-/** Whether the name begins as such headers do (those of `PROXY_HEADERS` aside). Runs for each header of a call: most are told apart by one letter. */
+/** Whether the name begins as such headers do (those of `PROXY_HEADERS` aside). Runs for each header of a call: one letter is enough for most. */
 export function isProxyHeader(lower: string): boolean {
   const first = lower.charCodeAt(0)
   if (first !== 120 && first !== 99) return false

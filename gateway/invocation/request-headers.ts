@@ -64,7 +64,7 @@ export class RequestHeaders {
   own: string[] | null = null
   /** Incoming `X-Forwarded-For`, `-Host`, `-Proto` and `-Prefix`, flat, names in lower case; null when there are none. */
   forwarded: string[] | null = null
-  /** Other headers by which a proxy says whom it speaks for, flat, as sent; null when there are none. */
+  /** Other headers in which a proxy says which client it speaks for, flat, as sent; null when there are none. */
   proxied: string[] | null = null
   /** The header, in lower case, that has a token of ours in it and is no `Authorization`; null: there is none. */
   strayToken: string | null = null
@@ -114,7 +114,7 @@ function takeKnown(found: RequestHeaders, kind: number, name: string, value: str
         found.authorization = value
         return
       }
-      // One that is ours counts, whatever stands beside it.
+      // One of ours counts, whatever else is there.
       found.authorization ??= value
       break
     case PROXY:

@@ -40,7 +40,7 @@ export interface FilteredHeaders {
   readonly contentLength: number
 }
 
-/** Filters a flat header list of a function. Also drops what its `Connection` names, and every `Fn-*`; a cookie is for this host alone,
+/** Filters a flat header list of a function. Also drops what its `Connection` names, and every `Fn-*`; a cookie is only for this host,
  *  whatever `Domain` it names: with one it would be its neighbours', too. */
 export function filterResponseHeaders(list: readonly string[]): FilteredHeaders {
   const headers: string[] = []

@@ -22,7 +22,7 @@ export function createEvent(call: Call, body: Buffer | null): LambdaEvent {
   return {
     version: '2.0',
     routeKey: '$default',
-    // As sent: a decoded one could not be told from one that was sent so.
+    // As sent: decoding would make different paths look the same.
     rawPath: path,
     rawQueryString: query,
     ...(cookies.length > 0 ? { cookies } : {}),

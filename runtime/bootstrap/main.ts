@@ -170,13 +170,13 @@ function onLoadFailed(error: unknown): void {
   outbox.fault(FRAME.FAIL, 0, { code: 'LOAD_FAILED', ...describeError(error) })
 }
 
-/** Files that ship beside the code are found by paths from the project's folder, too, as where it was written. */
+/** Files that ship with the code are found by paths from the project's folder, too, as where it was written. */
 function goWhereFilesAre(): void {
   try {
     const beside = readdirSync(CODE_FOLDER).some((name) => name !== 'node_modules')
     if (beside) changeFolder(CODE_FOLDER)
   } catch {
-    // No such folder: nothing ships beside the code.
+    // No such folder: nothing ships with the code.
   }
 }
 

@@ -37,7 +37,7 @@ export interface CgroupHost {
   directories(sandboxId: string): string[]
   /** `linux.resources` of the OCI configuration. The CPU quota is not in it: it comes after load. */
   ociResources(limits: Limits): OciResources
-  /** What a sandbox with this memory limit may take of the host in all: on cgroup v1 socket buffers count beside the limit. */
+  /** What a sandbox with this memory limit may take of the host in all: on cgroup v1 socket buffers come on top of the limit. */
   hostBytes(memoryBytes: number): number
   /** Whether socket buffers are bounded here, and charged to the sandbox. */
   readonly boundsSockets: boolean

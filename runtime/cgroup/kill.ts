@@ -41,7 +41,7 @@ export function killPids(pids: Iterable<number>): void {
 /** Rounds of reading and killing, against tasks that fork meanwhile. */
 const KILL_ROUNDS = 4
 
-/** SIGKILL to all in these directories of one cgroup, frozen or not, by names alone: for a thread that has no open control files.
+/** SIGKILL to all in these directories of one cgroup, frozen or not, by names only: for a thread that has no open control files.
  *  Never throws. */
 export function killDirectories(directories: readonly string[]): void {
   for (const directory of directories) tryWrite(join(directory, 'cgroup.kill'), '1')

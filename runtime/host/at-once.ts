@@ -17,7 +17,7 @@ export class AtOnce {
       return await work()
     } finally {
       const next = this.#waiting.shift()
-      // The place is handed on, so that nobody can come in between.
+      // The place is handed on, so that no later work can come in between.
       if (next !== undefined) next()
       else this.#running--
     }

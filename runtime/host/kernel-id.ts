@@ -68,7 +68,7 @@ export async function claimKernelId(stateDir: string, runRoot = RUN_ROOT): Promi
   return nameOf(id, lock)
 }
 
-/** True when the second is the directory that the first was taken of, as far as can be told. */
+/** True when the second is the directory that the first was taken of, as far as can be seen. */
 export function isSame(before: DirectoryMark, now: DirectoryMark): boolean {
   const { inode, bornNs, device, boot } = before
   return inode === now.inode && bornNs === now.bornNs && (boot !== now.boot || device === now.device)

@@ -211,8 +211,8 @@ const SOL_SOCKET = 1
 const SO_PASSRIGHTS = 83
 const OFF = Buffer.alloc(4)
 
-/** SO_PASSRIGHTS = 0: from here on nobody can send a descriptor to this socket of AF_UNIX (the sender gets EPERM). Without it a
- *  descriptor that is sent and not taken is closed by whoever reads, and a close may last (SO_LINGER). Not from Linux 5.x, 6.1,
+/** SO_PASSRIGHTS = 0: from here on no descriptor can be sent to this socket of AF_UNIX (the sender gets EPERM). Without it a
+ *  descriptor that is sent and not taken is closed by the reader, and a close may last (SO_LINGER). Not from Linux 5.x, 6.1,
  *  6.12: false there. Source: unix(7); Linux 6.16, "af_unix: Introduce SO_PASSRIGHTS". Throws SystemError for another failure. */
 export function refuseDescriptors(fd: number): boolean {
   if (call.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, OFF, OFF.length) === 0) return true

@@ -113,7 +113,7 @@ export class TextMapFile {
     const logs = await this.#logsThere()
     this.#nextLog = (logs.at(-1) ?? 0) + 1
     const { epoch, texts, firstLog: named } = whole === null ? NOTHING : form.parse(whole)
-    // An earlier release wrote the whole: logs beside it are older, and it names none before it is written again.
+    // An earlier release wrote the whole: logs that are there are older, and it names none before it is written again.
     this.#broken = named === null
     const firstLog = named ?? this.#nextLog
     // Logs from before the whole were on their way out when a crash came.

@@ -37,9 +37,9 @@ export interface ImageStore {
   blobFile(digest: string): string
   /** Forgets images, with blobs and layers that no other uses. */
   remove(digests: readonly string[]): Promise<void>
-  /** Forgets every image whose digest is not in `keep`, with blobs and layers nobody uses, those a crash left included. */
+  /** Forgets every image whose digest is not in `keep`, with blobs and layers that no image uses, those a crash left included. */
   prune(keep: ReadonlySet<string>): Promise<{ readonly removed: number; readonly bytes: number }>
-  /** What an earlier release kept in the layout's `index.json` beside the images; null: nothing. */
+  /** What an earlier release kept in the layout's `index.json` besides the images; null: nothing. */
   readAnnotation(key: string): Promise<string | null>
   forgetAnnotation(key: string): Promise<void>
 }

@@ -78,7 +78,7 @@ export interface ExitMessage {
   readonly exitCode: number
   /** Number of the call begun last: of later ones nothing ran. */
   readonly received?: number
-  /** It ends itself as it was told to (`leftovers`). */
+  /** It ends itself, as `leftovers` asks. */
   readonly meant?: true
   readonly message?: string
   readonly stack?: string

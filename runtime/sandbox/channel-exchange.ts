@@ -185,7 +185,7 @@ export class Exchange implements SandboxExchange {
     const fault = parseFault(payload)
     if (fault.code === 'LOAD_FAILED') throw new ProtocolError('LOAD_FAILED for a call')
     if (this.#endSeen) {
-      // Of what went on in the background: told once, right before IDLE.
+      // From work in the background: once, right before IDLE.
       if (this.#lateSeen) throw new ProtocolError('FAIL out of order')
       this.#lateSeen = true
       this.#sink.late?.(fault)

@@ -10,7 +10,7 @@ export interface LockHolder {
   pids(): readonly number[]
 }
 
-/** Locks of processes that are gone: as long as there are no more, nobody is asked for them. */
+/** Locks of processes that are gone: up to this many, their holders are not looked for. */
 export const FEW_LOCKS = 256
 /** Open files of one sandbox that are looked at in one search, some 0.1 ms each off the event loop. The next one looks at others. */
 const FILES_AT_A_TIME = 1024

@@ -4,7 +4,7 @@ import type { Clock } from '../api.ts'
 import { FRAME, readU32 } from '../protocol/frames.ts'
 import { FRAME_COST_BYTES, ReadBudget, WIRE_READ_COST_BYTES } from './read-budget.ts'
 
-/** Reads a call may cause without being charged, beside those that carry it further: lines that it prints one by one. */
+/** Reads a call may cause without being charged, besides those that move it on: lines that it prints one by one. */
 const FREE_READS_PER_CALL = 4
 const MOST_FREE_READS = 64
 /** A read that brings so much is worth it. */

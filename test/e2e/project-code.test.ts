@@ -33,7 +33,7 @@ async function deployed(name: string, files: Readonly<Record<string, string | Bu
   }
 }
 
-describe('files beside the code', () => {
+describe('files that ship with the code', () => {
   test('what the code names and what files lists is there, read-only, and relative paths start at it', async () => {
     const call = await deployed('reader', {
       'fn.json': '{"files": ["public/**"], "entry": "src/index.ts"}',

@@ -31,7 +31,7 @@ export function stemKindOf(config: FunctionConfig): StemKind | string {
 }
 
 /** Why a function with add-on layers starts cold. */
-export const LAYERS_REASON = 'packages and files that ship beside the code are mounted when a sandbox is created'
+export const LAYERS_REASON = 'packages and files that ship with the code are mounted when a sandbox is created'
 
 /** The kind kept ready before any function asked for one. */
 export const DEFAULT_KIND: StemKind = {

@@ -111,7 +111,7 @@ export interface DeadLetters {
   ): Promise<readonly DeadLetter[]>
   /** Throws DEAD_LETTER_NOT_FOUND. */
   show(namespace: string, name: string, id: string): Promise<DeadLetter>
-  /** Queued again, same id, attempts counted on from the last, age counted anew. Resolves to the record. Throws DEAD_LETTER_NOT_FOUND | NOT_REDRIVABLE | DRAINING. */
+  /** Queued again, same id, attempts counted on from the last, age counted from zero. Resolves to the record. Throws DEAD_LETTER_NOT_FOUND | NOT_REDRIVABLE | DRAINING. */
   redrive(namespace: string, name: string, id: string): Promise<InvocationRecord>
   /** All that are there now and can be; resolves to how many. */
   redriveAll(namespace: string, name: string): Promise<number>

@@ -44,7 +44,7 @@ export interface Settlement {
   /** What the outbox is to say; null: nothing. */
   readonly notify: unknown
 }
-/** A dead letter as it lies in Redis: all that another run needs; or, of a call that the queue lost, its record alone. */
+/** A dead letter as it lies in Redis: all that another run needs; or, of a call that the queue lost, only its record. */
 export type DeadEntry = DeadCall | LostCall
 interface DeadLetterBase {
   readonly state: 'failed' | 'timed-out'

@@ -80,7 +80,7 @@ export interface SpooledBody {
   readonly hash: string
 }
 
-/** Reads a body whole. `came` is told of bytes before they are kept, and may throw QuotaExceeded. Throws QueueError
+/** Reads a body whole. `came` is called with bytes before they are kept, and may throw QuotaExceeded. Throws QueueError
  *  BODY_TOO_LARGE | BODY_ABORTED, or the disk's error. */
 export async function spoolBody(
   body: Buffer | Readable | null,

@@ -30,7 +30,7 @@ export interface IntakeOptions {
   readonly freeBytes: (() => Promise<number>) | null
 }
 
-/** What a call may take in Redis beside its body: the envelope, its record, its place in lists. */
+/** What a call may take in Redis besides its body: the envelope, its record, its place in lists. */
 const BESIDE_BYTES = 3_000
 
 /** About how much a call takes in Redis. */

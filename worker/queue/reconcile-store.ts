@@ -158,7 +158,7 @@ export class ReconcileStore {
   }
 }
 
-/** What is written beside the job's own move. */
+/** What is written together with the job's own move. */
 interface Changes {
   readonly record: string
   /** 0: the record is kept as long as before. */

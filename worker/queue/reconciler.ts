@@ -160,7 +160,7 @@ export class Reconciler {
     return mending
   }
 
-  /** null: it cannot be read, which whoever fetches it will see. */
+  /** null: it cannot be read; its next fetch ends the call. */
   async #envelope({ queueKey, id }: Pair): Promise<Envelope | null> {
     return await this.#options.jobs.envelope(queueKey, id).catch(() => null)
   }

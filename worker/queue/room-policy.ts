@@ -8,7 +8,7 @@ export interface RedisMemory {
   readonly usedBytes: number
   /** `maxmemory`; 0: no bound. */
   readonly maxBytes: number
-  /** `maxmemory-policy`; null: it was not told. */
+  /** `maxmemory-policy`; null: not known. */
   readonly policy: string | null
 }
 

@@ -189,7 +189,7 @@ export const configShape = z.strictObject({
   files: patterns('["public/**"]', 4096)
     .optional()
     .describe(
-      'files that ship beside the code, read-only: patterns below the folder; those the code names ship by themselves',
+      'files that ship with the code, read-only: patterns below the folder; those the code names ship by themselves',
     ),
   external: patterns('["knex", "@nestjs/*"]', 256)
     .optional()

@@ -44,10 +44,10 @@ export function parseFunctionConfig(manifest: unknown, name: string): FunctionCo
   return configOf(name, parsed, limits, maxLimits)
 }
 
-/** Problems that are told, and characters of each. */
+/** Problems that are reported, and characters of each. */
 const MOST_PROBLEMS = 20
 const MOST_PROBLEM_CHARS = 1000
-/** Keys of one object; above it only their number is told. */
+/** Keys of one object; above it only their number is reported. */
 const MOST_KEYS = 256
 
 type Parsed = Partial<Omit<z.output<typeof configShape>, 'limits' | 'maxLimits'>>

@@ -1,7 +1,7 @@
 // How named texts look as one file: {"epoch": …, "log": first log that belongs to it, "documents": {key: text}}. Pure.
 import type { TextMapForm } from '../../runtime/api.ts'
 
-/** `unreadable` is told of a damaged file, which is then as good as none. */
+/** `unreadable` is called for a damaged file, which then counts as none. */
 export function documentsForm(unreadable: (error: Error) => void): TextMapForm {
   return {
     parse(text) {

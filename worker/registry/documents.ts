@@ -149,7 +149,7 @@ export class Documents<T> {
     await this.#file?.close()
   }
 
-  /** The change holds for whoever asks after its answer. `after`: what the script's answer says of the keys. */
+  /** The change holds for every question after its answer. `after`: what the script's answer says of the keys. */
   #change(
     script: string,
     args: readonly string[],

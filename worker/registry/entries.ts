@@ -16,7 +16,7 @@ export interface StoredFunction {
   readonly aliases: Readonly<Record<string, Alias>>
 }
 
-/** What is stored of a function beside its versions, each of which is stored apart: a deploy writes this and one version. */
+/** What is stored of a function besides its versions, each of which is stored apart: a deploy writes this and one version. */
 export interface StoredHead extends Omit<StoredFunction, 'versions'> {
   /** How many versions it has: who knows more of them knows some that went. */
   readonly count: number
@@ -46,7 +46,7 @@ export interface LoadedFunction {
   /** Of the versions that calls of `latest` get, the most that one keeps warm: a host keeps those of one version. */
   readonly warm: number
 }
-/** About what keeping a version takes beside its configuration, in memory and in Redis. */
+/** About what keeping a version takes besides its configuration, in memory and in Redis. */
 const BESIDE_CONFIG_BYTES = 512
 
 /** What a version counts against what its namespace may have of versions, bytes. */
@@ -71,7 +71,7 @@ interface WeightedVersion {
 export function loadFunction(stored: StoredFunction, before?: LoadedFunction): LoadedFunction {
   const { added, dropped } = differenceOf(before?.stored, stored)
   const isLonger = before !== undefined && dropped.length === 0
-  // It belongs to the newest state of the function alone, so what was there goes on in it.
+  // It belongs only to the newest state of the function, which takes it over.
   const byImage = isLonger ? (before.byImage as Map<string, FunctionVersion>) : new Map<string, FunctionVersion>()
   for (const version of isLonger ? added : stored.versions) byImage.set(version.image, version)
   const isPublic =

@@ -1,4 +1,4 @@
-// What is thrown when a namespace is at a quota. Plain: its fields are what callers are told.
+// What is thrown when a namespace is at a quota. Plain: callers get its fields.
 
 export interface QuotaUse {
   readonly namespace: string

@@ -72,7 +72,7 @@ export class QuotaRate {
   #forgetFull(nowMs: number): void {
     for (const [namespace, { bucket, rate }] of this.#buckets)
       if (bucket.left(rate, nowMs) >= rate.capacity) this.#buckets.delete(namespace)
-    // Only names that somebody made fill it, and each has to call within the time a bucket takes to fill.
+    // Only namespaces that were made on purpose fill it, each with a call within the time a bucket takes to fill.
     if (this.#buckets.size >= MOST_BUCKETS) this.#buckets.delete(this.#buckets.keys().next().value!)
   }
 }

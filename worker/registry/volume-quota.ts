@@ -1,5 +1,5 @@
 // Named volumes of a namespace against its quota: what counts is their size, for all of it may be written some day. The scratch
-// disks of its sandboxes count beside them (worker/pool/).
+// disks of its sandboxes are added (worker/pool/).
 import { Turns, type Volume, type VolumeStore } from '../../runtime/api.ts'
 import type { Quotas } from './quotas.ts'
 

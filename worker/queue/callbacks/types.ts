@@ -43,7 +43,7 @@ export interface Callbacks {
   /** Why nothing will ever be sent there, as far as the address in it tells; null: nothing speaks against it. A name is looked
    *  up when it is time. */
   refusal(url: URL): string | null
-  /** Follow-ups of a namespace that are being told now, by this process. */
+  /** Follow-ups of a namespace that this process tries now. */
   underWay(namespace: string): number
   start(): void
   /** Ends tries that are running (they are made again) and waits for them. Idempotent. */

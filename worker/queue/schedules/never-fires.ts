@@ -4,7 +4,7 @@
 const LONGEST = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 const MONTHS = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC']
 
-/** True when no month has such a day. False also where that cannot be told: croner judges then. `expression`: 5 or 6 fields. */
+/** True when no month has such a day. False also when that is not clear: croner decides then. `expression`: 5 or 6 fields. */
 export function neverFires(expression: string): boolean {
   const [month, week, day] = lastThree(expression)
   if (month === undefined || week === undefined || day === undefined) return false

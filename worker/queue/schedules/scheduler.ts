@@ -170,7 +170,7 @@ class Scheduler implements Schedules {
     }
   }
 
-  /** Takes over what an older release wrote, which may go on running beside this one. */
+  /** Takes over what an older release wrote, which may still be running. */
   async #divide(): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs()
     if (nowMs < this.#dividedAtMs + LOOK_MS) return
@@ -186,7 +186,7 @@ class Scheduler implements Schedules {
     return false
   }
 
-  /** Each namespace fires a few of what it has due, beside the others; those first whose turn is longest ago. */
+  /** Each namespace fires a few of what it has due, at the same time as the others; those whose turn is longest ago begin. */
   async #fireRound(due: readonly string[]): Promise<void> {
     const round = ++this.#round
     const since = (namespace: string): number => this.#served.get(namespace) ?? 0

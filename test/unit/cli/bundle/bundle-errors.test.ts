@@ -95,7 +95,7 @@ describe('code', () => {
   test('that imports from the network is told what instead', async () => {
     expect(await failure('broken/remote-import.ts')).toMatchInlineSnapshot(`
       "fn: the code does not bundle
-      broken/remote-import.ts:2:19: cannot import https://example.org/x.js: install it as a package or copy it beside the handler
+      broken/remote-import.ts:2:19: cannot import https://example.org/x.js: install it as a package or copy it next to the handler
         2 | import { x } from 'https://example.org/x.js'
           |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^
       "

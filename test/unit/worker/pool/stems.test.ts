@@ -170,7 +170,7 @@ describe('stems', () => {
     host.runtime.created.at(-1)!.call.respond()
     expect(seen.start).toBe('cold')
     expect(stems()).toHaveLength(2)
-    expect(await host.worker.coldReason(version)).toContain('packages and files that ship beside the code')
+    expect(await host.worker.coldReason(version)).toContain('packages and files that ship with the code')
   })
 
   test('one that has died is replaced, and nobody gets it', async () => {
