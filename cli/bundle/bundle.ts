@@ -6,6 +6,7 @@ import type { BuildOptions } from 'esbuild'
 import type { HandlerForm } from '../../runtime/api.ts'
 import { asNodeLoads } from './as-node-loads.ts'
 import { bundleError, formatMessage, type MessagePaths } from './build-errors.ts'
+import { computedDrivers } from './computed-drivers.ts'
 import { compileDecorators } from './decorator-metadata.ts'
 import { type EntryLocation, folderEntry, locateEntry } from './entry.ts'
 import { attempt, BuildFault, type FullResult, moduleOptions, type Target, targetOptions } from './esbuild-options.ts'
@@ -133,9 +134,11 @@ async function buildWithReferences(project: Project, form: EntryForm) {
   const { keptOut, paths } = project
   for (;;) {
     const result = await buildAll(project, form)
-    const references = await findReferences(inputsOf(result, paths.folder), paths.folder)
+    const inputs = inputsOf(result, paths.folder)
+    const references = await findReferences(inputs, paths.folder)
     const late = [...references.packages].filter((folder) => keptOut.keepOut(folder))
-    if (late.length === 0) return { result, references }
+    const drivers = [...computedDrivers(inputs)].filter(([name, folder]) => keptOut.ship(name, folder))
+    if (late.length === 0 && drivers.length === 0) return { result, references }
   }
 }
 

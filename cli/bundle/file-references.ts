@@ -6,7 +6,7 @@ import { basename, dirname, extname, relative, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Loader, transform } from 'esbuild'
 import { filesFromWorkingFolder, templatesBeside } from './files-from-working-folder.ts'
-import { INSIDE, insidePath, isOfPackage } from './own-sources.ts'
+import { INSIDE, insidePath, isOfPackage, workspacePackage } from './own-sources.ts'
 import { owningPackage } from './package-folder.ts'
 import { sourceOf } from './shipped-files.ts'
 
@@ -62,7 +62,8 @@ export async function findReferences(inputs: readonly string[], root: string): P
       const owner = owningPackage(path)
       if (owner !== null && parents.some((parent) => owningPackage(parent) === owner)) packages.add(owner)
     } else if (inputs.includes(path) || isOfPackage(relative(root, path))) {
-    } else if (!isBelow(root, path)) notes.push(outside(path, root))
+    } else if (!isBelow(root, path) && !parents.some((parent) => isOfSamePackage(parent, path)))
+      notes.push(outside(path, root))
     else own.set(path, isModule(path) && parents.some((parent) => runs(texts.get(parent) ?? '', path)))
   }
   for (const path of [...own.keys()].flatMap(templatesBeside)) if (!own.has(path)) own.set(path, false)
@@ -100,6 +101,12 @@ function addNamed(own: Map<string, boolean>, path: string, text: string, root: s
       if (isBelow(root, file) && !existsSync(file) && sourceOf(file) !== file) own.set(file, true)
     }
   }
+}
+
+/** Whether a file lies in the package of the module that names it, elsewhere in the workspace. */
+function isOfSamePackage(parent: string, path: string): boolean {
+  const folder = workspacePackage(parent)?.folder
+  return folder !== undefined && isBelow(folder, path)
 }
 
 /** A script for browsers is served, not run here. */

@@ -27,6 +27,8 @@ export interface KeptOutPackages {
   readonly addOns: ReadonlySet<string>
   /** Keeps a package out from the next build on, which is then wanted. False: it was kept out before. */
   keepOut(folder: string): boolean
+  /** Ships a package under its name, whether an import names it or not. False: it does already. */
+  ship(name: string, folder: string): boolean
   /** True when a package turned out native after parts of it were bundled: build once more. */
   takeRestart(): boolean
 }
@@ -102,6 +104,12 @@ export function createKeptOutPackages(external: readonly string[], folder: strin
     keepOut(folder) {
       if (late.has(folder)) return false
       late.add(folder)
+      return true
+    },
+    ship(name, path) {
+      if (found.has(name)) return false
+      found.set(name, path)
+      late.add(path)
       return true
     },
     takeRestart() {

@@ -1,8 +1,9 @@
 // An author's own modules as esbuild reads them: each knows where it lies inside (`import.meta.url`, `__dirname`), a JSX pragma
 // is enough, and decorators have their metadata where the project asks for it. Packages are left as they are.
 import { readFileSync } from 'node:fs'
-import { dirname, extname, posix, relative } from 'node:path'
+import { basename, dirname, extname, posix, relative, sep } from 'node:path'
 import type { Loader, Plugin } from 'esbuild'
+import { readPackageJson } from './package-folder.ts'
 
 /** Where the code lies inside a sandbox. */
 export const INSIDE = '/code'
@@ -33,11 +34,29 @@ const JSX_RUNTIME = '/** @jsxRuntime automatic */'
 const PUT_BEFORE =
   /^(?:"use strict";)?(?:\/\*\* @jsxRuntime automatic \*\/)?(?:var __fn_url="[^"]*",__fn_file="[^"]*",__fn_dir="[^"]*";)?(?:\/\*looks up\*\/.*?\/\*code\*\/)?/
 
-/** Path inside of a file at or below `root`: `/code/src/x.js`. One that lies elsewhere counts as in `/code` itself. */
+/** Path inside of a module: `/code/src/x.js`. */
 export function insidePath(root: string, path: string): string {
+  return posix.join(INSIDE, placeOf(root, path).replace(/\.([cm]?)tsx?$/, '.$1js'))
+}
+
+/** Where a file lies below `/code`: as below `root`, one of another package of the workspace in `node_modules` under that package's name,
+ *  any other in `/code` itself. */
+export function placeOf(root: string, path: string): string {
   const below = relative(root, path)
-  const place = below.startsWith('..') ? posix.basename(path) : below
-  return posix.join(INSIDE, place.replace(/\.([cm]?)tsx?$/, '.$1js'))
+  if (!below.startsWith('..')) return posix.join(...below.split(sep))
+  const owner = workspacePackage(path)
+  if (owner === null) return basename(path)
+  return posix.join('node_modules', owner.name, ...relative(owner.folder, path).split(sep))
+}
+
+/** The package that a file outside the function's folder belongs to: one that a workspace links. */
+export function workspacePackage(path: string): { readonly folder: string; readonly name: string } | null {
+  if (isOfPackage(path)) return null
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+    const manifest = readPackageJson(folder)
+    if (manifest !== null) return typeof manifest.name === 'string' ? { folder, name: manifest.name } : null
+  }
+  return null
 }
 
 /** The variables that `LOCATION_DEFINES` names, for the file at `path` inside. */

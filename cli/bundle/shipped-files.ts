@@ -3,6 +3,7 @@
 import { existsSync, globSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import { CliError } from '../errors.ts'
+import { placeOf } from './own-sources.ts'
 import { readPackageJson } from './package-folder.ts'
 
 /** One file that ships. */
@@ -70,7 +71,7 @@ export async function besideFiles(
   const paths = new Set([...listed, ...named.keys()])
   const all: BesideFile[] = []
   for (const path of [...paths].sort()) {
-    const member = posix.join('files', ...relative(root, path).split(sep))
+    const member = posix.join('files', placeOf(root, path))
     if (named.get(path) === true) {
       const content = await bundle(sourceOf(path), moduleFormat(path, root, paths))
       all.push({ member, path: null, content, mode: 0o644 })

@@ -66,6 +66,32 @@ const PROGRAMS: readonly Program[] = [
   { name: 'handlebars', package: 'handlebars', tries: 'a template read at run time', answer: 'Hello Ada\n' },
   { name: 'ws', package: 'ws', tries: 'native parts that are not installed; client and server inside', answer: 'echo' },
   {
+    name: 'fastify',
+    package: 'fastify',
+    tries: 'an app with a plugin that serves files',
+    path: '/public/note.txt',
+    answer: 'from a plugin\n',
+  },
+  {
+    name: 'piscina',
+    package: 'piscina',
+    tries: 'a pool of threads, whose module is named as it is called once compiled',
+    answer: '6765',
+  },
+  {
+    name: 'i18next',
+    package: 'i18next',
+    tries: 'files that are named by a pattern, from the working folder',
+    answer: 'Guten Tag, Ada',
+  },
+  { name: 'nunjucks', package: 'nunjucks', tries: 'templates that include each other', answer: 'Hello Ada' },
+  {
+    name: 'typeorm',
+    package: 'typeorm',
+    tries: 'decorator metadata; a driver that is required by a computed name',
+    answer: /^\[\{"id":1,"name":"Ada"/,
+  },
+  {
     name: 'sharp-by-pnpm',
     package: 'sharp',
     tries: 'native code, installed by pnpm as hard links',

@@ -76,6 +76,26 @@ describe('a package has native code when', () => {
   })
 })
 
+describe('a driver that a package requires by a computed name', () => {
+  const asks = (peers: readonly string[]) => {
+    const peerDependenciesMeta = Object.fromEntries(peers.map((name) => [name, { optional: true }]))
+    install('node_modules/orm', { peerDependenciesMeta }, { 'index.js': 'exports.load = (name) => require(name)' })
+  }
+
+  test('ships where it is installed, with what it needs', async () => {
+    asks(['driver', 'other-driver'])
+    install('node_modules/driver', { dependencies: { wire: '*' } })
+    install('node_modules/wire', {})
+    expect(await members(use('orm'))).toEqual(['node_modules/driver', 'node_modules/wire'])
+  })
+
+  test('stays here where it needs the package that asks: there would be two of that', async () => {
+    asks(['adapter'])
+    install('node_modules/adapter', { peerDependencies: { orm: '*' } })
+    expect(await members(use('orm'))).toEqual([])
+  })
+})
+
 describe('what ships', () => {
   test('is the package with its dependencies, each in the version it had', async () => {
     install('node_modules/fast', { gypfile: true, dependencies: { one: '*', two: '*' } })

@@ -86,6 +86,18 @@ export default (request: Request) => Response.json(require('node:' + 'path').sep
     expect(await answer(bundle)).toEqual({ x: 1 })
   })
 
+  test('an import of a name made at run time takes a URL and a path, as in Node', async () => {
+    write({ 'there.cjs': 'exports.word = 1' })
+    const bundle = await bundleOf({
+      'index.ts': `const from = (name: string | URL) => import(name as string)
+export default async () => {
+  const url = new URL(${JSON.stringify(`file://${folder}/there.cjs`)})
+  return Response.json([(await from(url)).word, (await from(url.href)).word, (await from(url.pathname)).word])
+}\n`,
+    })
+    expect(await answer(bundle)).toEqual([1, 1, 1])
+  })
+
   test('a package that requires one which awaits fails as in Node, not with undefined', async () => {
     const bundle = await bundleOf({
       'node_modules/waits/package.json': '{"name": "waits", "type": "module", "main": "i.js"}',

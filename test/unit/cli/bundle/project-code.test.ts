@@ -98,6 +98,25 @@ export default () => new Response(String(text()))\n`,
     expect(members(bundle)).toEqual(['files/views/a.ejs', 'files/views/part/b.ejs'])
   })
 
+  test('a package of the workspace takes its files along, below node_modules', async () => {
+    write({
+      'lib/package.json': '{"name": "@w/lib", "main": "src/index.ts", "type": "module"}',
+      'lib/src/index.ts': `import fs from 'node:fs'
+export const read = () => fs.readFileSync(new URL('../data.txt', import.meta.url))
+export const where: string = import.meta.url\n`,
+      'lib/data.txt': 'data',
+      'api/index.ts': `import { read, where } from '@w/lib'\nexport default () => Response.json([where, typeof read])\n`,
+      'api/node_modules/@w/x': '',
+    })
+    symlinkSync(join(folder, 'lib'), join(folder, 'api/node_modules/@w/lib'))
+    const bundle = await bundleHere('api')
+    expect([members(bundle), bundle.warnings]).toEqual([['files/node_modules/@w/lib/data.txt'], []])
+    expect(await (await (await load(bundle)).default()).json()).toEqual([
+      'file:///code/node_modules/@w/lib/src/index.js',
+      'function',
+    ])
+  })
+
   test('an address that is no path is said, not thrown', async () => {
     const bundle = await bundleOf({
       'index.ts': `import fs from 'node:fs'\nexport default () => new Response(fs.readFileSync(new URL('./100%.txt', import.meta.url)))\n`,
