@@ -11,6 +11,7 @@ const OF_HOST: Readonly<Record<string, string>> = {
   memory: '3 quarters of what all sandboxes may take',
   minWarm: 'as many as a quarter of that memory holds',
   volumesBytes: 'half of the disk',
+  imagesBytes: 'a quarter of the disk',
   requestsPerSecond: '5,000 for each core',
 }
 

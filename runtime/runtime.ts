@@ -124,7 +124,8 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   await makeInnerFolders(folders)
   unwind.defer('folders', () => removeInnerFolders(folders))
   const baseLayers = await buildLayers(folders.layers, nodeBinary, bootstrap)
-  const images = await openImageStore(stateDir)
+  const promises = new DiskPromises(stateDir)
+  const images = await openImageStore(stateDir, () => promises.leftBytes())
   unwind.defer('images', () => images.close())
   const ownLimits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'))
   const hardLimits = hardLimitsOfSandbox(ownLimits)
@@ -132,7 +133,6 @@ async function compose(options: RuntimeOptions, unwind: Unwind): Promise<Runtime
   unwind.defer('networks', () => networks.close())
   const limits = limitsOfHost(cgroups, networks, hardLimits)
   const budgets = holdBudgets(options, platformId, cgroups, ownLimits, unwind)
-  const promises = new DiskPromises(stateDir)
   const volumes = await openVolumeStore({
     promises,
     imagesDir: folders.volumeImages,

@@ -318,6 +318,8 @@ export interface DeployResult {
 /** Deploys: image, verify in a sandbox, registry. One at a time per function. Throws WorkerError | RegistryError. */
 export interface Deployer {
   deploy(request: DeployRequest): Promise<DeployResult>
+  /** Throws WorkerError DISK_FULL where nothing more may be written that is to become an image. */
+  expectRoom(): void
   /** True while this version is being verified or kept: the registry does not know it yet. */
   isDeploying(version: { readonly namespace: string; readonly name: string; readonly version: number }): boolean
 }

@@ -19,7 +19,9 @@ import { type Registry, RegistryError } from './registry/api.ts'
 import { expectMaxima, parseFunctionConfig } from './registry/config.ts'
 import { fateIn } from './registry/deployed.ts'
 import { parseDestination } from './registry/destinations.ts'
+import { ImageQuota } from './registry/image-quota.ts'
 import { networkModeOf, networkNameOf } from './registry/network-text.ts'
+import type { Quotas } from './registry/quotas.ts'
 import { SourceMapError } from './source-maps/map-bounds.ts'
 import type { SourceMaps } from './source-maps/source-maps.ts'
 
@@ -29,6 +31,8 @@ export interface DeployerOptions {
   readonly registry: Registry
   readonly logger: Logger
   readonly sourceMaps: Pick<SourceMaps, 'check'>
+  /** What namespaces may have of the disk; default any. */
+  readonly quotas?: Quotas
   /** Highest limits of namespaces and host; default none. */
   readonly ceilings?: readonly LimitCeiling[]
   /** Whether a secret is set; default: none is. */
@@ -48,11 +52,14 @@ class HostDeployer implements Deployer {
   /** Images of deploys under way: the registry does not know them yet. */
   readonly #images = new Map<string, number>()
   readonly #candidates = new Set<FunctionVersion>()
+  readonly #imageQuota: ImageQuota
   /** What a killed process left was cleared away. */
   #isPruned = false
 
   constructor(options: DeployerOptions) {
     this.#options = options
+    const { registry, runtime, quotas = null } = options
+    this.#imageQuota = new ImageQuota({ registry, images: runtime.images, quotas })
     options.registry.onChange((change) => {
       if (change === null) this.#isPruned = false
       else if (change.unusedImages.length > 0) void this.#discard(change.unusedImages)
@@ -69,6 +76,14 @@ class HostDeployer implements Deployer {
     }
   }
 
+  expectRoom(): void {
+    if (this.#options.runtime.images.leftBytes() <= 0)
+      throw new WorkerError(
+        'DISK_FULL',
+        "no room to take an upload: what is free of the state directory's disk is kept",
+      )
+  }
+
   isDeploying(version: { namespace: string; name: string; version: number }): boolean {
     for (const candidate of this.#candidates) if (isSame(version, candidate)) return true
     return false
@@ -81,11 +96,14 @@ class HostDeployer implements Deployer {
     this.#expectDestinations(request, config)
     await this.#expectMap(request)
     const image = await this.#put(request, config)
+    let held: { release(): void } | null = null
     try {
+      held = this.#imageQuota.hold(request.namespace, image)
       const { version, existed } = registry.candidate(request.namespace, request.name, image, config)
       if (existed) return { version: await registry.commit(version, request.alias), created: false }
       return { version: await this.#keep(version, request.alias), created: true }
     } finally {
+      held?.release()
       this.#letGo(image)
       // A broken version leaves nothing behind.
       await this.#discard([image])

@@ -1,6 +1,7 @@
 // Composition of `fn gateway`: the HTTP face, registry and queue, without sandboxes. Calls go down the durable lane to the workers on
 // the same Redis; versions are loaded by one of them before they are kept. Needs no root.
 import { type HostReport, type Runtime, RuntimeError } from '../../runtime/api.ts'
+import { DiskPromises } from '../../runtime/host/disk-promises.ts'
 import { openImageStore } from '../../runtime/image/image-store.ts'
 import { NO_WORKER, RemoteWorker } from '../../worker/fleet/remote-worker.ts'
 import type { Config, ConfigRow } from '../config.ts'
@@ -47,7 +48,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   await steps.run('port', () => requireFreePort(config.listen))
   const images = await steps.run(
     'images',
-    () => openImageStore(config.stateDir),
+    () => openImageStore(config.stateDir, () => new DiskPromises(config.stateDir).leftBytes()),
     (made) => made.close(),
   )
   const redis = await openRedis(base, target)
@@ -73,7 +74,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
     lane,
     worker,
     networks,
-    deployer: await openDeployer(base, { runtime, worker, registry, secrets, networks }),
+    deployer: await openDeployer(base, { runtime, worker, registry, secrets, networks, quotas }),
     secrets,
     tokens,
     quotas,

@@ -83,7 +83,7 @@ async function compose(base: ProcessBase, settings: readonly ConfigRow[]): Promi
   const { runtime, trouble: unmade } = await watchRuntime(base, { ...ownRuntime, ...pulled })
   const tracing = await openTracing(base)
   const worker = await openWorker(base, runtime, registry, secrets, tracing, quotas)
-  const deployer = await openDeployer(base, { runtime, worker, registry, secrets, networks })
+  const deployer = await openDeployer(base, { runtime, worker, registry, secrets, networks, quotas })
   const candidates = new Candidates()
   await followRegistry(base, registry, worker, (version) => deployer.isDeploying(version) || candidates.has(version))
   countHeld(quotas, { registry, secrets })

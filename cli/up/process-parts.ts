@@ -243,6 +243,7 @@ export async function openDeployer(
     readonly registry: Registry
     readonly secrets: Secrets
     readonly networks: FunctionNetworks
+    readonly quotas: Quotas
   },
 ): Promise<Deployer> {
   const { secrets, networks, ...rest } = parts

@@ -16,6 +16,7 @@ import type { ProcessBase } from './process-parts.ts'
 /** The part of the host that a namespace other than `default` may take; the rest lets others start at once. */
 const SHARE = 3 / 4
 const DISK_SHARE = 1 / 2
+const IMAGES_SHARE = 1 / 4
 /** What an idle sandbox that is kept warm holds, roughly; together they may hold a quarter of the memory. */
 const WARM_BYTES = 64 * 1024 ** 2
 const WARM_SHARE = 1 / 4
@@ -34,6 +35,7 @@ export function hostQuotas(host: {
     memory: Math.floor(host.memoryBytes * SHARE),
     minWarm: Math.max(LEAST_WARM, Math.floor((host.memoryBytes * WARM_SHARE) / WARM_BYTES)),
     volumesBytes: Math.floor(host.diskBytes * DISK_SHARE),
+    imagesBytes: Math.floor(host.diskBytes * IMAGES_SHARE),
     requestsPerSecond: host.cores * REQUESTS_PER_CORE,
   }
 }

@@ -52,7 +52,7 @@ async function take(
   parts: ControlParts,
   { namespace, name, alias }: { readonly namespace: string; readonly name: string; readonly alias: string | null },
 ): Promise<Response> {
-  const upload = await readUpload(context.env.incoming, parts.stateDir)
+  const upload = await readUpload(context.env.incoming, parts.stateDir, () => parts.deployer.expectRoom())
   try {
     const { version, created } = await parts.deployer.deploy({ namespace, name, alias, ...upload })
     context.header('Location', `/v1/functions/${name}`)

@@ -33,10 +33,14 @@ const ROOT_MEMBERS: ReadonlyMap<string, number> = new Map([
 /** Folders of what ships with the code: packages, and files. */
 const BESIDE = ['node_modules', 'files']
 
-/** Reads an upload. Throws WorkerError DEPLOY_INVALID | DISK_FULL, GatewayError BODY_TOO_LARGE | BODY_ABORTED. */
-export async function readUpload(incoming: IncomingMessage, stateDir: string): Promise<Upload> {
+/** Reads an upload. `expectRoom` throws where nothing more may be written. Throws WorkerError DEPLOY_INVALID | DISK_FULL, GatewayError BODY_TOO_LARGE | BODY_ABORTED. */
+export async function readUpload(
+  incoming: IncomingMessage,
+  stateDir: string,
+  expectRoom: () => void = () => {},
+): Promise<Upload> {
   const reader = new TarReader(new RequestBody(incoming, UPLOAD_BYTES))
-  const spool = new AddonSpool(join(stateDir, 'tmp'))
+  const spool = new AddonSpool(join(stateDir, 'tmp'), expectRoom)
   try {
     const parts = await readMembers(reader, spool)
     const { manifest, source } = parts
@@ -127,8 +131,11 @@ class AddonSpool {
   #pending: Buffer[] = []
   #pendingBytes = 0
 
-  constructor(folder: string) {
+  readonly #expectRoom: () => void
+
+  constructor(folder: string, expectRoom: () => void) {
     this.#folder = folder
+    this.#expectRoom = expectRoom
   }
 
   async add(member: Member, reader: TarReader): Promise<void> {
@@ -164,6 +171,7 @@ class AddonSpool {
   }
 
   async #flush(file: FileHandle): Promise<void> {
+    this.#expectRoom()
     const bytes = Buffer.concat(this.#pending)
     this.#pending = []
     this.#pendingBytes = 0

@@ -28,18 +28,23 @@ export class DiskPromises {
   /** Counts `bytes` of the file, which may not be there yet, until `release`. Throws RuntimeError DISK_FULL, with `what` in its
    *  sentence, where they do not fit with all that was promised before. */
   reserve(path: string, bytes: number, what: string): { release(): void } {
-    const { totalBytes, freeBytes } = this.#disk()
-    const keptBytes = Math.min(MOST_KEPT_BYTES, Math.max(LEAST_KEPT_BYTES, totalBytes * KEPT_SHARE))
-    const promisedBytes = this.unwrittenBytes()
-    const leftBytes = Math.max(0, Math.floor(freeBytes - promisedBytes - keptBytes))
-    if (bytes > leftBytes) {
-      const promised = `${formatBytes(promisedBytes)} of them promised to volumes and scratch disks that are not full`
-      throw new RuntimeError(
-        'DISK_FULL',
-        `${what} of ${formatBytes(bytes)} does not fit: the state directory's disk has ${formatBytes(freeBytes)} free, ${promised}, and ${formatBytes(Math.floor(keptBytes))} kept for the platform; at most ${formatBytes(leftBytes)} can be had`,
-      )
-    }
+    this.#expectRoom(bytes, what)
     return this.hold(path, bytes)
+  }
+
+  /** What more can be promised, or written by what is no volume; 0 where the disk has no more files. */
+  leftBytes(): number {
+    return this.#look().leftBytes
+  }
+
+  #expectRoom(bytes: number, what: string): void {
+    const { leftBytes, freeBytes, promisedBytes, keptBytes } = this.#look()
+    if (bytes <= leftBytes) return
+    const promised = `${formatBytes(promisedBytes)} of them promised to volumes and scratch disks that are not full`
+    throw new RuntimeError(
+      'DISK_FULL',
+      `${what} of ${formatBytes(bytes)} does not fit: the state directory's disk has ${formatBytes(freeBytes)} free, ${promised}, and ${formatBytes(Math.floor(keptBytes))} kept for the platform; at most ${formatBytes(leftBytes)} can be had`,
+    )
   }
 
   /** As `reserve`, for what is there already: it is never refused. */
@@ -71,9 +76,15 @@ export class DiskPromises {
     return sum
   }
 
-  #disk(): { readonly totalBytes: number; readonly freeBytes: number } {
-    const { blocks, bavail, bsize } = statfsSync(this.#folder)
-    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
+  #look() {
+    const { blocks, bavail, bsize, files, ffree } = statfsSync(this.#folder)
+    const freeBytes = bavail * bsize
+    const keptBytes = Math.min(MOST_KEPT_BYTES, Math.max(LEAST_KEPT_BYTES, blocks * bsize * KEPT_SHARE))
+    const promisedBytes = this.unwrittenBytes()
+    // Some file systems have no such number: they say 0.
+    const hasFiles = files === 0 || ffree > files * KEPT_SHARE
+    const leftBytes = hasFiles ? Math.max(0, Math.floor(freeBytes - promisedBytes - keptBytes)) : 0
+    return { freeBytes, keptBytes, promisedBytes, leftBytes }
   }
 }
 

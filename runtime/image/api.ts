@@ -30,6 +30,10 @@ export interface ImageStore {
   get(digest: string): Promise<StoredImage>
   /** Whether the image is here whole. */
   has(digest: string): boolean
+  /** What the image takes on the disk, by blob, with what is unpacked of it; empty for one that is not here. */
+  bytesOf(digest: string): readonly { readonly blob: string; readonly bytes: number }[]
+  /** What images may still take of the disk: beyond it lies what is kept for the platform and promised to volumes. */
+  leftBytes(): number
   /** Takes in an image of another store: asks `read` for its blobs one by one, manifest first, and checks each digest. Does
    *  nothing for one that is here. Throws RuntimeError `IMAGE_CORRUPT` | `DISK_FULL`, and what `read` throws. */
   adopt(digest: string, read: (blob: string) => Promise<Readable>): Promise<void>

@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs'
+import { constants } from 'node:os'
 import { join, posix } from 'node:path'
 import { Readable } from 'node:stream'
 import { createTarDecoder, type ParsedTarEntry } from 'modern-tar'
@@ -22,6 +23,8 @@ export interface ExtractOptions {
   readonly roots: ReadonlyMap<string, string>
   readonly maxBytes: number
   readonly maxMembers: number
+  /** More is refused as by a disk that is full (ENOSPC); default any. */
+  readonly roomBytes?: number
 }
 
 /** Unpacks `tarPath` into the existing folder `target`. Throws RuntimeError `IMAGE_INVALID` naming the member at fault. */
@@ -58,7 +61,7 @@ class Extraction {
     this.#members++
     this.#bytes += size
     if (this.#members > this.#options.maxMembers) throw invalid(name, `more than ${this.#options.maxMembers} members`)
-    if (this.#bytes > this.#options.maxBytes) throw invalid(name, `more than ${this.#options.maxBytes} bytes unpacked`)
+    this.#expectBytes(name)
     const path = this.#place(name)
     if (type === 'directory') {
       this.#makeFolder(path)
@@ -72,6 +75,13 @@ class Extraction {
     else if (type === 'link') this.#copyLinked(this.#place(linkname), file, name)
     else throw invalid(name, `a ${type} is not allowed`)
     return entry.body.cancel()
+  }
+
+  #expectBytes(name: string): void {
+    const { maxBytes, roomBytes = maxBytes } = this.#options
+    if (this.#bytes > maxBytes) throw invalid(name, `more than ${maxBytes} bytes unpacked`)
+    if (this.#bytes <= roomBytes) return
+    throw Object.assign(new Error(`no room for ${name}`), { code: 'ENOSPC', errno: -constants.errno.ENOSPC })
   }
 
   /** Path of a member below the target. Dot segments and absolute names are refused, not repaired. */
@@ -127,7 +137,7 @@ class Extraction {
     const from = join(this.#target, source)
     if (kindOf(from) !== 'file') throw invalid(name, 'a hard link to something that is no earlier file of the archive')
     this.#bytes += lstatSync(from).size
-    if (this.#bytes > this.#options.maxBytes) throw invalid(name, `more than ${this.#options.maxBytes} bytes unpacked`)
+    this.#expectBytes(name)
     copyFileSync(from, file)
     chmodSync(file, lstatSync(from).mode & 0o777)
   }

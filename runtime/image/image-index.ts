@@ -4,13 +4,26 @@ import { RuntimeError } from '../errors.ts'
 import { type TextChange, TextMapFile, type TextMapForm } from '../host/text-map-file.ts'
 import { type Blob, type Descriptor, EMPTY_INDEX, MANIFEST_TYPE, parseIndex, parseManifest } from './manifest.ts'
 
-/** Annotation of an entry: digests of its blobs, itself included, so that counting their uses reads no manifest. */
+/** Annotations of an entry: digests of its blobs, itself included, so that counting their uses reads no manifest, and what each takes on
+ *  the disk, in the same order. */
 const BLOBS = 'thaw.blobs'
+const BYTES = 'thaw.bytes'
 /** Annotation of the index: the first log that belongs to it. */
 const LOG = 'thaw.log'
 
 interface Entry extends Descriptor {
   readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** A blob with what was unpacked of it. */
+export interface StoredBlob extends Blob {
+  readonly unpackedBytes?: number
+}
+
+/** What a blob takes on the disk, with what was unpacked of it. */
+export interface DiskBytes {
+  readonly blob: string
+  readonly bytes: number
 }
 
 export class ImageIndex {
@@ -46,7 +59,7 @@ export class ImageIndex {
     for (const [digest, text] of found?.texts ?? []) {
       const entry = JSON.parse(text) as Entry
       index.#entries.set(digest, entry)
-      if (entry.annotations?.[BLOBS] === undefined) index.#uncounted.push(entry)
+      if (entry.annotations?.[BYTES] === undefined) index.#uncounted.push(entry)
       else index.#count(entry, 1)
     }
     return index
@@ -58,6 +71,13 @@ export class ImageIndex {
 
   has(digest: string): boolean {
     return this.#entries.has(digest)
+  }
+
+  /** What an image takes on the disk, by blob; empty for one that is not here, or that an earlier release put here before `known`. */
+  bytesOf(digest: string): readonly DiskBytes[] {
+    const { annotations } = this.#entries.get(digest) ?? {}
+    const bytes = annotations?.[BYTES]?.split(' ') ?? []
+    return (annotations?.[BLOBS]?.split(' ') ?? []).map((blob, at) => ({ blob, bytes: Number(bytes[at] ?? 0) }))
   }
 
   digests(): string[] {
@@ -76,8 +96,8 @@ export class ImageIndex {
     for (const [at, entry] of uncounted.entries()) {
       try {
         const manifest = parseManifest(await this.#readManifest(entry.digest))
-        const blobs = [entry.digest, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]
-        const counted = { ...entry, annotations: { ...entry.annotations, [BLOBS]: blobs.join(' ') } }
+        const blobs = [entry, manifest.config, ...manifest.layers]
+        const counted = { ...entry, annotations: { ...entry.annotations, ...annotationsOf(blobs) } }
         this.#entries.set(entry.digest, counted)
         this.#count(counted, 1)
       } catch (error) {
@@ -87,10 +107,10 @@ export class ImageIndex {
     }
   }
 
-  /** `blobs`: digests of all its blobs, its manifest included. Throws RuntimeError `DISK_FULL`. */
-  async add({ digest, size }: Blob, blobs: readonly string[]): Promise<void> {
+  /** `blobs`: all its blobs, its manifest included. Throws RuntimeError `DISK_FULL`. */
+  async add({ digest, size }: Blob, blobs: readonly StoredBlob[]): Promise<void> {
     if (this.has(digest)) return
-    const annotations = { [BLOBS]: [...new Set(blobs)].join(' ') }
+    const annotations = annotationsOf(blobs)
     const entry: Entry = { mediaType: MANIFEST_TYPE, digest, size, annotations }
     // ORDER: what is written as a whole is read from here, so it is here first.
     this.#put(entry)
@@ -154,6 +174,14 @@ export class ImageIndex {
 
 function blobsOf({ annotations }: Entry): string[] {
   return annotations?.[BLOBS]?.split(' ') ?? []
+}
+
+function annotationsOf(blobs: readonly StoredBlob[]): Record<string, string> {
+  const each = [...new Map(blobs.map((blob) => [blob.digest, blob])).values()]
+  return {
+    [BLOBS]: each.map(({ digest }) => digest).join(' '),
+    [BYTES]: each.map(({ size, unpackedBytes = 0 }) => size + unpackedBytes).join(' '),
+  }
 }
 
 /** `annotations`: of the index; filled by `parse`, read by `render`. */

@@ -9,7 +9,7 @@ import { makeFolder, writeDurable } from '../host/durable-file.ts'
 import { exists } from '../host/paths.ts'
 import { AdoptedBlobs } from './adopted-blobs.ts'
 import type { ImageParts, ImageStore, StoredImage } from './api.ts'
-import { ImageIndex } from './image-index.ts'
+import { type DiskBytes, ImageIndex, type StoredBlob } from './image-index.ts'
 import { createLayerThread, type LayerThread } from './layer-thread.ts'
 import { type Blob, configJson, digestOf, documentOf, hexOf, manifestJson, parseManifest } from './manifest.ts'
 
@@ -29,8 +29,12 @@ interface ImageFolders {
 
 const CACHE_MAX_BYTES = 64 * 1024 ** 2
 
-/** Opens (or begins) the layout in `stateDir`. Throws RuntimeError `DISK_FULL` | `IMAGE_CORRUPT`. */
-export async function openImageStore(stateDir: string): Promise<LayeredImageStore> {
+/** Opens (or begins) the layout in `stateDir`. `leftBytes`: what images may still take of its disk; default any.
+ *  Throws RuntimeError `DISK_FULL` | `IMAGE_CORRUPT`. */
+export async function openImageStore(
+  stateDir: string,
+  leftBytes: () => number = () => Number.POSITIVE_INFINITY,
+): Promise<LayeredImageStore> {
   const folders = {
     blobs: join(stateDir, 'blobs', 'sha256'),
     layers: join(stateDir, 'layers'),
@@ -45,7 +49,7 @@ export async function openImageStore(stateDir: string): Promise<LayeredImageStor
   const layoutFile = join(stateDir, 'oci-layout')
   if (!(await exists(layoutFile))) await writeDurable(layoutFile, '{"imageLayoutVersion":"1.0.0"}\n')
   const index = await ImageIndex.open(join(stateDir, 'index.json'), (digest) => readBlob(folders.blobs, digest))
-  return new DiskImageStore(folders, index)
+  return new DiskImageStore(folders, index, leftBytes)
 }
 
 class DiskImageStore implements LayeredImageStore {
@@ -59,18 +63,23 @@ class DiskImageStore implements LayeredImageStore {
   /** Changes happen one after another. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(folders: ImageFolders, index: ImageIndex) {
+  readonly leftBytes: () => number
+
+  constructor(folders: ImageFolders, index: ImageIndex, leftBytes: () => number) {
     this.#folders = folders
+    this.leftBytes = leftBytes
     this.#index = index
     this.#storing = createLayerThread(folders)
     this.#reading = createLayerThread(folders)
+    // What images of an earlier release take. One that cannot be read is asked for again by who needs it.
+    this.#inTurn(() => this.#index.known()).catch(() => {})
   }
 
   put(parts: ImageParts): Promise<{ readonly digest: string }> {
     return this.#inTurn(async () => {
       // Somebody may have removed it under a running platform.
       await makeFolder(this.#folders.blobs, 0o700)
-      const written: string[] = []
+      const written: StoredBlob[] = []
       try {
         return await this.#put(parts, written)
       } catch (error) {
@@ -79,21 +88,27 @@ class DiskImageStore implements LayeredImageStore {
           () => true,
           () => false,
         )
-        if (isKnown) await this.#removeBlobs(written.filter((blob) => !this.#index.isUsed(blob)))
+        if (isKnown)
+          await this.#removeBlobs(written.map(({ digest }) => digest).filter((blob) => !this.#index.isUsed(blob)))
         throw error
       }
     })
   }
 
   /** Names in `written` the blobs it has stored so far. */
-  async #put(parts: ImageParts, written: string[]): Promise<{ readonly digest: string }> {
-    const stored = (blob: Blob): Blob => {
-      written.push(blob.digest)
+  async #put(parts: ImageParts, written: StoredBlob[]): Promise<{ readonly digest: string }> {
+    const stored = (blob: StoredBlob): Blob => {
+      written.push(blob)
       return blob
     }
     const layers: Blob[] = []
-    if (parts.addonTar !== null)
-      layers.push(stored(await this.#storing.ask({ kind: 'store-add-on', tarPath: parts.addonTar })))
+    const { source, sourceMap, addonTar: tarPath } = parts
+    const roomBytes = this.leftBytes() - source.length - (sourceMap?.length ?? 0)
+    if (roomBytes < 0)
+      throw new RuntimeError('DISK_FULL', "no room for an image: what is free of the state directory's disk is kept")
+    // It lies there twice: packed and unpacked.
+    if (tarPath !== null)
+      layers.push(stored(await this.#storing.ask({ kind: 'store-add-on', tarPath, roomBytes: roomBytes / 2 })))
     layers.push(stored(await this.#storing.ask({ kind: 'store-code', source: parts.source, map: parts.sourceMap })))
     const config = stored(await this.#writeJson(configJson(layers, parts.config)))
     const manifest = stored(await this.#writeJson(manifestJson(config, layers)))
@@ -128,6 +143,10 @@ class DiskImageStore implements LayeredImageStore {
     return this.#index.has(digest)
   }
 
+  bytesOf(digest: string): readonly DiskBytes[] {
+    return this.#index.bytesOf(digest)
+  }
+
   blobFile(digest: string): string {
     return join(this.#folders.blobs, hexOf(digest))
   }
@@ -147,7 +166,7 @@ class DiskImageStore implements LayeredImageStore {
           if (!(await exists(this.blobFile(blob))))
             throw new RuntimeError('IMAGE_CORRUPT', `blob ${blob} of image ${digest} is gone`)
         }
-        await this.#index.add({ digest, size: bytes }, await this.#blobsOf(digest))
+        await this.#index.add({ digest, size: bytes }, await this.#blobsOf({ digest, size: bytes }))
       })
     } finally {
       await adopted.discard()
@@ -221,9 +240,9 @@ class DiskImageStore implements LayeredImageStore {
     return readBlob(this.#folders.blobs, digest)
   }
 
-  async #blobsOf(digest: string): Promise<string[]> {
-    const manifest = parseManifest(await this.#readJson(digest))
-    return [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]
+  async #blobsOf(image: Blob): Promise<StoredBlob[]> {
+    const { config, layers } = parseManifest(await this.#readJson(image.digest))
+    return [image, config, ...layers]
   }
 
   /** By digest or file name; with what was unpacked of them. Answers how many bytes the blobs were. */

@@ -17,6 +17,7 @@ import { createTarPacker, packTar, type TarHeader, unpackTar } from 'modern-tar'
 import { RuntimeError } from '../errors.ts'
 import { draftName, syncFolder } from '../host/durable-file.ts'
 import { extractTar } from './extract.ts'
+import type { StoredBlob } from './image-index.ts'
 import { type Blob, digestOf, hexOf } from './manifest.ts'
 
 /** Where things lie. */
@@ -37,6 +38,9 @@ const LAYER_ROOTS = new Map([['code', 'code']])
 const CODE_FILE = 'code/handler.cjs'
 const MAP_FILE = 'code/handler.cjs.map'
 const EPOCH = new Date(0)
+const BLOCK_BYTES = 512
+/** A disk has one inode for so many bytes (mke2fs): small files use it up by their number. */
+const INODE_BYTES = 16 * 1024
 
 /** Stores a bundle and its map as the code layer. */
 export async function storeCode(folders: LayerFolders, source: Uint8Array, map: Uint8Array | null): Promise<Blob> {
@@ -69,18 +73,20 @@ export async function loadCode(
 }
 
 /** Takes a tar of `node_modules/…` and `files/…`, checks and normalises it, stores it as a layer at `/code/node_modules` and
- *  `/code`, and leaves it unpacked. Throws RuntimeError `IMAGE_INVALID`. */
-export async function storeAddOn(folders: LayerFolders, tarPath: string): Promise<Blob> {
+ *  `/code`, and leaves it unpacked; it may unpack to `roomBytes`. Throws RuntimeError `IMAGE_INVALID`, ENOSPC. */
+export async function storeAddOn(folders: LayerFolders, tarPath: string, roomBytes: number): Promise<StoredBlob> {
   const draft = makeDraft(folders)
   try {
     await extractTar(tarPath, draft, {
       roots: ADDON_ROOTS,
       maxBytes: ADDON_MAX_BYTES,
       maxMembers: ADDON_MAX_MEMBERS,
+      roomBytes,
     })
-    const blob = await writeBlob(folders, (file) => packFolder(draft, file))
+    const unpacked = { bytes: 0 }
+    const blob = await writeBlob(folders, (file) => packFolder(draft, file, unpacked))
     keepDraft(draft, join(folders.layers, hexOf(blob.digest)))
-    return blob
+    return { ...blob, unpackedBytes: unpacked.bytes }
   } finally {
     await rm(draft, { recursive: true, force: true })
   }
@@ -138,10 +144,10 @@ async function writeBlob(folders: LayerFolders, write: (file: FileHandle) => Pro
   }
 }
 
-/** Packs a folder in the order of its names, without times or owners. */
-async function packFolder(root: string, file: FileHandle): Promise<Blob> {
+/** Packs a folder in the order of its names, without times or owners. Adds to `unpacked` what it takes on the disk. */
+async function packFolder(root: string, file: FileHandle, unpacked: { bytes: number }): Promise<Blob> {
   const { readable, controller } = createTarPacker()
-  const feeding = feed(root, controller)
+  const feeding = feed(root, controller, unpacked)
   const hash = createHash('sha256')
   let size = 0
   for await (const chunk of readable as unknown as AsyncIterable<Uint8Array>) {
@@ -153,11 +159,16 @@ async function packFolder(root: string, file: FileHandle): Promise<Blob> {
   return { digest: `sha256:${hash.digest('hex')}`, size }
 }
 
-async function feed(root: string, controller: ReturnType<typeof createTarPacker>['controller']): Promise<void> {
+async function feed(
+  root: string,
+  controller: ReturnType<typeof createTarPacker>['controller'],
+  unpacked: { bytes: number },
+): Promise<void> {
   try {
     for (const name of walk(root, '')) {
       const path = join(root, name)
       const stat = lstatSync(path)
+      unpacked.bytes += Math.max(stat.blocks * BLOCK_BYTES, INODE_BYTES)
       if (stat.isDirectory()) await controller.add(folderHeader(`${name}/`)).close()
       else if (stat.isSymbolicLink()) await controller.add(linkHeader(name, readlinkSync(path))).close()
       else await feedFile(path, controller.add(fileHeader(name, stat.size, stat.mode & 0o777)))

@@ -2,6 +2,7 @@
 // Starts on first use, takes one task after another, does not keep the process alive.
 import { Worker } from 'node:worker_threads'
 import { RuntimeError, type RuntimeErrorCode } from '../errors.ts'
+import type { StoredBlob } from './image-index.ts'
 import type { LayerFolders } from './layer-blobs.ts'
 import type { Blob } from './manifest.ts'
 
@@ -9,14 +10,14 @@ import type { Blob } from './manifest.ts'
 export type LayerTask =
   | { readonly kind: 'store-code'; readonly source: Uint8Array; readonly map: Uint8Array | null }
   | { readonly kind: 'load-code'; readonly digest: string }
-  | { readonly kind: 'store-add-on'; readonly tarPath: string }
+  | { readonly kind: 'store-add-on'; readonly tarPath: string; readonly roomBytes: number }
   | { readonly kind: 'unpack-layer'; readonly digest: string }
 
 /** What it answers. */
 export interface LayerAnswers {
   'store-code': Blob
   'load-code': { readonly source: Uint8Array; readonly map: Uint8Array | null }
-  'store-add-on': Blob
+  'store-add-on': StoredBlob
   'unpack-layer': undefined
 }
 

@@ -41,7 +41,7 @@ async function perform(task: LayerTask): Promise<LayerAnswers[LayerTask['kind']]
     case 'load-code':
       return loadCode(folders, task.digest)
     case 'store-add-on':
-      return storeAddOn(folders, task.tarPath)
+      return storeAddOn(folders, task.tarPath, task.roomBytes)
     case 'unpack-layer':
       await unpackLayer(folders, task.digest)
       return undefined

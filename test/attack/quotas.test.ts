@@ -111,6 +111,21 @@ describe('what is held', () => {
     expect((await put('/v1/secrets/A', 'other')).status).toBe(200)
   })
 
+  test('bytes of images are refused at the bound, and nothing of what was refused stays', async () => {
+    const inUse = async () =>
+      ((await (await evil.request(`/v1/namespaces/${EVIL}/quotas`)).json()) as { imagesBytes: { inUse: number } })
+        .imagesBytes.inUse
+    const before = await inUse()
+    expect(before).toBeGreaterThan(0)
+    await platform.fn('namespace', 'set', EVIL, `imagesBytes=${before + 64 * 1024}`)
+    const large = await deployAs('two', `${ANSWERS}//${'x'.repeat(128 * 1024)}`)
+    expect(large.status).toBe(403)
+    expect(refusalIn(large.text)).toMatchObject({ quota: 'imagesBytes', inUse: before })
+    expect(await inUse()).toBe(before)
+    expect(await (await evil.request('/v1/functions/two/versions')).json()).toHaveLength(1)
+    await platform.fn('namespace', 'set', EVIL, 'imagesBytes=default')
+  })
+
   test('fn namespace shows use against bound; a bound lowered below what is in use refuses only more', async () => {
     const shown = await platform.fn('namespace', 'set', EVIL, 'secrets=1', 'memory=512m', 'requestsPerSecond=none')
     expect(shown.stdout).toMatch(/^secrets +3 +1 +namespace$/m)

@@ -51,6 +51,19 @@ describe('a deploy', () => {
     expect((await put(BASE)).status).toBe(200)
   })
 
+  test('is refused while it comes, once the disk has only what is kept for the platform; what was spooled goes', async () => {
+    let pieces = 0
+    gateway.deployer.onExpectRoom = () => {
+      if (++pieces > 3) throw new WorkerError('DISK_FULL', 'no room to take an upload')
+    }
+    const packages = Array.from({ length: 8 }, (_, at) => file(`node_modules/p/${at}`, 'x'.repeat(300_000)))
+    const refused = await put([...BASE, ...packages])
+    expect([refused.status, (await refused.json()).code]).toEqual([507, 'DISK_FULL'])
+    expect(pieces).toBe(4)
+    expect(gateway.deployer.requests).toEqual([])
+    expect(leftBehind()).toEqual([])
+  })
+
   test('spools packages into a tar of their own, long names included, and removes it afterwards', async () => {
     const long = `node_modules/${'deep/'.repeat(40)}index.js`
     const bytes = new Uint8Array(100_001).fill(7)

@@ -101,3 +101,21 @@ test('scratch disks count beside volumes for as long as they are', () => {
   promises.reserve(join(disk.path, 'other.img'), 60 * MIB, 'a scratch disk').release()
   expect(promises.unwrittenBytes()).toBe(0)
 })
+
+test('images end where the platform’s own room begins, in bytes and in files', async () => {
+  const left = promises.leftBytes()
+  expect(left).toBeLessThan(freeBytes() - 32 * MIB + 1)
+  await volumes.create('shop/one', 40 * MIB)
+  expect(promises.leftBytes()).toBeLessThan(left - 38 * MIB)
+  await volumes.remove('shop/one')
+  const files = join(disk.path, 'files')
+  await mkdir(files)
+  try {
+    // Empty files: the disk has no fewer bytes for them.
+    for (let count = 0; promises.leftBytes() > 0; count++) closeSync(openSync(join(files, String(count)), 'w'))
+    expect(freeBytes()).toBeGreaterThan(100 * MIB)
+    closeSync(openSync(join(files, 'last'), 'w'))
+  } finally {
+    rmSync(files, { recursive: true })
+  }
+})

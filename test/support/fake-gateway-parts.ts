@@ -253,6 +253,11 @@ export class FakeRegistry implements Registry {
 }
 
 export class FakeDeployer implements Deployer {
+  onExpectRoom: () => void = () => {}
+  expectRoom(): void {
+    this.onExpectRoom()
+  }
+
   isDeploying(): boolean {
     return false
   }

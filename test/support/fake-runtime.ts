@@ -341,6 +341,22 @@ export class FakeImages implements ImageStore {
     return this.stored.has(digest)
   }
 
+  /** What a test says an image takes; default: its source, in one blob. */
+  onBytesOf: (digest: string) => readonly { blob: string; bytes: number }[] = (digest) => {
+    const image = this.stored.get(digest)
+    return image === undefined ? [] : [{ blob: digest, bytes: image.source.length }]
+  }
+
+  bytesOf(digest: string): readonly { blob: string; bytes: number }[] {
+    return this.onBytesOf(digest)
+  }
+
+  left = Number.POSITIVE_INFINITY
+
+  leftBytes(): number {
+    return this.left
+  }
+
   blobFile(digest: string): string {
     return `/nowhere/${digest}`
   }

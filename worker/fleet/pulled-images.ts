@@ -14,6 +14,8 @@ export function pulledImages(images: ImageStore, files: Pick<FleetFiles, 'blob'>
   return {
     put: (parts) => images.put(parts),
     has: (digest) => images.has(digest),
+    bytesOf: (digest) => images.bytesOf(digest),
+    leftBytes: () => images.leftBytes(),
     adopt: (digest, read) => images.adopt(digest, read),
     blobFile: (digest) => images.blobFile(digest),
     prune: (keep) => images.prune(keep),

@@ -34,6 +34,7 @@ export const QUOTAS = [
   held('secrets', 'number', 1000, 'secrets'),
   held('schedules', 'number', 1000, 'schedules, all functions together'),
   held('volumesBytes', 'bytes', null, 'sizes of its volumes and scratch disks together'),
+  held('imagesBytes', 'bytes', null, 'what images of its versions take of the disk, unpacked packages included'),
   held('queuedBytes', 'bytes', 256 * MIB, 'accepted calls that have not ended'),
   held('resultBytes', 'bytes', 512 * MIB, 'kept results of asynchronous calls'),
   rate('requestsPerSecond', 'number', null, 'requests a second, calls of functions and of the control API'),

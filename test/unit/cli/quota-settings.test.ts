@@ -35,6 +35,7 @@ test('what follows from the host leaves a neighbour room on the smallest and the
     memory: 192 * MIB,
     minWarm: 4,
     volumesBytes: 300 * MIB,
+    imagesBytes: 150 * MIB,
     requestsPerSecond: 5000,
   })
   expect(hostQuotas({ places: 1000, memoryBytes: 65_536 * MIB, diskBytes: 2 ** 40, cores: 16 })).toEqual({
@@ -42,6 +43,7 @@ test('what follows from the host leaves a neighbour room on the smallest and the
     memory: 49_152 * MIB,
     minWarm: 256,
     volumesBytes: 2 ** 39,
+    imagesBytes: 2 ** 38,
     requestsPerSecond: 80_000,
   })
 })

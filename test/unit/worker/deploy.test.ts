@@ -8,7 +8,9 @@ import type { DeployRequest, FunctionVersion } from '../../../worker/api.ts'
 import { createDeployer } from '../../../worker/deploy.ts'
 import type { Registry, RegistryChange } from '../../../worker/registry/api.ts'
 import { RegistryError } from '../../../worker/registry/api.ts'
+import type { Quotas } from '../../../worker/registry/quotas.ts'
 import { SourceMaps } from '../../../worker/source-maps/source-maps.ts'
+import { quotasInMemory } from '../../support/quota-book.ts'
 import { realClock, silentLogger } from '../../support/real-clock.ts'
 import { TestWorker } from '../../support/test-worker.ts'
 
@@ -31,6 +33,7 @@ class KeptVersions {
     if (!this.versions.includes(version)) this.versions.push(version)
     this.latest = version
     this.alias = alias
+    this.changed({ namespace: version.namespace, name: version.name, newImages: [], unusedImages: [] })
     return version
   }
 
@@ -38,6 +41,10 @@ class KeptVersions {
     if (name !== 'other') throw new RegistryError('FUNCTION_NOT_FOUND', `unknown function ${name}`)
     if (reference !== null) throw new RegistryError('VERSION_NOT_FOUND', `function other has no ${reference}`)
     return this.versions[0]!
+  }
+
+  list() {
+    return [{ name: 'hello', versions: this.versions }]
   }
 
   images(): ReadonlySet<string> {
@@ -53,11 +60,14 @@ class KeptVersions {
     return { versions: this.versions, aliases: { latest: { weights } } }
   }
 
-  changed: (change: RegistryChange | null) => void = () => {}
+  readonly #listeners = new Set<(change: RegistryChange | null) => void>()
+  changed(change: RegistryChange | null): void {
+    for (const listener of this.#listeners) listener(change)
+  }
 
   onChange(listener: (change: RegistryChange | null) => void): () => void {
-    this.changed = listener
-    return () => {}
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 }
 
@@ -67,6 +77,8 @@ let deploy: (changes?: Partial<DeployRequest>) => Promise<{ version: FunctionVer
 let folder: string
 let sourceMaps: SourceMaps
 let ceilings: LimitCeiling[]
+let quotas: Quotas
+let expectRoom: () => void
 beforeEach(() => {
   ceilings = []
   folder = mkdtempSync(join(tmpdir(), 'thaw-deploy-'))
@@ -79,7 +91,9 @@ beforeEach(() => {
     codeOf: (image: string) => runtime.images.get(image),
   })
   const parts = { runtime, worker, registry: registry as unknown as Registry, logger: silentLogger }
-  const deployer = createDeployer({ ...parts, ceilings, sourceMaps })
+  quotas = quotasInMemory()
+  const deployer = createDeployer({ ...parts, ceilings, sourceMaps, quotas })
+  expectRoom = () => deployer.expectRoom()
   deploy = (changes = {}) =>
     deployer.deploy({
       namespace: 'default',
@@ -215,6 +229,25 @@ describe('a deploy', () => {
     registry.changed({ namespace: 'default', name: 'hello', newImages: [], unusedImages: ['sha256:one'] })
     await expect.poll(() => [...host.runtime.images.stored.keys()]).toEqual(['sha256:two'])
     expect(prune).not.toHaveBeenCalled()
+  })
+
+  test('beyond what its namespace may have of the disk is refused before it is loaded, and nothing of it stays', async () => {
+    await quotas.set('default', { imagesBytes: 100 })
+    await deploy({ source: Buffer.alloc(60, 'a') })
+    const loaded = host.runtime.created.length
+    await expect(deploy({ source: Buffer.alloc(60, 'b') })).rejects.toMatchObject({
+      code: 'QUOTA_EXCEEDED',
+      use: { namespace: 'default', quota: 'imagesBytes', bound: 100, inUse: 60 },
+    })
+    expect(host.runtime.created).toHaveLength(loaded)
+    expect([...host.runtime.images.stored.keys()]).toEqual([`sha256:${'a'.repeat(60)}`])
+    expect((await deploy({ source: Buffer.alloc(60, 'a') })).created).toBe(false)
+  })
+
+  test('is not taken where the disk has only what is kept for the platform', () => {
+    expectRoom()
+    host.runtime.images.left = 0
+    expect(expectRoom).toThrow(expect.objectContaining({ code: 'DISK_FULL' }))
   })
 
   test('keeps the image of another deploy under way when it cleans up', async () => {

@@ -151,6 +151,52 @@ test('a large bundle and its map come back as they were put', async () => {
   expect([image.source.equals(source), image.sourceMap?.equals(sourceMap)]).toEqual([true, true])
 })
 
+describe('what images take of the disk', () => {
+  const packages = (body: string) => tar([file('node_modules/p/a', body), file('node_modules/p/b', body)])
+
+  test('is told by blob: code as it is, packages with what is unpacked, a file as 16 KiB at least', async () => {
+    const body = 'x'.repeat(100_000)
+    const one = await store.put(parts({ addonTar: await packages(body) }))
+    const two = await store.put(parts({ addonTar: await packages(body), source: Buffer.alloc(50_000) }))
+    const check = () => {
+      const [ofOne, ofTwo] = [one, two].map(
+        ({ digest }) => new Map(store.bytesOf(digest).map((of) => [of.blob, of.bytes])),
+      )
+      const shared = [...ofOne!].filter(([blob]) => ofTwo!.has(blob))
+      expect(shared).toHaveLength(1)
+      // Two files and three folders, packed and unpacked.
+      expect(shared[0]![1]).toBeGreaterThan(2 * 2 * 100_000 + 3 * 16 * 1024)
+      expect(shared[0]![1]).toBeLessThan(2 * 2 * 110_000 + 3 * 17 * 1024)
+      const own = [...ofTwo!].filter(([blob]) => !ofOne!.has(blob)).map(([, bytes]) => bytes)
+      expect(own).toHaveLength(3)
+      expect(Math.max(...own)).toBeGreaterThan(50_000)
+    }
+    check()
+    await store.close()
+    store = await openImageStore(state)
+    check()
+    expect(store.bytesOf('sha256:none')).toEqual([])
+  })
+
+  test('ends where the disk’s reserve begins: of an archive that grows when it is unpacked nothing stays', async () => {
+    await store.close()
+    let left = 10 * 1024 ** 2
+    store = await openImageStore(state, () => left)
+    const { digest } = await store.put(parts())
+    const before = [blobs(), readdirSync(join(state, 'layers'))]
+    const first = file('node_modules/p/0', 'x'.repeat(1024 ** 2))
+    const links = Array.from({ length: 20 }, (_, at): TarEntry => {
+      return { header: { name: `node_modules/p/l${at}`, size: 0, type: 'link', linkname: 'node_modules/p/0' } }
+    })
+    const put = store.put(parts({ addonTar: await tar([first, ...links]) }))
+    await expect(put).rejects.toMatchObject({ code: 'DISK_FULL' })
+    left = 1024
+    await expect(store.put(parts({ source: Buffer.alloc(2048) }))).rejects.toMatchObject({ code: 'DISK_FULL' })
+    expect([blobs(), readdirSync(join(state, 'layers'))]).toEqual(before)
+    expect((await store.get(digest)).source.toString()).toBe('module.exports = 1')
+  })
+})
+
 describe('an add-on layer', () => {
   test('is unpacked below code/node_modules, world-readable', async () => {
     const addonTar = await tar([file('node_modules/a/run', 'x', 0o700), file('node_modules/a/lib.js', 'y', 0o600)])
