@@ -1,4 +1,4 @@
-// Resource bombs: as data. bombs.test.ts sets them off beside a neighbour and looks at what the neighbour, the host and the
+// Resource bombs: as data. bombs.test.ts sets them off next to a neighbour and looks at what the neighbour, the host and the
 // platform notice.
 import type { Attack } from './attacks.ts'
 
@@ -20,7 +20,7 @@ const TIMED_OUT = 'killed at the time-out: 504'
 export const BOMB_ATTACKS: readonly BombAttack[] = [
   bomb(
     'fork',
-    'fork without end, and leave children behind that nobody waits for',
+    'fork without end, and leave children behind that are not waited for',
     `stops at \`pids\`; ${TIMED_OUT}`,
     [502, 504],
     'fork',
@@ -66,7 +66,7 @@ export const BOMB_ATTACKS: readonly BombAttack[] = [
   bomb('memfd', 'take memory as `memfd`', OOM, [200, 502, 504]),
   bomb(
     'pipes',
-    'take kernel memory with pipes and socket buffers nobody reads',
+    'take kernel memory with pipes and socket buffers that are not read',
     'charged to its memory limit, refused at 20,000 descriptors',
     [200, 502, 504],
     'pipes',

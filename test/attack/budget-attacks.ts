@@ -1,5 +1,5 @@
-// Attacks on what the kernel counts for the whole machine or for nobody (docs/security.md, "Budgets of the whole machine"): calls
-// that are refused by their arguments, and fills that end at a bound. As data; budgets.test.ts tries them beside a neighbour.
+// Attacks on what the kernel counts for the whole machine or not at all (docs/security.md, "Budgets of the whole machine"): calls
+// that are refused by their arguments, and fills that end at a bound. As data; budgets.test.ts tries them next to a neighbour.
 import type { Attack } from './attacks.ts'
 import type { KernelAttack } from './kernel-attacks.ts'
 import type { KernelMemory } from './kernel-memory.ts'
@@ -53,7 +53,7 @@ export const REFUSED_BUDGETS: readonly KernelAttack[] = [
   {
     id: 'groups',
     family: 'budgets',
-    tries: 'take what the kernel charges to nobody: multicast groups, flow labels, half-open connections',
+    tries: 'take what the kernel does not charge: multicast groups, flow labels, half-open connections',
     contained: '`EPERM` (seccomp)',
     calls: [
       ['socket', 2, 2, 0],
@@ -71,7 +71,7 @@ export const REFUSED_BUDGETS: readonly KernelAttack[] = [
   {
     id: 'other-protocols',
     family: 'budgets',
-    tries: 'open sockets of other protocols, whose modules the kernel loads for whoever asks',
+    tries: 'open sockets of other protocols, whose modules the kernel loads when a program asks',
     contained: '`EPERM` (seccomp knows families, types and protocols)',
     calls: [
       ['socket', 2, 1, 262],
@@ -123,7 +123,7 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
   {
     id: 'tcp-buffers',
     family: 'budgets',
-    tries: 'fill buffers of TCP connections over its own loopback that nobody reads',
+    tries: 'fill buffers of TCP connections over its own loopback that are not read',
     contained: 'a quarter of `memory`, at most 16 MiB, are held; on cgroup v2 they are `memory`',
     fill: 'tcp',
     // Each of the eighty ends may have the kernel's least on top.
@@ -132,7 +132,7 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
   {
     id: 'udp-buffers',
     family: 'budgets',
-    tries: 'fill buffers of UDP sockets that nobody reads',
+    tries: 'fill buffers of UDP sockets that are not read',
     contained: 'the same',
     fill: 'udp',
     ends: { atMost: 17 * MIB },
@@ -148,7 +148,7 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
   {
     id: 'orphaned-locks',
     family: 'budgets',
-    tries: 'hold file locks of a process that is gone, so that they name nobody',
+    tries: 'hold file locks of a process that is gone, so that they name no process',
     contained: 'the same: who has the open files is looked for',
     fill: 'orphaned-locks',
     ends: { killedFor: 'file locks' },
@@ -156,7 +156,7 @@ export const FILLED_BUDGETS: readonly FilledBudget[] = [
   {
     id: 'unaccepted',
     family: 'budgets',
-    tries: 'make connections to itself that nobody accepts, which no memory limit counts',
+    tries: 'make connections to itself that are not accepted, which no memory limit counts',
     contained: 'killed above 4,096: 502 `FUNCTION_OUT_OF_MEMORY`',
     fill: 'unaccepted',
     ends: { killedFor: 'TCP sockets' },
@@ -196,7 +196,7 @@ export const CHARGED_BUDGETS: readonly ChargedBudget[] = [
   ),
   charged(
     'descriptors-in-flight',
-    'send descriptors that nobody takes',
+    'send descriptors that are not taken',
     'SUnreclaim',
     TOO_MANY_REFERENCES,
     'refused at `nofile`',

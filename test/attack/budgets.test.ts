@@ -1,4 +1,4 @@
-// What the kernel counts for the whole machine or for nobody, and what a sandbox makes the platform do by writing: tried from
+// What the kernel counts for the whole machine or not at all, and what a sandbox makes the platform do by writing: tried from
 // inside a function, with a neighbour in another namespace that gets its answers and its cold starts all the while.
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -14,7 +14,7 @@ import { watchKernelMemory } from './kernel-memory.ts'
 import { type Neighbour, type NeighbourReport, settleNeighbour } from './neighbour.ts'
 
 const MOST_STAND_MS = 100 * timeScale
-/** Reads of the platform that are nobody's output: its own upkeep, and the starts that follow a sandbox's end. */
+/** Reads of the platform that come from no output: its own upkeep, and the starts that follow a sandbox's end. */
 const OTHER_READS_PER_MS = 1.5
 
 const SMALL_BYTES = 64 * 1024 ** 2
@@ -145,7 +145,7 @@ describe('output in the smallest pieces', () => {
     })
   }
 
-  test('beside all three the neighbour is served', async () => {
+  test('while all three run, the neighbour is served', async () => {
     await killAttackers()
     expectUnharmed(await neighbour.during(() => dripFrom([1, 2, 3])))
   })

@@ -48,7 +48,7 @@ export const CALLER_ATTACKS = [
   ),
   row(
     'request-headers',
-    'smuggle headers into a function: line ends, NUL, bare CR, two lengths, length beside chunks',
+    'smuggle headers into a function: line ends, NUL, bare CR, two lengths, a length and chunks',
     '400 or connection closed; the function is not called',
   ),
   row(

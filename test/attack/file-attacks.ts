@@ -31,7 +31,7 @@ const files: readonly FileAttack[] = [
       family: 'files',
       tries:
         'read files of the host: its password file, the state directory, the platform’s token, a file of mode 0644',
-      contained: '`ENOENT`: the root is an overlay of the base image alone',
+      contained: '`ENOENT`: the root is an overlay of only the base image',
     },
     'ENOENT|EACCES',
     ...reads(

@@ -1,4 +1,4 @@
-// What a tenant says to the control API, as large, as deep and as often as it likes: refused with the bound, while a neighbour in another
+// What a namespace says to the control API, as large, as deep and as often as it likes: refused with the bound, while a neighbour in another
 // namespace is called and what others did stays in the audit log.
 import { readdirSync, readFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
@@ -7,17 +7,17 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { until } from '../support/until.ts'
 import { type Neighbour, settleNeighbour } from './neighbour.ts'
-import { EVIL, handler, type Tenant, tenantOf } from './uploads.ts'
+import { type Attacker, attackerOf, EVIL, handler } from './uploads.ts'
 
 let platform: Platform
 let neighbour: Neighbour
-let caller: Tenant
-let deployer: Tenant
+let caller: Attacker
+let deployer: Attacker
 beforeAll(async () => {
   platform = await startPlatform({ env: { FN_AUDIT_BYTES: '256k', FN_LOG: 'info' } })
   neighbour = await settleNeighbour(platform)
-  caller = await tenantOf(platform, ['invoke'])
-  deployer = await tenantOf(platform, ['deploy'])
+  caller = await attackerOf(platform, ['invoke'])
+  deployer = await attackerOf(platform, ['deploy'])
 })
 afterAll(() => platform.stop())
 

@@ -1,4 +1,4 @@
-// How much memory the kernel holds of one kind, for whoever, seen from the host (proc(5), /proc/meminfo).
+// How much memory the kernel holds of one kind, in all, seen from the host (proc(5), /proc/meminfo).
 import { readFileSync } from 'node:fs'
 
 /** Names of /proc/meminfo: what the kernel keeps in slabs and cannot or can give back, tables of pages, tmpfs with memfd. */

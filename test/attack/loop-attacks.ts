@@ -1,4 +1,4 @@
-// Attacks on the event loop that serves everybody: as data. loop.test.ts has a program inside make the calls, beside a neighbour.
+// Attacks on the event loop that serves all namespaces: as data. loop.test.ts has a program inside make the calls, next to a neighbour.
 import type { Attack } from './attacks.ts'
 import { type CallArgument, INHERITED } from './inside/caller.ts'
 import type { CallText } from './kernel-attacks.ts'
@@ -120,7 +120,7 @@ export const LOOP_ATTACKS: readonly LoopAttack[] = [
     id: 'dirty-disk',
     family: 'loop',
     tries: 'leave its disk full of what is not written yet, for the platform to write when it unmounts',
-    contained: 'file systems are mounted and unmounted beside the loop',
+    contained: 'file systems are mounted and unmounted in other threads',
     onDisk: true,
     calls: dirtyPages(),
     gives: ['ok', 'ok', 'ok', 'ok', 'ok'],

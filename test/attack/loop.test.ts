@@ -1,4 +1,4 @@
-// What stops the one loop that serves everybody stops every tenant: tried from inside a function, seen by a neighbour in another
+// What stops the one event loop stops every namespace: tried from inside a function, seen by a neighbour in another
 // namespace and by the platform's own counter.
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -28,7 +28,7 @@ function expectUnharmed(report: NeighbourReport): void {
   expect(report.loopStandMs).toBeLessThan(MOST_STAND_MS)
 }
 
-test('beside nothing the neighbour is served, and the loop does not stand', async () => {
+test('without an attack the neighbour is served, and the loop does not stand', async () => {
   expectUnharmed(await neighbour.during(() => delay(1500)))
 })
 

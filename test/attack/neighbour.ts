@@ -129,7 +129,7 @@ async function killSandboxes(platform: Platform, name: string, headers: Record<s
     await platform.request(`/v1/sandboxes/${id}/kill`, { method: 'POST', headers }).catch(() => {})
 }
 
-/** How long the loop stood at most since this was asked last, ms, by `/metrics`. Throws an Error where it is not told. */
+/** How long the loop stood at most since this was asked last, ms, by `/metrics`. Throws an Error where it is missing. */
 async function takeStandMs(platform: Platform): Promise<number> {
   const text = await (await platform.request('/metrics')).text()
   const seconds = /^thaw_event_loop_stand_max_seconds (\S+)$/m.exec(text)?.[1]

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { until } from '../support/until.ts'
 import { type Neighbour, type NeighbourReport, settleNeighbour } from './neighbour.ts'
-import { EVIL, handler, type Tenant, tenantOf } from './uploads.ts'
+import { type Attacker, attackerOf, EVIL, handler } from './uploads.ts'
 
 const MIB = 1024 ** 2
 /** Enough for the neighbour, who has the same. */
@@ -24,11 +24,11 @@ const SLEEPS = handler('return new Promise((done)=>setTimeout(()=>done(new Respo
 
 let platform: Platform
 let neighbour: Neighbour
-let evil: Tenant
+let evil: Attacker
 beforeAll(async () => {
   platform = await startPlatform({ env: QUOTAS })
   neighbour = await settleNeighbour(platform, { namespace: 'good' })
-  evil = await tenantOf(platform, ['deploy', 'invoke'])
+  evil = await attackerOf(platform, ['deploy', 'invoke'])
 })
 afterAll(() => platform.stop())
 
@@ -205,7 +205,7 @@ describe('what runs', () => {
     await set({ memory: 'default' })
   })
 
-  test('requests a second beyond the bound are told when to come again, without a token too', async () => {
+  test('requests a second above the bound get a Retry-After, with and without a token', async () => {
     await set({ requestsPerSecond: 20 })
     await delay(1000)
     const headers = { 'fn-namespace': EVIL }

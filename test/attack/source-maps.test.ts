@@ -1,17 +1,17 @@
-// A source map is written by whoever deploys and read by the platform: tried with a deploy token of one namespace, while a neighbour in
+// A deploy brings a source map and the platform reads it: tried with a deploy token of one namespace, while a neighbour in
 // another one is called.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { type Neighbour, settleNeighbour } from './neighbour.ts'
-import { EVIL, handler, type Tenant, tenantOf } from './uploads.ts'
+import { type Attacker, attackerOf, EVIL, handler } from './uploads.ts'
 
 let platform: Platform
 let neighbour: Neighbour
-let evil: Tenant
+let evil: Attacker
 beforeAll(async () => {
   platform = await startPlatform()
   neighbour = await settleNeighbour(platform)
-  evil = await tenantOf(platform, ['deploy'])
+  evil = await attackerOf(platform, ['deploy'])
 })
 afterAll(() => platform.stop())
 
@@ -42,7 +42,7 @@ test.each([
   expect(report.loopStandMs).toBeLessThan(100)
 })
 
-test('the largest map that a bundle may have is decoded beside the calls, and printing its positions holds up nobody', async () => {
+test('the largest map that a bundle may have is decoded in another thread, and printing its positions holds up no call', async () => {
   // As many segments as a bundle of its size may have, each position in a name of 4 kB.
   const source = `${PRINTS}//${'x'.repeat(2_000_000)}`
   const large = map({ sources: ['A'.repeat(4000)], mappings: 'CAAA,'.repeat(2_000_000) })

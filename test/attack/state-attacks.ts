@@ -18,7 +18,7 @@ export const STATE_ATTACKS = [
   ),
   row(
     'after-response',
-    'work on after the response (timers, children), at nobody’s cost',
+    'work on after the response (timers, children) without being charged',
     'runs until the sandbox is frozen, after its grace; what it used is `idleCpuUs` of the next record. With `leftovers: "kill"` the sandbox is destroyed before the next call',
   ),
   row(

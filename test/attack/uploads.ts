@@ -1,4 +1,4 @@
-// What a tenant with a token of its own can upload: tars of any content, put by a deploy token of one namespace.
+// What a token of one namespace can upload: tars of any content, put by a deploy token of one namespace.
 
 import type { Platform } from '../support/platform.ts'
 import { rawMember, TAR_END } from '../support/raw-tar.ts'
@@ -19,14 +19,14 @@ export interface Answer {
   readonly text: string
 }
 
-export interface Tenant {
+export interface Attacker {
   readonly token: string
   deploy(upload: Upload): Promise<Answer>
   request(path: string, init?: RequestInit): Promise<Response>
 }
 
 /** A token with these scopes in a namespace, and what can be done with it. */
-export async function tenantOf(platform: Platform, scopes: readonly string[], namespace = EVIL): Promise<Tenant> {
+export async function attackerOf(platform: Platform, scopes: readonly string[], namespace = EVIL): Promise<Attacker> {
   const { token } = await platform.json<{ token: string }>(`/v1/tokens/${scopes.join('-')}`, {
     method: 'PUT',
     headers: { 'fn-namespace': namespace },

@@ -129,7 +129,7 @@ test('two hundred callbacks that hang, in one namespace, hold up none of another
   }
 }, 30_000)
 
-test('follow-ups that an older release left in one list are told', async () => {
+test('follow-ups that an earlier release left in one list are sent', async () => {
   const told: unknown[] = []
   const receiver = createServer((incoming, outgoing) => {
     incoming.resume()

@@ -223,7 +223,7 @@ describe('control calls of one namespace', () => {
   })
 })
 
-test('the description of the API is made once, whoever asks', async () => {
+test('the description of the API is made once for all callers', async () => {
   const texts = await Promise.all(
     Array.from({ length: 3 }, async () => (await gateway.fetch('/openapi.json', { anonymous: true })).text()),
   )

@@ -1,5 +1,5 @@
-// What passes between strangers and functions: nobody's token, nothing that only a proxy may say, no word about the code to who shows
-// no token, and nothing by which a function acts on its neighbours' origin. docs/http-api.md has the tables.
+// What passes between strangers and functions: no token of the platform, nothing that only a proxy may say, no word about the code to
+// callers who show no token, and nothing by which a function acts on its neighbours' origin. docs/http-api.md has the tables.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { PROXY_HEADERS } from '../../gateway/invocation/proxy-headers.ts'
 import type { GatewayOptions } from '../../gateway/options.ts'
@@ -56,7 +56,7 @@ describe('a token of the platform', () => {
     async (target) => expect(await call([], target)).toEqual([401, null]),
   )
 
-  test('counts beside an Authorization of another, whichever comes first', async () => {
+  test('counts when another Authorization is there as well, whichever comes first', async () => {
     const other = 'Authorization: Bearer other'
     for (const headers of [
       [other, `Authorization: Bearer ${TOKEN}`],
@@ -134,7 +134,7 @@ describe('a fault in a function', () => {
     expect(problem).not.toHaveProperty('stack')
   })
 
-  test('is told whole to who shows a token, and to callers of a private function', async () => {
+  test('is shown whole to callers with a token, and to callers of a private function', async () => {
     await reopen({ tellsFaults: false })
     failAll()
     const authorization = `Bearer ${TOKEN}`
@@ -142,7 +142,7 @@ describe('a fault in a function', () => {
       expect(await problemOf(path, { authorization })).toMatchObject({ detail: 'secret words', stack })
   })
 
-  test('is told whole to all where the platform says so', async () => {
+  test('is shown whole to all callers where FN_ERRORS says so', async () => {
     failAll()
     expect(await problemOf('/fn/hello')).toMatchObject({ detail: 'secret words', stack })
   })

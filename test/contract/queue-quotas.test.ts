@@ -228,7 +228,7 @@ describe('resultBytes', () => {
   })
 })
 
-test('counts that somebody changed by hand are put right by maintenance', async () => {
+test('counts that were changed by hand are put right by maintenance', async () => {
   await open({})
   const { id: waiting } = await submit({ delayMs: 3_600_000 })
   const { id: lost } = await submit({ delayMs: 3_600_000 })

@@ -89,7 +89,7 @@ describe('a record without a job', () => {
     expect(await lanes[0]!.record(id)).toMatchObject({ attempt: 2, version: 1 })
   })
 
-  test('that says running, by nobody, likewise; while a lock is held it is left alone', async () => {
+  test('that says running while no process runs it ends in the same way; while a lock is held it stays', async () => {
     const id = await accept()
     await markRunning(id, 600)
     await command('DEL', `${QUEUE}:${id}`, `${QUEUE}:active`)
@@ -103,7 +103,7 @@ describe('a record without a job', () => {
     await endedLost(lanes[0]!, id)
   })
 
-  test('of a call that somebody waited for ends without a dead letter', async () => {
+  test('of a call with a waiting caller ends without a dead letter', async () => {
     const id = await accept({ awaited: true })
     await command('DEL', `${QUEUE}~:${id}`, `${QUEUE}~:wait`)
     const lane = lanes[0]!
@@ -149,7 +149,7 @@ describe('a job in no list', () => {
 })
 
 describe('a job that was handed out', () => {
-  test('whose lock nobody keeps goes back', async () => {
+  test('whose lock is not renewed goes back', async () => {
     const id = await accept()
     await markRunning(id, 0)
     await eventually('it waits', async () => (await command('LPOS', `${QUEUE}:wait`, id)) !== null)
@@ -218,7 +218,7 @@ describe('a record that says what its job does not', () => {
   })
 })
 
-test('what has changed since it was seen is left alone', async () => {
+test('what has changed since it was seen stays as it is', async () => {
   const lane = await open({ runs: false })
   const { id } = await lane.submit(submissionOf('f', { delayMs: 3_600_000 }))
   await command('DEL', `${QUEUE}:${id}`)
@@ -236,7 +236,7 @@ test('what has changed since it was seen is left alone', async () => {
   expect((await lane.record(id))?.error?.code).toBe('JOB_LOST')
 })
 
-test('an entry of the outbox that nobody can read keeps no other waiting', async () => {
+test('an entry of the outbox that cannot be read keeps no other waiting', async () => {
   const lane = await openRunning()
   await command('HSET', '{thaw}:outbox', 'poison', '{"record":')
   const { id } = await lane.submit(submissionOf('f', { notify: { callback: 'http://localhost/' } }))
@@ -265,7 +265,7 @@ test('the record of a call that runs long outlives it', async () => {
   expect(Number(await command('PTTL', `{thaw}:inv:${id}`))).toBeGreaterThan(3_600_000)
 })
 
-test('calls on their way are left alone: many run once each while two platforms look all the time', async () => {
+test('calls on their way are not touched: many run once each while two platforms look all the time', async () => {
   const busy = { reconcile: { everyMs: 0, pageMs: 0, unchangedMs: 0 }, soleOwner: false }
   const first = await open(busy)
   const second = await open(busy)

@@ -246,7 +246,7 @@ test('one whose next time was lost gets it back, and so does a namespace that wa
   await eventually('both have fired', () => submitted.length === 2)
 })
 
-test('one that nobody can read keeps no other waiting', async () => {
+test('one that cannot be read keeps no other waiting', async () => {
   const schedules = open()
   await schedules.set('default', 'hello', 'broken', spec())
   await schedules.set('default', 'hello', 'whole', spec())

@@ -64,7 +64,7 @@ describe('a line after the answer', () => {
     expect(others.map(({ lines }) => lines)).toEqual([['stdout: of /a'], ['stdout: of /b']])
   })
 
-  test('of nobody in particular is laid to the call begun last; before the first call, to none', async () => {
+  test('without an owner counts for the call begun last; before the first call, for none', async () => {
     const { box, outside } = await load(`
       let told = 0
       setInterval(() => { if (told < globalThis.wanted) { told++; console.log('tick ' + told) } }, 2)
@@ -123,7 +123,7 @@ describe('a fault after the answer', () => {
     expect((await box.call()).fault?.code).toBe('NOT_SENT')
   })
 
-  test('a waitUntil that fails is told with its call, which stays what it was', async () => {
+  test('a waitUntil that fails is reported with its call, whose outcome stays', async () => {
     const { box } = await load(`
       exports.default = (request, ctx) => {
         const before = request.url.endsWith('/before')
@@ -137,7 +137,7 @@ describe('a fault after the answer', () => {
     }
   })
 
-  test('an end of the process while waitUntil goes on is told with its call', async () => {
+  test('an end of the process while waitUntil goes on is reported with its call', async () => {
     const { box } = await load(`
       exports.default = (request, ctx) => { ctx.waitUntil(new Promise(() => setTimeout(() => process.exit(3), 5))); return new Response('ok') }`)
     const call = await box.call()

@@ -79,7 +79,7 @@ test('response-likes: a body is known by what it does', async () => {
   }
 })
 
-test('proxy: what fetch decoded is not told to be encoded', async () => {
+test('proxy: what fetch decoded is not labelled as encoded', async () => {
   await deploy('proxy')
   for (const path of ['/gzip', '/br', '/gzip?wrapped']) {
     const response = await platform.request(`/fn/proxy${path}`)
@@ -195,7 +195,7 @@ test('entrypoint: a class is called, one without fetch is refused with all forms
   }
 })
 
-test('errors: all of an error is told; its own 404 is an answer, its own 503 a failure', async () => {
+test('errors: an error is shown whole; its own 404 is an answer, its own 503 a failure', async () => {
   await deploy('errors')
   const thrown = await platform.request('/fn/errors')
   const { stack } = (await thrown.json()) as { stack: string }

@@ -132,7 +132,7 @@ export default () => Response.json({
 })
 
 describe('variables that are read when a process starts', () => {
-  test('have their effect, and the function starts cold with the reason told', async () => {
+  test('have their effect, and the function starts cold and says why', async () => {
     const call = await deployed(
       'options',
       {

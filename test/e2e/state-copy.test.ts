@@ -49,7 +49,7 @@ async function refused(stateDir: string): Promise<string> {
   return said
 }
 
-test('a copy beside the running original is refused, and the original keeps its sandboxes', async () => {
+test('a copy is refused while the original runs, and the original keeps its sandboxes', async () => {
   const before = await sandboxes(first)
   cpSync(first.stateDir, join(folder, 'second'), {
     recursive: true,

@@ -34,7 +34,7 @@ async function stalls(end: 'sandbox_killed' | 'restarted'): Promise<number> {
   return Number(new RegExp(`^thaw_platform_stalls_total\\{end="${end}"\\} (\\d+)$`, 'm').exec(text)?.[1])
 }
 
-test('a sandbox over which the loop stands is killed, its call told, and all goes on', async () => {
+test('a sandbox over which the loop stands is killed, its call gets an answer, and all goes on', async () => {
   await (await platform.request('/fn/attacker/state')).arrayBuffer()
   command('take-descriptors')
   const body = JSON.stringify(passLingering(20, { waitS: 1, stayS: 3 }).map(toCall))
@@ -62,7 +62,7 @@ function processesNamed(name: string): string[] {
   })
 }
 
-test('a platform that was stopped with all its threads is left alone', async () => {
+test('a platform that was stopped with all its threads is not started over', async () => {
   const before = await stalls('sandbox_killed')
   process.kill(platform.pid, 'SIGSTOP')
   await delay(LONG_MS)

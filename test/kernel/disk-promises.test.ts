@@ -91,7 +91,7 @@ test('what was promised before a restart counts after it, and as it is written i
   await expect(volumes.create('shop/more', 60 * MIB)).rejects.toMatchObject({ code: 'DISK_FULL' })
 })
 
-test('scratch disks count beside volumes for as long as they are', () => {
+test('scratch disks count with volumes for as long as they exist', () => {
   const scratch = promises.reserve(join(disk.path, 'scratch.img'), 100 * MIB, 'a scratch disk')
   expect(() => promises.reserve(join(disk.path, 'other.img'), 60 * MIB, 'a scratch disk')).toThrow(
     /a scratch disk of 60m does not fit/,

@@ -1,4 +1,4 @@
-// Takes what the kernel counts for the whole machine, or for nobody, as far as it goes. Inside a sandbox only.
+// Takes what the kernel counts for the whole machine, or not at all, as far as it goes. Inside a sandbox only.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'

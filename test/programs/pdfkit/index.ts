@@ -1,6 +1,6 @@
 import PDFDocument from 'pdfkit'
 
-// Reads the metrics of its fonts beside its own modules.
+// Reads the metrics of its fonts next to its own modules.
 export default () =>
   new Promise<Response>((resolve) => {
     const document = new PDFDocument()

@@ -1,6 +1,6 @@
 import initSqlJs from 'sql.js'
 
-// Reads its WebAssembly beside its own module.
+// Reads its WebAssembly next to its own module.
 const SQL = await initSqlJs()
 export default () => {
   const database = new SQL.Database()

@@ -42,7 +42,7 @@ test('a certificate signed by itself is called that, and how to trust it is said
   expect(stderr).not.toContain('no platform')
 })
 
-test('a server without TLS is told from none', async () => {
+test('a server without TLS has another message than no server', async () => {
   const { stderr } = await listAt(`https://127.0.0.1:${plainPort}`)
   expect(stderr).toContain(`https://127.0.0.1:${plainPort} does not speak TLS`)
   expect(stderr).toContain(`without TLS: --url http://127.0.0.1:${plainPort}`)

@@ -129,7 +129,7 @@ describe('what fails ends with 1 and says why', () => {
     expect([status, stdout]).toEqual([1, ''])
   })
 
-  test('an address that is not quite one is told what was meant', async () => {
+  test('an address that is almost right gets a suggestion', async () => {
     const told = async (url: string) => (await runFn(['ls'], { env: { FN_URL: url } })).stderr
     expect(await told('127.0.0.1:8080')).toContain('did you mean http://127.0.0.1:8080?')
     expect(await told('localhost:8080')).toContain('did you mean http://localhost:8080?')
@@ -143,7 +143,7 @@ describe('what fails ends with 1 and says why', () => {
     expect([status, stderr]).toEqual([0, ''])
   })
 
-  test('an action in place of the function is told the order', async () => {
+  test('an action in place of the function gets the right order', async () => {
     const { status, stderr } = await runFn(['schedule', 'create'], { env: { FN_URL: gateway.url } })
     expect([status, stderr]).toEqual([2, expect.stringContaining('fn schedule FUNCTION set NAME CRON')])
     const other = await runFn(['schedule', 'x', 'create'], { env: { FN_URL: gateway.url } })

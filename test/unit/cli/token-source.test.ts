@@ -25,7 +25,7 @@ test('the file’s token is sent, and a refusal names the file', () => {
   expect(whenRefused).toContain(`the token in ${stateDir}/token is not one of this platform`)
 })
 
-test('a file that is missing, empty or cannot be read is told as what it is', () => {
+test('a file that is missing, empty or cannot be read has its own message', () => {
   expect(findToken({ token: null, stateDir }).whenRefused).toContain(`there is no token file ${stateDir}/token`)
   writeFileSync(join(stateDir, 'token'), '\n')
   expect(findToken({ token: null, stateDir }).whenRefused).toContain('is empty')
@@ -37,7 +37,7 @@ test('a file that is missing, empty or cannot be read is told as what it is', ()
   })
 })
 
-test('a file of another user is not told as a missing state directory', () => {
+test('a file of another user is not reported as a missing state directory', () => {
   // Root may read everything: what a reader without rights gets is made here.
   const denied = Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' })
   const { token, whenRefused } = findToken({ token: null, stateDir }, () => {

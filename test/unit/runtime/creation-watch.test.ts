@@ -29,7 +29,7 @@ const make = async (count: number) => {
 }
 
 describe('when creations fail again and again', () => {
-  test('one of the platform’s own is tried, and what it says is told until one works', async () => {
+  test('one of the platform’s own is tried, and its error is reported until one works', async () => {
     fails = () => true
     await make(2)
     expect([watched.trouble(), specs.length]).toEqual([null, 2])

@@ -54,7 +54,7 @@ describe('code', () => {
       "
     `)
   })
-  test('whose CommonJS requires a module with a top-level await is told what instead', async () => {
+  test('whose CommonJS requires a module with a top-level await gets the way out', async () => {
     expect(await failure('broken/requires-await.cjs')).toMatchInlineSnapshot(`
       "fn: the code does not bundle
       broken/awaited.ts:2:18: top-level await in a module that is required
@@ -64,7 +64,7 @@ describe('code', () => {
       "
     `)
   })
-  test('with faults of several kinds is told all of them at once', async () => {
+  test('with faults of several kinds gets all of them at once', async () => {
     expect(await failure('broken/two-imports.ts')).toMatchInlineSnapshot(`
       "fn: 2 errors
       broken/two-imports.ts:2:21: Could not resolve "./not-there.ts"
@@ -92,7 +92,7 @@ describe('code', () => {
     rmSync(folder, { recursive: true })
     expect(error.details).toContain(words)
   })
-  test('that imports from the network is told what instead', async () => {
+  test('that imports from the network gets the way out', async () => {
     expect(await failure('broken/remote-import.ts')).toMatchInlineSnapshot(`
       "fn: the code does not bundle
       broken/remote-import.ts:2:19: cannot import https://example.org/x.js: install it as a package or copy it next to the handler

@@ -186,7 +186,7 @@ describe('the entry of a folder', () => {
   })
 })
 
-describe('an import that leads nowhere is told by what it is', () => {
+describe('an import that leads nowhere is explained', () => {
   const hints = async (files: Readonly<Record<string, string>>, name: string): Promise<unknown> =>
     bundleOf({ ...files, 'index.ts': `import x from '${name}'\nexport default () => new Response(x)\n` }).catch(
       (error: { hints: string[] }) => error.hints.join(),

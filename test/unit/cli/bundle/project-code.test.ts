@@ -89,7 +89,7 @@ export default () => new Response(String(text()))\n`,
     expect(members(priv)).toEqual([])
   })
 
-  test('templates that lie beside one that is named ship, too', async () => {
+  test('templates next to one that is named ship, too', async () => {
     const files = { 'views/a.ejs': '<%- include("part/b") %>', 'views/part/b.ejs': 'b', 'views/c.txt': 'c' }
     const bundle = await bundleOf({
       ...files,
@@ -278,7 +278,7 @@ export default async () => new Response([main, named, await import('@not/here').
   })
 })
 
-describe('what esbuild alone does not make', () => {
+describe('what esbuild does not make', () => {
   const ADD = Uint8Array.from(
     Buffer.from('0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b', 'hex'),
   )
@@ -314,7 +314,7 @@ export default () => Response.json(seen)\n`,
     expect(JSON.parse(bundle.sourceMap.toString()).sources).toContain('index.ts')
   })
 
-  test('a JSX pragma alone chooses the runtime', async () => {
+  test('a JSX pragma is enough to choose the runtime', async () => {
     const bundle = await bundleOf({
       'node_modules/mini/package.json': '{"name":"mini","version":"1.0.0"}',
       'node_modules/mini/jsx-runtime.js': JSX_RUNTIME,

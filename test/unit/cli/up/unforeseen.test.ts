@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { outliveErrors } from '../../../../cli/up/unforeseen.ts'
 import { silentLogger } from '../../../support/real-clock.ts'
 
-test('an error that nothing caught is told and outlived, in few lines however often it comes', () => {
+test('an error that nothing caught is logged and outlived, in few lines however often it comes', () => {
   const events = new EventEmitter()
   const lines: object[] = []
   let nowMs = 0

@@ -100,7 +100,7 @@ describe('a line is written', () => {
     expect(lines().map(({ count }) => count)).toEqual([undefined, 999])
   })
 
-  test('for callers nobody knows by address, for few addresses apart, and in no file that they name', async () => {
+  test('for unknown callers by address, for a few addresses apart, and in no file that they name', async () => {
     for (let index = 0; index < 10_000; index++)
       call('/v1/guess', 401, null, { method: 'GET', address: `10.0.${index >> 8}.${index & 255}`, namespace: 'shop' })
     for (let index = 0; index < 10; index++) call('/v1/guess', 499, null)
@@ -114,7 +114,7 @@ describe('a line is written', () => {
 describe('the files', () => {
   const small = { keepMs: 24 * 3_600_000 * 10, namespaceBytes: 256 * KIB }
 
-  test('of a namespace stay below its bound, and noise of one subject costs its own lines alone', async () => {
+  test('of a namespace stay below its bound, and noise of one subject costs only its own lines', async () => {
     await log.close()
     begin(small)
     for (let index = 0; index < 50; index++) call(`/v1/evidence/${index}`, 201, 'auditor')

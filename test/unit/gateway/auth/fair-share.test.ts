@@ -12,7 +12,7 @@ test.each([
   expect(fairShare(parts, total)).toBe(share)
 })
 
-test('what is cut to it fits, and whoever has less than an equal part keeps all', () => {
+test('what is cut to it fits, and parts below an equal share stay whole', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(1000), { minLength: 1 }), fc.nat(5000), (parts, total) => {
       const share = fairShare(parts, total)

@@ -66,7 +66,7 @@ describe('an error', () => {
     expect(stack).toMatch(/ \{\n {2}code: 'E_GONE',\n {2}statusCode: 410,\n {2}details: \{ id: 7 \}\n\}$/)
   })
 
-  test('is told by its name, be it of the web or of another realm', () => {
+  test('is recognised by its name, of this realm or another', () => {
     expect(describeError(new DOMException('left', 'AbortError')).message).toBe('AbortError: left')
     const foreign = runInContext('new TypeError("from afar")', createContext({}))
     expect(foreign).not.toBeInstanceOf(Error)
@@ -137,7 +137,7 @@ describe('an error', () => {
     expect(message.length).toBeGreaterThan(0)
   })
 
-  test('of any size is told in bounds', () => {
+  test('of any size is described within bounds', () => {
     const huge = Object.assign(new Error('x'.repeat(1e6)), { list: new Array(1e5).fill('y'.repeat(100)) })
     const wide = new AggregateError(
       Array.from({ length: 1e4 }, () => new Error('part', { cause: huge })),

@@ -114,7 +114,7 @@ describe('a body', () => {
     expect(toAnswer(response('x', { bodyUsed: true }))).toContain('already read')
   })
 
-  test('that is dropped is told so', () => {
+  test('that is dropped is cancelled', () => {
     const pass = new PassThrough()
     const answer = toAnswer(response(pass)) as Answer
     ;(answer.body as { cancel(): unknown }).cancel()

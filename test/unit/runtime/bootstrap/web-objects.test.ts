@@ -330,7 +330,7 @@ describe('what only requests of a caller have', () => {
     expect(request.bodyUsed).toBe(true)
   })
 
-  test('a method that the Fetch standard forbids is told as it is', () => {
+  test('a method that the Fetch standard forbids is reported as it is', () => {
     const request = ours({ method: 'TRACE' })
     expect([request.method, request.clone().method]).toEqual(['TRACE', 'TRACE'])
     expect(inspect(request)).toContain("method: 'TRACE'")

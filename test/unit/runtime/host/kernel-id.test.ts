@@ -147,7 +147,7 @@ test.each<[string, Partial<DirectoryMark>, boolean]>([
   expect(isSame(mark, { ...mark, ...changes })).toBe(same)
 })
 
-test('two directories made after each other are told apart', () => {
+test('two directories made after each other have different marks', () => {
   const [one, two] = ['a', 'b'].map((name) => {
     mkdirSync(join(folder, name))
     return markOf(join(folder, name))

@@ -36,13 +36,13 @@ describe('settings of the kernel', () => {
     expect(existsSync(join(shared, 'settings'))).toBe(false)
   })
 
-  test('that are high enough are left alone', () => {
+  test('that are high enough stay as they are', () => {
     writeFileSync(join(root, 'fs/file-max'), '9000\n')
     keep('one', [FILES]).release()
     expect(read('fs/file-max')).toBe('9000')
   })
 
-  test('that somebody changed meanwhile stay as they are', () => {
+  test('that were changed meanwhile stay as they are', () => {
     const one = keep('one')
     writeFileSync(join(root, 'fs/file-max'), '7000')
     one.release()
@@ -57,7 +57,7 @@ describe('settings of the kernel', () => {
     expect(read('fs/file-max')).toBe('1000')
   })
 
-  test('that cannot be raised are told with the way out', () => {
+  test('that cannot be raised are reported with the way out', () => {
     const one = keep('one', [FILES])
     writeFileSync(join(root, 'fs/file-max'), '1000')
     expect(one.report()).toEqual({

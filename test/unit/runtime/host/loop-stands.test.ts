@@ -20,7 +20,7 @@ test('a loop that comes in time does not stand', () => {
   expect([told, meter.takeLongestMs()]).toEqual([[], 0])
 })
 
-test('each stand is told, and the longest is kept until it is taken', () => {
+test('each stand is reported, and the longest is kept until it is taken', () => {
   const { meter, told, look } = meterAt()
   for (const afterMs of [LOOK_MS, 40, 300, LOOK_MS, 120]) look(afterMs)
   expect(told).toEqual([40, 300, 120])
@@ -42,7 +42,7 @@ test('waiting for a core is no stand, and is counted apart', () => {
   expect(meter.coreWaitMs()).toBe(780)
 })
 
-test('a listener that left is told nothing', () => {
+test('a listener that left hears nothing', () => {
   const { told, look, stop } = meterAt()
   stop()
   look(500)
