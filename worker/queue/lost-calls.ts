@@ -5,7 +5,7 @@ import { isoTime } from '../iso-time.ts'
 import type { FailedAttempt } from './api.ts'
 import { functionKeyOf } from './envelope.ts'
 import { type DeadEntry, timeOfId } from './invocation-store.ts'
-import { failedAttempt } from './records.ts'
+import { failedAttempt, NOT_RUN } from './records.ts'
 
 export const JOB_GONE: InvocationFailure = {
   code: 'JOB_LOST',
@@ -54,19 +54,8 @@ function unknownRecord(id: string, queueKey: string, nowMs: number): InvocationR
     function: name,
     version: 0,
     state: 'failed',
-    attempt: 0,
-    start: null,
-    status: null,
-    error: null,
+    ...NOT_RUN,
     createdAt: isoTime(timeOfId(id) ?? nowMs),
-    startedAt: null,
-    endedAt: null,
-    queueMs: 0,
-    startMs: 0,
-    thawMs: 0,
-    initMs: 0,
-    runMs: 0,
     limits: DEFAULT_LIMITS,
-    metering: null,
   }
 }

@@ -12,6 +12,22 @@ export function isOpen(state: InvocationState): boolean {
   return OPEN.has(state)
 }
 
+/** What the record of a call says that has not run. */
+export const NOT_RUN = {
+  attempt: 0,
+  start: null,
+  status: null,
+  error: null,
+  startedAt: null,
+  endedAt: null,
+  queueMs: 0,
+  startMs: 0,
+  thawMs: 0,
+  initMs: 0,
+  runMs: 0,
+  metering: null,
+} as const satisfies Partial<InvocationRecord>
+
 /** Accepted and never run. */
 export function queuedRecord(envelope: Envelope): InvocationRecord {
   return {
@@ -20,20 +36,9 @@ export function queuedRecord(envelope: Envelope): InvocationRecord {
     function: envelope.version.name,
     version: envelope.version.version,
     state: 'queued',
-    attempt: 0,
-    start: null,
-    status: null,
-    error: null,
+    ...NOT_RUN,
     createdAt: isoTime(envelope.acceptedAtMs),
-    startedAt: null,
-    endedAt: null,
-    queueMs: 0,
-    startMs: 0,
-    thawMs: 0,
-    initMs: 0,
-    runMs: 0,
     limits: limitsOf(envelope),
-    metering: null,
   }
 }
 

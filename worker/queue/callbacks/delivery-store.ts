@@ -126,7 +126,7 @@ export class DeliveryStore {
     return firstTimes(this.#redis, LIST, most)
   }
 
-  /** Takes over what an older release wrote. */
+  /** Takes over what an earlier release wrote. */
   async divide(): Promise<void> {
     await divideByNamespace(this.#redis, LIST, DIVIDE, [keyOf('')])
   }

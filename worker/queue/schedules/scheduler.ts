@@ -170,7 +170,7 @@ class Scheduler implements Schedules {
     }
   }
 
-  /** Takes over what an older release wrote, which may still be running. */
+  /** Takes over what an earlier release wrote, which may still be running. */
   async #divide(): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs()
     if (nowMs < this.#dividedAtMs + LOOK_MS) return

@@ -26,7 +26,7 @@ describe('a version comes back as it was', () => {
     expect(again(version)).toEqual(version)
   })
 
-  test('of an older release, without a key that others have: it does not get one', () => {
+  test('of an earlier release, without a key that others have: it does not get one', () => {
     const { minWarm: _none, ...older } = sampleConfig('hello')
     const { networkRxBps: _no, ...limits } = sampleConfig('hello').limits
     for (const config of [older, { ...sampleConfig('hello'), limits }] as FunctionConfig[])
