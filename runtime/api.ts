@@ -186,7 +186,8 @@ export type FaultCode =
 export interface CallSink {
   /** The code itself began to run (the time-out clock starts here). Exactly once, before head. */
   started(): void
-  head(status: number, headers: readonly string[]): void
+  /** `reason`: the reason phrase, where the function gave one. */
+  head(status: number, headers: readonly string[], reason?: string): void
   /** Returns false to hold back further data until `SandboxExchange.resume()`. */
   data(chunk: Buffer): boolean
   end(): void

@@ -127,6 +127,8 @@ export interface InvocationRequest {
 
 export interface ResponseHead {
   readonly status: number
+  /** The reason phrase, where the function gave one. */
+  readonly reason?: string | undefined
   /** The function's own headers, flat, validated. */
   readonly headers: readonly string[]
   readonly start: StartKind

@@ -163,11 +163,11 @@ export class Call implements Invocation, CallSink, PoolCall {
     this.#host.wakeAt(nowMs + this.timeoutMs)
   }
 
-  head(status: number, headers: readonly string[]): void {
+  head(status: number, headers: readonly string[], reason?: string): void {
     this.#status = status
     if (this.#sink === null) return
     const phases = phasesOf(this.#times, this.#host.clock.monotonicMs())
-    this.#sink.head({ status, headers, start: this.#start!, phases })
+    this.#sink.head({ status, reason, headers, start: this.#start!, phases })
   }
 
   data(chunk: Buffer): boolean {

@@ -195,7 +195,8 @@ export class ResponseSink implements InvocationSink {
     headers.push('Fn-Invocation-Id', this.#id, 'Fn-Version', this.#version)
     pushTiming(headers, head.start, head.phases)
     try {
-      this.#outgoing.writeHead(head.status, headers)
+      if (head.reason === undefined) this.#outgoing.writeHead(head.status, headers)
+      else this.#outgoing.writeHead(head.status, head.reason, headers)
       return true
     } catch (error) {
       this.#state = 'open'

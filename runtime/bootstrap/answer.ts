@@ -15,6 +15,8 @@ export type AnswerBody = string | Uint8Array | ByteSource | null
 /** A response ready for the wire. */
 export interface Answer {
   readonly status: number
+  /** The reason phrase of its own; '' where it has none. */
+  readonly reason: string
   /** `\nname\nvalue` for each header, without content-length. */
   readonly headers: string
   /** The content-length the function set; null when it set none. */

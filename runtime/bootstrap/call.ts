@@ -318,9 +318,9 @@ function promisedBytes(length: string | null): number {
 }
 
 function headText(answer: Answer, length: string | null): string {
-  return length === null
-    ? answer.status + answer.headers
-    : `${answer.status}${answer.headers}\ncontent-length\n${length}`
+  // Without spaces around it: the host takes none.
+  const status = answer.reason === '' ? String(answer.status) : `${answer.status} ${answer.reason.trim()}`.trimEnd()
+  return length === null ? status + answer.headers : `${status}${answer.headers}\ncontent-length\n${length}`
 }
 
 function abortError(reason: CancelReason): DOMException {

@@ -21,7 +21,7 @@ export function toLambdaAnswer(result: unknown): ReadyAnswer {
     const lines = new HeaderText()
     lines.add('content-type', 'application/json')
     const body = JSON.stringify(result) ?? 'null'
-    return new ReadyAnswer({ status: 200, headers: lines.text, length: null, body })
+    return new ReadyAnswer({ status: 200, reason: '', headers: lines.text, length: null, body })
   }
   const head = lambdaHead(given)
   if (typeof head === 'string') return new ReadyAnswer(head)
@@ -29,6 +29,7 @@ export function toLambdaAnswer(result: unknown): ReadyAnswer {
   const hasBody = body !== undefined && body !== null
   if (!head.lines.hasType && hasBody) head.lines.add('content-type', 'application/json')
   return new ReadyAnswer({
+    reason: '',
     status: head.status,
     headers: head.lines.text,
     length: head.lines.length,

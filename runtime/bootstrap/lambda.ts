@@ -96,7 +96,7 @@ function streamAnswer(stream: LambdaResponseStream): ReadyAnswer {
   if (typeof head === 'string') return new ReadyAnswer(head)
   if (!head.lines.hasType) head.lines.add('content-type', stream.contentType)
   const { status, lines } = head
-  return new ReadyAnswer({ status, headers: lines.text, length: lines.length, body: stream.source() })
+  return new ReadyAnswer({ status, reason: '', headers: lines.text, length: lines.length, body: stream.source() })
 }
 
 function createLambdaContext(call: Call, config: InitConfig, callback: LambdaCallback): LambdaContext {

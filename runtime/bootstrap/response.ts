@@ -55,7 +55,7 @@ export class LazyResponse {
       // A promised length has to be compared with what comes: that is done where streams are sent.
       if (lines.length === null) body = (inflowOf(body)?.take() as Uint8Array<ArrayBuffer> | null | undefined) ?? body
     }
-    return { status: value.#status, headers: lines.text, length: lines.length, body }
+    return { status: value.#status, reason: value.#statusText, headers: lines.text, length: lines.length, body }
   }
 
   get status(): number {

@@ -1,5 +1,5 @@
 // What a handler returned becomes an answer: a Response of ours, of Node, of another realm, or of a library that brings its own.
-import { type Answer, HeaderText, ReadyAnswer } from './answer.ts'
+import { type Answer, HeaderText, isHeaderValue, ReadyAnswer } from './answer.ts'
 import { bodyOf, buffered } from './body-source.ts'
 import { isDecodedByFetch } from './fetch.ts'
 import { LazyResponse, READ_ALREADY } from './response.ts'
@@ -7,6 +7,7 @@ import { LazyResponse, READ_ALREADY } from './response.ts'
 /** What is asked of an object that may be a response. */
 interface ResponseLike {
   readonly status?: unknown
+  readonly statusText?: unknown
   readonly headers?: unknown
   readonly body?: unknown
   readonly bodyUsed?: unknown
@@ -41,7 +42,12 @@ function answerOf(response: ResponseLike): Answer | string {
   if (response.bodyUsed === true || (given as { locked?: unknown } | null)?.locked === true) return READ_ALREADY
   const lines = readLines(headers, body !== null && isDecodedByFetch(response.url, headers))
   if (lines.invalid !== null) return `a Response with an invalid header ${lines.invalid}`
-  return { status, headers: lines.text, length: lines.length, body }
+  return { status, reason: reasonOf(response.statusText), headers: lines.text, length: lines.length, body }
+}
+
+/** What HTTP can carry of it. */
+function reasonOf(statusText: unknown): string {
+  return typeof statusText === 'string' && isHeaderValue(statusText) ? statusText : ''
 }
 
 /** Of an old polyfill, which has methods to read its body and no stream. */

@@ -1,6 +1,6 @@
 // The answer: what a ServerResponse would write to its socket becomes a web Response, whole where it ends within a tick, else a
 // stream with back-pressure. What happens to the connection happens to the call.
-import { type IncomingMessage, OutgoingMessage, type ServerResponse } from 'node:http'
+import { type IncomingMessage, OutgoingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { NoSocket } from './no-socket.ts'
 
 /** The parts of Node's OutgoingMessage that the reply stands on. */
@@ -170,16 +170,16 @@ export class Reply {
   #resolveWhole(): void {
     this.#resolved = true
     this.#closed = true
-    const { status, headers } = parseHead(this.#outgoing._header!)
-    const body = hasBody(status) && this.#earlyBytes > 0 ? Buffer.concat(this.#early) : null
+    const head = parseHead(this.#outgoing._header!)
+    const body = hasBody(head.status) && this.#earlyBytes > 0 ? Buffer.concat(this.#early) : null
     this.#early = []
-    this.#answer(body, status, headers)
+    this.#answer(body, head)
   }
 
   #startStream(): void {
     if (this.#resolved) return
     this.#resolved = true
-    const { status, headers } = parseHead(this.#outgoing._header!)
+    const head = parseHead(this.#outgoing._header!)
     const stream = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -200,25 +200,24 @@ export class Reply {
       { highWaterMark: STREAM_HIGH_WATER_BYTES, size: (chunk) => chunk.length },
     )
     for (const chunk of this.#early.splice(0)) this.#controller!.enqueue(chunk)
-    this.#answer(hasBody(status) ? stream : null, status, headers)
+    this.#answer(hasBody(head.status) ? stream : null, head)
   }
 
   /** A status that no answer can have (101) fails the call: thrown here, nothing would catch it. */
   #answer(
     body: Buffer<ArrayBuffer> | ReadableStream<Uint8Array> | null,
-    status: number,
-    headers: [string, string][],
+    head: { status: number; statusText: string; headers: [string, string][] },
   ): void {
     try {
-      this.#resolve(new Response(body, { status, headers }))
+      this.#resolve(new Response(body, head))
     } catch (error) {
       this.#reject(error)
     }
   }
 }
 
-/** Status and headers of the head that Node composed; its framing headers have no meaning here, and trailers are not sent. */
-function parseHead(text: string): { status: number; headers: [string, string][] } {
+/** Status, reason phrase and headers of the head that Node composed; its framing headers have no meaning here, and trailers are not sent. */
+function parseHead(text: string): { status: number; statusText: string; headers: [string, string][] } {
   const [statusLine, ...lines] = text.split('\r\n')
   const headers: [string, string][] = []
   for (const line of lines) {
@@ -234,7 +233,11 @@ function parseHead(text: string): { status: number; headers: [string, string][] 
       headers.push([name, line.slice(at + 1).trim()])
     }
   }
-  return { status: Number(statusLine!.split(' ')[1]), headers }
+  const [, code, reason] = /^\S+ (\d+) ?(.*)$/.exec(statusLine!)!
+  const status = Number(code)
+  // What every server says of this status need not travel.
+  const statusText = reason === STATUS_CODES[status] || reason === 'unknown' ? '' : reason!
+  return { status, statusText, headers }
 }
 
 function hasBody(status: number): boolean {

@@ -5,7 +5,7 @@
 //    │ u8    │ u32         │ ≤ 64 KiB                     │ ≤ 64 KiB   │
 //    └───────┴─────────────┴──────────────────────────────┴─────── … ──┘
 //    INVOKE  id \n timeout ms \n attempt \n method \n target [\n name \n value]*
-//    HEAD    status [\n name \n value]*
+//    HEAD    status [ reason] [\n name \n value]*
 import {
   FRAME,
   FRAME_HEADER_BYTES,
@@ -95,9 +95,11 @@ export function parseInvokeHead(payload: Buffer, end: number): InvokeHead {
 export interface ResponseHead {
   readonly status: number
   readonly headers: readonly string[]
+  /** Undefined where the function gave none. */
+  readonly reason: string | undefined
 }
 
-const STATUS = /^[2-5]\d\d$/
+const STATUS = /^[2-5]\d\d(?: [^ ].*)?$/
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 // Everything below space except tab and the separator, and DEL.
 const CONTROL = /[^\t\n\x20-\x7e\x80-\xff]/
@@ -115,7 +117,8 @@ export function parseResponseHead(payload: Buffer, end: number): ResponseHead {
       throw new ProtocolError(`response header name ${JSON.stringify(headers[index]!.slice(0, 40))}`)
     }
   }
-  return { status: Number(status), headers }
+  const reason = status.length > 3 ? status.slice(4) : undefined
+  return { status: Number(status.slice(0, 3)), headers, reason }
 }
 
 /** Refuses text that latin1 or the separator would change. One pass over the characters. */

@@ -150,10 +150,10 @@ export class Exchange implements SandboxExchange {
     const flags = payload[0]!
     if ((flags & ~HEAD_FLAGS) !== 0 || (flags & (FLAG.END | FLAG.IDLE)) === FLAG.IDLE)
       throw new ProtocolError('HEAD with wrong flags')
-    const { status, headers } = parseResponseHead(payload, bodyAt)
+    const { status, headers, reason } = parseResponseHead(payload, bodyAt)
     this.#headSeen = true
     this.#start()
-    if (!this.#closed) this.#sink.head(status, headers)
+    if (!this.#closed) this.#sink.head(status, headers, reason)
     if (bodyAt < payload.length) {
       const body = payload.subarray(bodyAt)
       this.#onData(own ? body : Buffer.from(body))

@@ -105,11 +105,11 @@ describe.each(['node-listener', 'express-late-error'] as const)('%s', (name) => 
   })
 })
 
-test('node-listener: setTimeout runs out, trailers and early hints are taken', async () => {
+test('node-listener: setTimeout runs out, trailers and early hints are taken, a reason phrase is sent', async () => {
   const late = await platform.request('/fn/node-listener/timeout')
   expect([late.status, await late.text()]).toEqual([503, 'timed out by itself'])
   const trailers = await platform.request('/fn/node-listener/trailers')
-  expect([trailers.status, await trailers.text()]).toEqual([200, 'body'])
+  expect([trailers.status, trailers.statusText, await trailers.text()]).toEqual([200, 'Here It Is', 'body'])
 })
 
 test('lambda-forms: undefined headers are not sent, paths come as sent, callbacks count', async () => {

@@ -138,18 +138,35 @@ describe('toAnswer', () => {
   test('a plain response stays flat', () => {
     expect(toAnswer(new Lazy('x', { status: 201, headers: { 'X-A': '1', 'content-length': '7' } }))).toEqual({
       status: 201,
+      reason: '',
       headers: '\nx-a\n1\ncontent-type\ntext/plain;charset=UTF-8',
       length: '7',
       body: 'x',
     })
-    expect(toAnswer(new Lazy())).toEqual({ status: 200, headers: '', length: null, body: null })
+    expect(toAnswer(new Lazy())).toEqual({ status: 200, reason: '', headers: '', length: null, body: null })
+  })
+
+  test('a reason phrase goes along, of other libraries where HTTP can carry it', () => {
+    expect(toAnswer(new Lazy('x', { status: 218, statusText: 'This is fine' }))).toMatchObject({
+      reason: 'This is fine',
+    })
+    const foreign = { status: 200, headers: new Map(), body: null }
+    expect(toAnswer({ ...foreign, statusText: 'Fine' })).toMatchObject({ reason: 'Fine' })
+    for (const statusText of ['a\r\nb: c', undefined, 7])
+      expect(toAnswer({ ...foreign, statusText })).toMatchObject({ reason: '' })
   })
 
   test('the body of a request that came whole is sent back whole, and is used then', () => {
     const { request } = posted('sent')
     const response = new Lazy(request.body, { headers: { a: '1' } })
     expect([request.bodyUsed, response.bodyUsed]).toEqual([false, false])
-    expect(toAnswer(response)).toEqual({ status: 200, headers: '\na\n1', length: null, body: Buffer.from('sent') })
+    expect(toAnswer(response)).toEqual({
+      status: 200,
+      reason: '',
+      headers: '\na\n1',
+      length: null,
+      body: Buffer.from('sent'),
+    })
     expect(request.bodyUsed).toBe(true)
   })
 
@@ -190,7 +207,7 @@ describe('toAnswer', () => {
 
   test('responses of other libraries are taken by their shape, with their headers checked', () => {
     const foreign = { status: 200, headers: new Map([['a', 'b']]), body: null }
-    expect(toAnswer(foreign)).toEqual({ status: 200, headers: '\na\nb', length: null, body: null })
+    expect(toAnswer(foreign)).toEqual({ status: 200, reason: '', headers: '\na\nb', length: null, body: null })
     expect(toAnswer({ ...foreign, headers: new Map([['a', 'b\r\nc: d']]) })).toBe('a Response with an invalid header a')
     expect(toAnswer({ ...foreign, status: 101 })).toBe('a Response of status 101')
   })

@@ -103,6 +103,13 @@ describe('HEAD', () => {
     expect(() => parse(`200\nname\n${value}`)).toThrow(ProtocolError)
   })
 
+  test('takes a reason phrase, and refuses one that is none', () => {
+    expect(parse('418 I am odd\nname\nvalue')).toEqual({ status: 418, headers: ['name', 'value'], reason: 'I am odd' })
+    expect(parse('204').reason).toBeUndefined()
+    for (const bad of ['200 ', '200  x', '200x', '200\t', '200 a\rb', '2000', '199 x'])
+      expect(() => parse(bad), JSON.stringify(bad)).toThrow(ProtocolError)
+  })
+
   test('refuses a name without a value', () => {
     expect(() => parse('200\nname')).toThrow('response header without a value')
   })
