@@ -28,8 +28,8 @@ export class Recovery {
     return this.#done
   }
 
-  /** Never rejects: when it fails it is tried again, in a second or with the next connection. Never two at once: the second would take what the first has
-   *  just let run. */
+  /** Never rejects: when it fails it is tried again, in a second or with the next connection. Never two at once: the second would
+   *  take back what the first has just let run. */
   run(): Promise<void> {
     if (this.#done || this.#parts.isOver()) return Promise.resolve()
     this.#running ??= this.#try().finally(() => {
