@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { v7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DurableLane } from '../../worker/queue/api.ts'
+import { DeadLetterStore } from '../../worker/queue/dead-letter-store.ts'
+import { connectRedis } from '../../worker/store/connect.ts'
 import { createFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
 import { openLane, submissionOf, threw } from '../support/lane.ts'
-import { eventually, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { eventually, silentLogger, startTestRedis, type TestRedis } from '../support/redis.ts'
 
 let redis: TestRedis
 let lane: DurableLane
@@ -68,6 +70,36 @@ describe('a dead letter', () => {
     expect(await idsOf({ limit: 2, after: ids[1]! })).toEqual(ids.slice(2))
     expect(await lane.deadLetters.list('default', 'other', { limit: 10 })).toEqual([])
     expect(await lane.deadLetters.list('elsewhere', name, { limit: 10 })).toEqual([])
+  })
+
+  test('is read with few others when it is large, and nothing of it is kept that is not shown', async () => {
+    const ids: string[] = []
+    const body = Buffer.alloc(60_000, 'x')
+    for (let count = 0; count < 24; count++) ids.unshift(await die({ body }))
+    const connection = connectRedis({ socketPath: redis.socketPath }, silentLogger)
+    await connection.waitAvailable(5000)
+    const replies: number[] = []
+    const counted = {
+      ...connection,
+      command: connection.command.bind(connection),
+      script: async (...args: Parameters<typeof connection.script>) => {
+        const reply = await connection.script(...args)
+        replies.push(JSON.stringify(reply).length)
+        return reply
+      },
+    }
+    const store = new DeadLetterStore(counted, 60_000)
+    const seen: number[] = []
+    const listed = await store.list(`default/${name}`, 30, null, ({ id, text }) => {
+      seen.push(text.length)
+      return id
+    })
+    expect(listed).toEqual(ids)
+    expect(await store.list(`default/${name}`, 5, ids[15]!, ({ id }) => id)).toEqual(ids.slice(16, 21))
+    expect(Math.min(...seen)).toBeGreaterThan(80_000)
+    expect(replies.length).toBeGreaterThan(2)
+    expect(Math.max(...replies)).toBeLessThan(1024 ** 2 + 200_000)
+    await connection.close()
   })
 
   test('is unknown under another id or function', async () => {

@@ -19,13 +19,21 @@ import { ADD_JOB } from './job-scripts.ts'
 import { ENDED_BYTES, queuedBytesOf } from './queue-use.ts'
 import { COUNTING } from './use-scripts.ts'
 
+// A letter may have some hundred kilobytes: the body, and the version with its env. So that neither Redis nor the event loop stands for a
+// page of them, as many are read as have ARGV[6] bytes, and one more.
 const LIST = `
 local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[1], '-inf', 'LIMIT', ARGV[2], ARGV[3])
 local found = {}
+local bytes = 0
 for i, id in ipairs(ids) do
-  found[i] = { id, redis.call('GET', ARGV[4] .. id), redis.call('LRANGE', ARGV[5] .. id, 0, -1) }
+  local text = redis.call('GET', ARGV[4] .. id)
+  local tries = redis.call('LRANGE', ARGV[5] .. id, 0, -1)
+  found[i] = { id, text, tries }
+  if text then bytes = bytes + #text end
+  for _, try in ipairs(tries) do bytes = bytes + #try end
+  if bytes >= tonumber(ARGV[6]) then break end
 end
-return found`
+return { #ids, found }`
 
 // The call is queued again, its record says so and the entry goes: all of it or nothing. Only while the entry is still the one
 // that was read: another redrive may have been faster.
@@ -51,6 +59,7 @@ if bytes > 0 then count(ARGV[3], ARGV[1], 'k', bytes + ARGV[4], rest, ARGV[2]) e
 return redis.call('ZREM', KEYS[2], ARGV[1])`
 
 const PAGE = 100
+const PAGE_BYTES = 1024 ** 2
 
 export interface StoredDeadLetter {
   readonly id: string
@@ -70,19 +79,27 @@ export class DeadLetterStore {
     this.keptMs = keptMs
   }
 
-  /** Newest first. An entry that expired leaves the list when it is met. */
-  async list(queueKey: string, limit: number, after: string | null): Promise<StoredDeadLetter[]> {
-    const found: StoredDeadLetter[] = []
+  /** Newest first, as `view` makes them: of a letter nothing else is kept. An entry that expired leaves the list when it is met. */
+  async list<T>(
+    queueKey: string,
+    limit: number,
+    after: string | null,
+    view: (letter: StoredDeadLetter) => T,
+  ): Promise<T[]> {
+    const found: T[] = []
     const newest = after === null ? '+inf' : String(timeOfId(after) ?? '+inf')
-    for (let offset = 0; found.length < limit; offset += PAGE) {
-      const args = [newest, offset, PAGE, deadKey(''), triesKey('')]
-      const rows = (await this.#redis.script(LIST, [deadListKey(queueKey)], args)) as [string, unknown, string[]][]
+    const count = Math.min(PAGE, limit + 1)
+    for (let offset = 0; found.length < limit; ) {
+      const args = [newest, offset, count, deadKey(''), triesKey(''), PAGE_BYTES]
+      const page = await this.#redis.script(LIST, [deadListKey(queueKey)], args)
+      const [length, rows] = page as [number, [string, unknown, string[]][]]
+      offset += rows.length
       for (const [id, text, attempts] of rows) {
         if (found.length >= limit || (after !== null && id >= after)) continue
-        if (typeof text === 'string') found.push(stored(id, text, attempts))
-        else await this.#redis.command('ZREM', deadListKey(queueKey), id)
+        if (typeof text === 'string') found.push(view(stored(id, text, attempts)))
+        else offset -= (await this.#redis.command('ZREM', deadListKey(queueKey), id)) as number
       }
-      if (rows.length < PAGE) break
+      if (rows.length === length && length < count) break
     }
     return found
   }

@@ -1,5 +1,5 @@
 // Dead letters as the lane offers them: list, show, redrive, purge.
-import type { Clock } from '../../runtime/api.ts'
+import { type Clock, Turns } from '../../runtime/api.ts'
 import type { InvocationRecord } from '../api.ts'
 import { type DeadLetter, type DeadLetters, QueueError } from './api.ts'
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store.ts'
@@ -17,16 +17,17 @@ export interface DeadLetterParts {
   queued(queueKey: string): void
 }
 
-/** Moved or removed at once. */
-const BATCH = 50
+/** Moved or removed at once; each is in memory with its body meanwhile. */
+const BATCH = 20
 
 export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
   const { store, guard } = parts
+  /** Of a namespace all letters of one function are moved or removed at a time. */
+  const turns = new Turns()
   return {
     list: (namespace, name, page) =>
       guard(async () => {
-        const letters = await store.list(keyOf(namespace, name), page.limit, page.after ?? null)
-        return letters.map(shown)
+        return await store.list(keyOf(namespace, name), page.limit, page.after ?? null, shown)
       }, false),
     show: (namespace, name, id) => guard(async () => shown(await find(keyOf(namespace, name), id, parts)), false),
     redrive: (namespace, name, id) =>
@@ -39,16 +40,15 @@ export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
     redriveAll: (namespace, name) =>
       guard(() => {
         const queueKey = keyOf(namespace, name)
-        return forAll(
-          queueKey,
-          parts,
-          async (letter) => letter.entry.envelope !== null && (await redrive(queueKey, letter, parts)) !== null,
-        )
+        const work = async (letter: StoredDeadLetter) =>
+          letter.entry.envelope !== null && (await redrive(queueKey, letter, parts)) !== null
+        return turns.take(namespace, () => forAll(queueKey, parts, work))
       }, true),
     purge: (namespace, name, id) =>
       guard(async () => {
         const queueKey = keyOf(namespace, name)
-        if (id === undefined) return await forAll(queueKey, parts, (letter) => purge(queueKey, letter.id, parts))
+        const work = (letter: StoredDeadLetter) => purge(queueKey, letter.id, parts)
+        if (id === undefined) return await turns.take(namespace, () => forAll(queueKey, parts, work))
         if (!(await purge(queueKey, id, parts))) throw notFound(queueKey, id)
         return 1
       }, false),
@@ -64,7 +64,7 @@ async function forAll(
   let count = 0
   let after: string | null = null
   for (;;) {
-    const letters: StoredDeadLetter[] = await store.list(queueKey, BATCH, after)
+    const letters: StoredDeadLetter[] = await store.list(queueKey, BATCH, after, (letter) => letter)
     const done = await Promise.all(letters.map(work))
     count += done.filter(Boolean).length
     if (letters.length < BATCH) return count
