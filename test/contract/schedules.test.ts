@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { ScheduleSpec, Schedules, Submission } from '../../worker/queue/api.ts'
 import { QueueError } from '../../worker/queue/api.ts'
+import { ScheduleStore } from '../../worker/queue/schedules/schedule-store.ts'
 import { createSchedules } from '../../worker/queue/schedules/scheduler.ts'
 import type { FunctionEntry } from '../../worker/registry/api.ts'
 import { RegistryError } from '../../worker/registry/api.ts'
@@ -183,6 +184,27 @@ test('a function has at most a hundred', async () => {
   for (let index = 0; index < 100; index++) await keeper.set('default', 'hello', `s${index}`, spec())
   await expect(keeper.set('default', 'hello', 'one-more', spec())).rejects.toMatchObject({ code: 'SCHEDULE_INVALID' })
   await expect(keeper.set('default', 'hello', 's7', spec())).resolves.toMatchObject({ created: false })
+})
+
+test('large ones of a function are read in parts, all of them and in order', async () => {
+  const keeper = open()
+  const names = Array.from({ length: 40 }, (_, at) => `s${String(at).padStart(2, '0')}`)
+  const payload = 'x'.repeat(60_000)
+  for (const name of names.toReversed()) await keeper.set('default', 'hello', name, spec({ payload }))
+  const replies: number[] = []
+  const connection = store
+  const asked = new ScheduleStore({
+    ...connection,
+    script: async (...args) => {
+      const reply = await connection.script(...args)
+      replies.push(JSON.stringify(reply).length)
+      return reply
+    },
+  })
+  expect((await asked.readAll('default', 'hello')).map(({ stored }) => stored.name)).toEqual(names)
+  expect(replies.length).toBeGreaterThan(3)
+  expect(Math.max(...replies)).toBeLessThan(1024 ** 2)
+  expect((await keeper.list('default', 'hello')).map(({ name }) => name)).toEqual(names)
 })
 
 test('a namespace has at most its quota, paused ones included, however many are set at once; another has its own', async () => {

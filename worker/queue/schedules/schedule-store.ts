@@ -29,14 +29,20 @@ return existed`
 const READ_ONE = `
 return {redis.call('HGET', KEYS[1], ARGV[1]), redis.call('ZSCORE', KEYS[2], ARGV[2]), redis.call('HGET', KEYS[3], ARGV[2])}`
 
-const READ_ALL = `
+// Of these names as many as have ARGV[2] bytes, and one more: a schedule may have 64 KiB, a function a thousand of them.
+const READ_SOME = `
 local found = {}
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local member = ARGV[1] .. all[i]
-  found[#found + 1] = {all[i + 1], redis.call('ZSCORE', KEYS[2], member), redis.call('HGET', KEYS[3], member)}
+local bytes = 0
+for i = 3, #ARGV do
+  local member = ARGV[1] .. ARGV[i]
+  local text = redis.call('HGET', KEYS[1], ARGV[i])
+  found[i - 2] = {text, redis.call('ZSCORE', KEYS[2], member), redis.call('HGET', KEYS[3], member)}
+  if text then bytes = bytes + #text end
+  if bytes >= tonumber(ARGV[2]) then break end
 end
 return found`
+const READ_BYTES = 512 * 1024
+const READ_NAMES = 200
 
 const COUNT = `
 local count = 0
@@ -154,9 +160,18 @@ export class ScheduleStore {
   /** Sorted by name. */
   async readAll(namespace: string, functionName: string): Promise<KeptSchedule[]> {
     const keys = [keyOf(namespace, functionName), dueKeys(LIST, namespace)[0], LAST]
-    const rows = (await this.#redis.script(READ_ALL, keys, [`${namespace}/${functionName}/`])) as Row[]
-    const kept = rows.map(keptOf).filter((one) => one !== null)
-    return kept.sort((a, b) => (a.stored.name < b.stored.name ? -1 : 1))
+    const names = ((await this.#redis.command('HKEYS', keyOf(namespace, functionName))) as string[]).sort()
+    const kept: KeptSchedule[] = []
+    for (let at = 0; at < names.length; ) {
+      const args = [`${namespace}/${functionName}/`, READ_BYTES, ...names.slice(at, at + READ_NAMES)]
+      const rows = (await this.#redis.script(READ_SOME, keys, args)) as Row[]
+      for (const row of rows) {
+        const one = keptOf(row)
+        if (one !== null) kept.push(one)
+      }
+      at += rows.length
+    }
+    return kept
   }
 
   /** How many these functions of a namespace have together, paused ones included. */
