@@ -64,6 +64,7 @@ function createProgram(io: Io, env: Environment): Command {
       getOutHasColors: () => createStyle(io.stdout, env).isColorSupported,
       getErrHasColors: () => errorStyle.isColorSupported,
     })
+    .showHelpAfterError('→ fn --help; the version: fn --version')
     .usage('VERB [options]')
     .configureHelp({
       showGlobalOptions: true,

@@ -143,6 +143,14 @@ describe('what fails ends with 1 and says why', () => {
     expect([status, stderr]).toEqual([0, ''])
   })
 
+  test('an unknown option without a verb is told where the options are', async () => {
+    const { status, stderr } = await runFn(['-v'])
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringMatching(/unknown option '-v'\n→ .*fn --help; the version: .*fn --version\n$/),
+    ])
+  })
+
   test('an action in place of the function gets the right order', async () => {
     const { status, stderr } = await runFn(['schedule', 'create'], { env: { FN_URL: gateway.url } })
     expect([status, stderr]).toEqual([2, expect.stringContaining('fn schedule FUNCTION set NAME CRON')])

@@ -7,6 +7,8 @@ test.each([
   ['list', 'here that is: fn ls'],
   ['delete', 'here that is: fn rm'],
   ['status', 'here that is: fn doctor'],
+  ['cancel', 'here that is: fn jobs cancel ID'],
+  ['result', 'here that is: fn get invocation ID'],
   ['top', 'it is planned and not built yet; what there is: fn --help'],
   ['constructor', 'all verbs: fn --help'],
   ['__proto__', 'all verbs: fn --help'],
