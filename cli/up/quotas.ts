@@ -9,7 +9,7 @@ import { QuotaRate } from '../../worker/registry/quota-rates.ts'
 import { type HostQuotas, Quotas } from '../../worker/registry/quotas.ts'
 import type { Secrets } from '../../worker/registry/secrets.ts'
 import type { RedisStore } from '../../worker/store/connect.ts'
-import { maxSandboxes, sandboxMemoryBytes } from './capacity.ts'
+import { maxSandboxes, redisMemoryBytes, sandboxMemoryBytes } from './capacity.ts'
 import { systemClock } from './clock.ts'
 import type { ProcessBase } from './process-parts.ts'
 
@@ -22,6 +22,9 @@ const WARM_BYTES = 64 * 1024 ** 2
 const WARM_SHARE = 1 / 4
 const LEAST_WARM = 4
 const REQUESTS_PER_CORE = 5000
+/** Of its own Redis: queued calls, and kept ones, which take twice what they count where somebody is told of them. Together they stay below
+ *  what stops the acceptance of all. */
+const REDIS_SHARE = 1 / 4
 
 /** What this host can bear of one namespace. */
 export function hostQuotas(host: {
@@ -29,8 +32,12 @@ export function hostQuotas(host: {
   readonly memoryBytes: number
   readonly diskBytes: number
   readonly cores: number
+  /** What the platform's own Redis may hold; null: it has none of its own. */
+  readonly redisBytes: number | null
 }): HostQuotas {
+  const ofRedis = host.redisBytes === null ? null : Math.floor(host.redisBytes * REDIS_SHARE)
   return {
+    ...(ofRedis === null ? {} : { queuedBytes: ofRedis, resultBytes: ofRedis }),
     sandboxes: Math.max(1, Math.floor(host.places * SHARE)),
     memory: Math.floor(host.memoryBytes * SHARE),
     minWarm: Math.max(LEAST_WARM, Math.floor((host.memoryBytes * WARM_SHARE) / WARM_BYTES)),
@@ -51,6 +58,7 @@ export async function openQuotas({ config, steps, logger }: ProcessBase, redis: 
     memoryBytes: pool.sandboxMemoryBytes ?? sandboxMemoryBytes(),
     diskBytes: blocks * bsize,
     cores: availableParallelism(),
+    redisBytes: config.redisUrl === null ? (config.redisMemoryBytes ?? redisMemoryBytes()) : null,
   })
   const documents = await steps.run(
     'quotas',

@@ -15,7 +15,7 @@ export interface QuotasOptions {
   readonly documents: Pick<Documents<number | null>, 'get' | 'entries' | 'change' | 'onChange'>
   /** Defaults that the settings say (FN_QUOTA_*). */
   readonly settings: Readonly<Partial<QuotaBounds>>
-  /** Defaults that follow from the host, for namespaces other than `default`. */
+  /** Defaults that follow from the host, for namespaces other than `default`; of what has a default of its own, the most it can be here. */
   readonly host: HostQuotas
 }
 
@@ -199,7 +199,8 @@ export class Quotas {
     const setting = settings[key]
     if (setting !== undefined) return setting
     const { fallback } = QUOTAS.find((quota) => quota.key === key)!
-    return fallback ?? (namespace === DEFAULT_NAMESPACE ? null : (host[key] ?? null))
+    if (fallback !== null) return Math.min(fallback, host[key] ?? fallback)
+    return namespace === DEFAULT_NAMESPACE ? null : (host[key] ?? null)
   }
 
   #sourceOf(namespace: string, key: QuotaKey): QuotaView['source'] {

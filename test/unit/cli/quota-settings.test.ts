@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { parseQuotaSettings, QUOTA_SETTINGS } from '../../../cli/quota-settings.ts'
 import { hostQuotas } from '../../../cli/up/quotas.ts'
 import { QUOTAS } from '../../../worker/registry/quota-table.ts'
+import { quotasInMemory } from '../../support/quota-book.ts'
 
 test('each quota has one setting, whose shown default is one that it takes', () => {
   expect(QUOTA_SETTINGS).toHaveLength(QUOTAS.length)
@@ -30,15 +31,21 @@ test('a wrong value and an unknown name are said with the setting, what was expe
 
 test('what follows from the host leaves a neighbour room on the smallest and the largest', () => {
   const MIB = 1024 ** 2
-  expect(hostQuotas({ places: 1, memoryBytes: 256 * MIB, diskBytes: 600 * MIB, cores: 1 })).toEqual({
+  expect(
+    hostQuotas({ places: 1, memoryBytes: 256 * MIB, diskBytes: 600 * MIB, cores: 1, redisBytes: 256 * MIB }),
+  ).toEqual({
     sandboxes: 1,
     memory: 192 * MIB,
     minWarm: 4,
     volumesBytes: 300 * MIB,
     imagesBytes: 150 * MIB,
     requestsPerSecond: 5000,
+    queuedBytes: 64 * MIB,
+    resultBytes: 64 * MIB,
   })
-  expect(hostQuotas({ places: 1000, memoryBytes: 65_536 * MIB, diskBytes: 2 ** 40, cores: 16 })).toEqual({
+  expect(
+    hostQuotas({ places: 1000, memoryBytes: 65_536 * MIB, diskBytes: 2 ** 40, cores: 16, redisBytes: null }),
+  ).toEqual({
     sandboxes: 750,
     memory: 49_152 * MIB,
     minWarm: 256,
@@ -46,4 +53,22 @@ test('what follows from the host leaves a neighbour room on the smallest and the
     imagesBytes: 2 ** 38,
     requestsPerSecond: 80_000,
   })
+})
+
+test('what calls of one namespace may take of a small Redis leaves room for others, of a large one it is the default', () => {
+  const MIB = 1024 ** 2
+  const of = (redisBytes: number | null) => {
+    const host = hostQuotas({ places: 9, memoryBytes: 1, diskBytes: 1, cores: 1, redisBytes })
+    return ['shop', 'default'].map((namespace) => {
+      const { queuedBytes, resultBytes } = quotasInMemory({}, host).boundsOf(namespace)
+      return [queuedBytes! / MIB, resultBytes! / MIB]
+    })
+  }
+  expect(of(512 * MIB)).toEqual([
+    [128, 128],
+    [128, 128],
+  ])
+  expect(of(4096 * MIB)).toEqual(of(null))
+  expect(of(null)[0]).toEqual([256, 512])
+  expect(quotasInMemory({ queuedBytes: 300 }, { queuedBytes: 100 }).quotaOf('shop', 'queuedBytes')).toBe(300)
 })
