@@ -21,7 +21,8 @@ const LITERAL = /(?:'([^'\n\\]+)'|"([^"\n\\]+)"|`([^`$\n\\]+)(`|\$\{))\s*(,\s*|\
 const VIEW_ENGINE = /\.set\(\s*['"]view engine['"]/
 /** A folder of the machine's or of the tools', never meant here. */
 const NOT_MEANT = /(^|[\\/])(node_modules|\.[^\\/]*)([\\/]|$)/
-const MOST_FILES = 10_000
+/** One more than may ship: the deploy is refused then. */
+const ENOUGH_FILES = 10_001
 
 /** Absolute paths of files below `root` that the module at `path` names from the working folder, or in a way of an own from where
  *  it lies (`'locales/{{lng}}.json'`, `'routes/*.ts'`); of a folder all that is in it. */
@@ -30,7 +31,7 @@ export function filesFromWorkingFolder(path: string, text: string, root: string)
   for (const named of namesIn(path, text, root)) {
     if (!isBelow(root, named) || NOT_MEANT.test(relative(root, named)) || !existsSync(named)) continue
     if (!statSync(named).isDirectory()) found.add(named)
-    else for (const file of filesBelow(named)) if (found.size < MOST_FILES) found.add(file)
+    else for (const file of filesBelow(named)) if (found.size < ENOUGH_FILES) found.add(file)
   }
   return found
 }

@@ -61,7 +61,7 @@ export function listedFiles(files: unknown, root: string, shown: string): string
 }
 
 /** How each file ships. `named`: true for a module that runs by itself, which `bundle` makes one file of; `listed` files ship as
- *  they are unless the code starts them. */
+ *  they are unless the code starts them. Throws CliError BUNDLE_FAILED for more than may ship. */
 export async function besideFiles(
   listed: readonly string[],
   named: ReadonlyMap<string, boolean>,
@@ -69,6 +69,15 @@ export async function besideFiles(
   bundle: (path: string, format: 'esm' | 'cjs') => Promise<Buffer>,
 ): Promise<BesideFile[]> {
   const paths = new Set([...listed, ...named.keys()])
+  if (paths.size > MOST_FILES) {
+    throw new CliError('BUNDLE_FAILED', `more than ${MOST_FILES} files would ship beside the code`, {
+      details: `the first of them: ${[...paths]
+        .slice(0, 3)
+        .map((path) => relative(root, path))
+        .join(', ')}`,
+      hints: ['the code names a folder that holds them; keep large folders in a volume or in object storage'],
+    })
+  }
   const all: BesideFile[] = []
   for (const path of [...paths].sort()) {
     const member = posix.join('files', placeOf(root, path))

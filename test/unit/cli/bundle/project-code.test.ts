@@ -117,6 +117,16 @@ export const where: string = import.meta.url\n`,
     ])
   })
 
+  test('a folder with more files than may ship is refused, not cut', async () => {
+    const files = Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`d/${index}`, '']))
+    await expect(
+      bundleOf({
+        ...files,
+        'index.ts': "import fs from 'node:fs'\nexport default () => Response.json(fs.readdirSync('d'))\n",
+      }),
+    ).rejects.toThrow(/more than 10000 files/)
+  })
+
   test('an address that is no path is said, not thrown', async () => {
     const bundle = await bundleOf({
       'index.ts': `import fs from 'node:fs'\nexport default () => new Response(fs.readFileSync(new URL('./100%.txt', import.meta.url)))\n`,
