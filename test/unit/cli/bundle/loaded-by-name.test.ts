@@ -1,40 +1,13 @@
 // Code that is loaded by a name: a require of its own making, names made at run time, threads and processes, add-ons; which module
 // is a folder's entry, and what is told of an import that leads nowhere.
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { compileFunction } from 'node:vm'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import { type Bundle, bundleHandler } from '../../../../cli/bundle/bundle.ts'
+import { members, useProjectFolder } from '../../../support/project-folder.ts'
 
-let folder = ''
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'fn-project-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-
-function write(files: Readonly<Record<string, string | Uint8Array>>): void {
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true })
-    writeFileSync(join(folder, name), text)
-  }
-}
-/** A folder's bundle of these files. */
-async function bundleOf(files: Readonly<Record<string, string | Uint8Array>>): Promise<Bundle> {
-  write({ ...files })
-  return bundleHere()
-}
-const bundleHere = (path = '.'): Promise<Bundle> => bundleHandler(path, { cwd: folder, flags: { name: 'it' } })
-const members = ({ files }: Bundle): string[] => files.map(({ member }) => member)
-
-/** Runs a bundle as the sandbox does; a promise where the code awaits. */
-async function load({ source }: Bundle): Promise<{ default: (request?: Request) => Promise<Response> | Response }> {
-  const module = { exports: {} }
-  const run = compileFunction(source.toString(), ['exports', 'require', 'module', '__filename', '__dirname'])
-  run(module.exports, createRequire(join(folder, 'x.js')), module, '/code/index.js', '/code')
-  return (await module.exports) as never
-}
+const project = useProjectFolder()
+const { write, bundleOf, load } = project
 const ANSWER = "export default () => new Response('ok')\n"
 
 describe('what is loaded by a name', () => {
@@ -91,7 +64,7 @@ export default (request: Request) => Response.json(require('node:' + 'path').sep
     const bundle = await bundleOf({
       'index.ts': `const from = (name: string | URL) => import(name as string)
 export default async () => {
-  const url = new URL(${JSON.stringify(`file://${folder}/there.cjs`)})
+  const url = new URL(${JSON.stringify(`file://${project.folder}/there.cjs`)})
   return Response.json([(await from(url)).word, (await from(url.href)).word, (await from(url.pathname)).word])
 }\n`,
     })
@@ -181,7 +154,7 @@ describe('the entry of a folder', () => {
       ['My_App', 'api'],
     ] as const) {
       write({ 'api/index.ts': ANSWER, 'api/package.json': JSON.stringify({ name }) })
-      expect((await bundleHandler('api', { cwd: folder })).name).toBe(expected)
+      expect((await bundleHandler('api', { cwd: project.folder })).name).toBe(expected)
     }
   })
 })
@@ -201,7 +174,7 @@ describe('an import that leads nowhere is explained', () => {
 
   test('a package of the workspace that is not built', async () => {
     write({ 'packages/lib/package.json': '{"name": "@w/lib", "main": "dist/index.js"}', 'node_modules/@w/x': '' })
-    symlinkSync(join(folder, 'packages/lib'), join(folder, 'node_modules/@w/lib'))
+    symlinkSync(join(project.folder, 'packages/lib'), join(project.folder, 'node_modules/@w/lib'))
     expect(await hints({}, '@w/lib')).toMatch(/is a package of your workspace .*packages\/lib.*is it built/)
   })
 

@@ -1,43 +1,16 @@
 // Code as people have it: what is read at run time, threads, WebAssembly, decorators, awaits, links. Each bundle is made from
 // files written here and run as a sandbox does.
-import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { linkSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { compileFunction } from 'node:vm'
 import { unpackTar } from 'modern-tar/fs'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { packBundle } from '../../../../cli/bundle/archive.ts'
-import { type Bundle, bundleHandler } from '../../../../cli/bundle/bundle.ts'
+import { bundleHandler } from '../../../../cli/bundle/bundle.ts'
+import { members, useProjectFolder } from '../../../support/project-folder.ts'
 
-let folder = ''
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'fn-project-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-
-function write(files: Readonly<Record<string, string | Uint8Array>>): void {
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true })
-    writeFileSync(join(folder, name), text)
-  }
-}
-/** A folder's bundle of these files. */
-async function bundleOf(files: Readonly<Record<string, string | Uint8Array>>): Promise<Bundle> {
-  write({ ...files })
-  return bundleHere()
-}
-const bundleHere = (path = '.'): Promise<Bundle> => bundleHandler(path, { cwd: folder, flags: { name: 'it' } })
-const members = ({ files }: Bundle): string[] => files.map(({ member }) => member)
-
-/** Runs a bundle as the sandbox does; a promise where the code awaits. */
-async function load({ source }: Bundle): Promise<{ default: (request?: Request) => Promise<Response> | Response }> {
-  const module = { exports: {} }
-  const run = compileFunction(source.toString(), ['exports', 'require', 'module', '__filename', '__dirname'])
-  run(module.exports, createRequire(join(folder, 'x.js')), module, '/code/index.js', '/code')
-  return (await module.exports) as never
-}
+const project = useProjectFolder()
+const { write, bundleOf, bundleHere, load } = project
 const ANSWER = "export default () => new Response('ok')\n"
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: code of a handler
@@ -108,7 +81,7 @@ export const where: string = import.meta.url\n`,
       'api/index.ts': `import { read, where } from '@w/lib'\nexport default () => Response.json([where, typeof read])\n`,
       'api/node_modules/@w/x': '',
     })
-    symlinkSync(join(folder, 'lib'), join(folder, 'api/node_modules/@w/lib'))
+    symlinkSync(join(project.folder, 'lib'), join(project.folder, 'api/node_modules/@w/lib'))
     const bundle = await bundleHere('api')
     expect([members(bundle), bundle.warnings]).toEqual([['files/node_modules/@w/lib/data.txt'], []])
     expect(await (await (await load(bundle)).default()).json()).toEqual([
@@ -186,7 +159,7 @@ export default () => new Response(__dirname)\n`,
       write({ 'fn.json': `{"files": ${files}}` })
       await expect(bundleHere()).rejects.toThrow(words)
     }
-    symlinkSync('/etc/hostname', join(folder, 'public', 'link'))
+    symlinkSync('/etc/hostname', join(project.folder, 'public', 'link'))
     write({ 'fn.json': '{"files": ["public/**"]}' })
     await expect(bundleHere()).rejects.toThrow(/is a link to outside the folder/)
   })
@@ -198,7 +171,7 @@ export default () => new Response(__dirname)\n`,
 const read = () => [new URL('./gone.txt', import.meta.url), readFileSync(new URL('../shared.txt', import.meta.url)), readFileSync(new URL('./.env', import.meta.url))]
 export default () => new Response(String(read()))\n`,
     })
-    const bundle = await bundleHandler('app', { cwd: folder })
+    const bundle = await bundleHandler('app', { cwd: project.folder })
     expect(members(bundle)).toEqual([])
     expect(bundle.warnings.join('\n')).toMatch(/index\.ts names \.\/gone\.txt, which does not exist/)
     expect(bundle.warnings.join('\n')).toMatch(/shared\.txt lies outside the function's folder/)
@@ -267,16 +240,16 @@ export default async () => new Response([main, named, await import('@not/here').
   })
 
   test('files of several names, as pnpm installs them, and links are sent whole', async () => {
-    const store = join(folder, 'store.js')
+    const store = join(project.folder, 'store.js')
     write({ 'store.js': "module.exports = 'linked'", 'store.txt': 'by a link' })
     write({
       'node_modules/a/package.json': '{"name":"a","version":"1.0.0","gypfile":true}',
       'index.ts': "import a from 'a'\nexport default () => new Response(a)\n",
     })
-    linkSync(store, join(folder, 'node_modules/a/index.js'))
-    linkSync(store, join(folder, 'node_modules/a/again.js'))
-    symlinkSync(join(folder, 'store.txt'), join(folder, 'node_modules/a/note.txt'))
-    const out = join(folder, 'out')
+    linkSync(store, join(project.folder, 'node_modules/a/index.js'))
+    linkSync(store, join(project.folder, 'node_modules/a/again.js'))
+    symlinkSync(join(project.folder, 'store.txt'), join(project.folder, 'node_modules/a/note.txt'))
+    const out = join(project.folder, 'out')
     const tar = packBundle(await bundleHere())
     await pipeline(tar, unpackTar(out))
     const { readFileSync, lstatSync } = await import('node:fs')
@@ -351,8 +324,8 @@ export default () => new Response([word, later, typeof readFileSync].join())\n`,
       'real/a.ts': "import { word } from './word.ts'\nexport default () => new Response(word)\n",
       'real/word.ts': "export const word = 'through a link'\n",
     })
-    symlinkSync('real/a.ts', join(folder, 'link.ts'))
-    const bundle = await bundleHandler('link.ts', { cwd: folder })
+    symlinkSync('real/a.ts', join(project.folder, 'link.ts'))
+    const bundle = await bundleHandler('link.ts', { cwd: project.folder })
     expect(bundle.name).toBe('link')
     expect(await (await (await load(bundle)).default()).text()).toBe('through a link')
   })
